@@ -1,0 +1,3 @@
+//! The `virtroll` binary.
+
+fn main() {}
