@@ -1,1 +1,16 @@
-//! reconcile
+//! The pure step: a view of the cluster, the plan, the record and `now` in; effects, holds and the next wake-up out.
+//!
+//! # Why
+//! Everything that virtroll decides is decided here, synchronously and without a request, so that it can be tested by
+//! tables, by properties and by simulation. A process killed between any two effects starts again from what it
+//! observes: the node's annotation ([`NodeState`]) and the campaign's status are the only memory; the [`Ledger`] is soft.
+
+mod effect;
+mod hold;
+mod ledger;
+mod state;
+
+pub use effect::{Effect, HookRunId, HookScope, NodePatch, RebootRequest, StateChange};
+pub use hold::{Hold, Prospect};
+pub use ledger::{EvictionAnswer, EvictionAttempt, HookStatus, Ledger, VmRequest};
+pub use state::{DrainedVm, HookProgress, NodePhase, NodeState, REBOOT_ANNOTATION, STATE_ANNOTATION};

@@ -1,0 +1,279 @@
+//! The inventory and its indexes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Budget, KubeVirt, Migration, Node, ObjectName, Pod, VirtualMachine, VirtualMachineInstance};
+
+/// A volume attached to a node (`storage.k8s.io/v1` VolumeAttachment).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VolumeAttachment {
+    /// Name of the object.
+    pub name: String,
+    /// `spec.nodeName`.
+    pub node: String,
+    /// `spec.source.persistentVolumeName`.
+    pub volume: String,
+    /// `status.attached`.
+    pub attached: bool,
+}
+
+/// A DaemonSet, as far as its pods' fate depends on it: whether it still exists.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Workload {
+    /// Namespace and name.
+    pub name: ObjectName,
+    /// UID.
+    pub uid: String,
+}
+
+/// Everything known of a cluster at one moment. See the module's documentation.
+#[derive(Debug, Clone, Default)]
+pub struct Inventory {
+    nodes: BTreeMap<String, Node>,
+    pods: BTreeMap<ObjectName, Pod>,
+    pods_by_node: BTreeMap<String, BTreeSet<ObjectName>>,
+    budgets: BTreeMap<ObjectName, Budget>,
+    daemon_sets: BTreeMap<ObjectName, Workload>,
+    attachments: BTreeMap<String, VolumeAttachment>,
+    vms: BTreeMap<ObjectName, VirtualMachine>,
+    vmis: BTreeMap<ObjectName, VirtualMachineInstance>,
+    vmis_by_node: BTreeMap<String, BTreeSet<ObjectName>>,
+    migrations: BTreeMap<ObjectName, Migration>,
+    migrations_by_vmi: BTreeMap<ObjectName, BTreeSet<ObjectName>>,
+    /// The KubeVirt installation; `None` on a cluster without it.
+    pub kubevirt: Option<KubeVirt>,
+}
+
+fn unlink<K: Ord, V: Ord>(index: &mut BTreeMap<K, BTreeSet<V>>, key: &K, value: &V) {
+    if let Some(set) = index.get_mut(key) {
+        set.remove(value);
+        if set.is_empty() {
+            index.remove(key);
+        }
+    }
+}
+
+impl Inventory {
+    /// An inventory of nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// All nodes by name.
+    pub fn nodes(&self) -> &BTreeMap<String, Node> {
+        &self.nodes
+    }
+
+    /// The node of that name.
+    pub fn node(&self, name: &str) -> Option<&Node> {
+        self.nodes.get(name)
+    }
+
+    /// Adds or replaces a node.
+    pub fn put_node(&mut self, node: Node) {
+        self.nodes.insert(node.name.clone(), node);
+    }
+
+    /// Forgets a node.
+    pub fn remove_node(&mut self, name: &str) {
+        self.nodes.remove(name);
+    }
+
+    /// All pods by name.
+    pub fn pods(&self) -> &BTreeMap<ObjectName, Pod> {
+        &self.pods
+    }
+
+    /// The pod of that name.
+    pub fn pod(&self, name: &ObjectName) -> Option<&Pod> {
+        self.pods.get(name)
+    }
+
+    /// The pods bound to a node, in order of their names.
+    pub fn pods_on<'a>(&'a self, node: &str) -> impl Iterator<Item = &'a Pod> + use<'a> {
+        self.pods_by_node
+            .get(node)
+            .into_iter()
+            .flatten()
+            .filter_map(|name| self.pods.get(name))
+    }
+
+    /// The pods of a namespace, in order of their names.
+    pub fn pods_in<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a Pod> {
+        let start = ObjectName::new(namespace, "");
+        self.pods
+            .range(start..)
+            .take_while(move |(name, _)| name.namespace == namespace)
+            .map(|(_, pod)| pod)
+    }
+
+    /// Adds or replaces a pod.
+    pub fn put_pod(&mut self, pod: Pod) {
+        self.remove_pod(&pod.name.clone());
+        if let Some(node) = &pod.node {
+            self.pods_by_node
+                .entry(node.clone())
+                .or_default()
+                .insert(pod.name.clone());
+        }
+        self.pods.insert(pod.name.clone(), pod);
+    }
+
+    /// Forgets a pod.
+    pub fn remove_pod(&mut self, name: &ObjectName) {
+        if let Some(old) = self.pods.remove(name)
+            && let Some(node) = &old.node
+        {
+            unlink(&mut self.pods_by_node, node, name);
+        }
+    }
+
+    /// All budgets by name.
+    pub fn budgets(&self) -> &BTreeMap<ObjectName, Budget> {
+        &self.budgets
+    }
+
+    /// The budgets of a namespace.
+    pub fn budgets_in<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a Budget> {
+        let start = ObjectName::new(namespace, "");
+        self.budgets
+            .range(start..)
+            .take_while(move |(name, _)| name.namespace == namespace)
+            .map(|(_, b)| b)
+    }
+
+    /// Adds or replaces a budget.
+    pub fn put_budget(&mut self, budget: Budget) {
+        self.budgets.insert(budget.name.clone(), budget);
+    }
+
+    /// Forgets a budget.
+    pub fn remove_budget(&mut self, name: &ObjectName) {
+        self.budgets.remove(name);
+    }
+
+    /// The DaemonSet of that name.
+    pub fn daemon_set(&self, name: &ObjectName) -> Option<&Workload> {
+        self.daemon_sets.get(name)
+    }
+
+    /// Adds or replaces a DaemonSet.
+    pub fn put_daemon_set(&mut self, daemon_set: Workload) {
+        self.daemon_sets.insert(daemon_set.name.clone(), daemon_set);
+    }
+
+    /// Forgets a DaemonSet.
+    pub fn remove_daemon_set(&mut self, name: &ObjectName) {
+        self.daemon_sets.remove(name);
+    }
+
+    /// The volume attachments of a node.
+    pub fn attachments_on<'a>(&'a self, node: &'a str) -> impl Iterator<Item = &'a VolumeAttachment> {
+        self.attachments.values().filter(move |a| a.node == node)
+    }
+
+    /// Adds or replaces a volume attachment.
+    pub fn put_attachment(&mut self, attachment: VolumeAttachment) {
+        self.attachments.insert(attachment.name.clone(), attachment);
+    }
+
+    /// Forgets a volume attachment.
+    pub fn remove_attachment(&mut self, name: &str) {
+        self.attachments.remove(name);
+    }
+
+    /// All VirtualMachines by name.
+    pub fn vms(&self) -> &BTreeMap<ObjectName, VirtualMachine> {
+        &self.vms
+    }
+
+    /// Adds or replaces a VirtualMachine.
+    pub fn put_vm(&mut self, vm: VirtualMachine) {
+        self.vms.insert(vm.name.clone(), vm);
+    }
+
+    /// Forgets a VirtualMachine.
+    pub fn remove_vm(&mut self, name: &ObjectName) {
+        self.vms.remove(name);
+    }
+
+    /// All VMIs by name.
+    pub fn vmis(&self) -> &BTreeMap<ObjectName, VirtualMachineInstance> {
+        &self.vmis
+    }
+
+    /// The VMIs whose `status.nodeName` is this node.
+    pub fn vmis_on<'a>(&'a self, node: &str) -> impl Iterator<Item = &'a VirtualMachineInstance> + use<'a> {
+        self.vmis_by_node
+            .get(node)
+            .into_iter()
+            .flatten()
+            .filter_map(|name| self.vmis.get(name))
+    }
+
+    /// The VMI that a launcher pod belongs to: by the pod's annotation, then checked by UID.
+    pub fn vmi_of(&self, pod: &Pod) -> Option<&VirtualMachineInstance> {
+        let name = pod
+            .domain
+            .as_deref()
+            .or_else(|| pod.labels.get("vm.kubevirt.io/name").map(String::as_str))?;
+        let vmi = self.vmis.get(&ObjectName::new(&pod.name.namespace, name))?;
+        pod.vmi_uid().is_none_or(|uid| uid == vmi.uid).then_some(vmi)
+    }
+
+    /// Adds or replaces a VMI.
+    pub fn put_vmi(&mut self, vmi: VirtualMachineInstance) {
+        self.remove_vmi(&vmi.name.clone());
+        if let Some(node) = &vmi.node {
+            self.vmis_by_node
+                .entry(node.clone())
+                .or_default()
+                .insert(vmi.name.clone());
+        }
+        self.vmis.insert(vmi.name.clone(), vmi);
+    }
+
+    /// Forgets a VMI.
+    pub fn remove_vmi(&mut self, name: &ObjectName) {
+        if let Some(old) = self.vmis.remove(name)
+            && let Some(node) = &old.node
+        {
+            unlink(&mut self.vmis_by_node, node, name);
+        }
+    }
+
+    /// All migrations by name.
+    pub fn migrations(&self) -> &BTreeMap<ObjectName, Migration> {
+        &self.migrations
+    }
+
+    /// The migrations of a VMI, finished ones included.
+    pub fn migrations_of<'a>(&'a self, vmi: &ObjectName) -> impl Iterator<Item = &'a Migration> + use<'a> {
+        self.migrations_by_vmi
+            .get(vmi)
+            .into_iter()
+            .flatten()
+            .filter_map(|name| self.migrations.get(name))
+    }
+
+    /// Adds or replaces a migration.
+    pub fn put_migration(&mut self, migration: Migration) {
+        let vmi = ObjectName::new(&migration.name.namespace, &migration.vmi);
+        self.migrations_by_vmi
+            .entry(vmi)
+            .or_default()
+            .insert(migration.name.clone());
+        self.migrations.insert(migration.name.clone(), migration);
+    }
+
+    /// Forgets a migration.
+    pub fn remove_migration(&mut self, name: &ObjectName) {
+        if let Some(old) = self.migrations.remove(name) {
+            unlink(
+                &mut self.migrations_by_vmi,
+                &ObjectName::new(&name.namespace, old.vmi),
+                name,
+            );
+        }
+    }
+}

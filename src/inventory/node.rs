@@ -1,0 +1,69 @@
+//! Nodes.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+/// What the `Ready` condition of a node says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Readiness {
+    /// `Ready=True`.
+    Ready,
+    /// `Ready=False`: the kubelet says that it is not ready.
+    NotReady,
+    /// `Ready=Unknown`, or no condition at all: nobody has heard from the kubelet.
+    #[default]
+    Unknown,
+}
+
+/// A taint of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Taint {
+    /// Taint key.
+    pub key: String,
+    /// Taint value, empty if none.
+    pub value: String,
+    /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
+    pub effect: String,
+}
+
+/// A node, as far as maintenance needs it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Node {
+    /// The node's name.
+    pub name: String,
+    /// UID of the Node object.
+    pub uid: String,
+    /// resourceVersion of the observation, the precondition of a patch.
+    pub resource_version: String,
+    /// All labels.
+    pub labels: BTreeMap<String, String>,
+    /// The annotations of `virtroll.dev/…` and `kubevirt.io/heartbeat`; others are left out.
+    pub annotations: BTreeMap<String, String>,
+    /// `spec.unschedulable`: the node is cordoned.
+    pub unschedulable: bool,
+    /// The `Ready` condition.
+    pub readiness: Readiness,
+    /// When `Ready` last changed.
+    pub ready_since: Option<Timestamp>,
+    /// `spec.taints`.
+    pub taints: Vec<Taint>,
+    /// `status.nodeInfo.bootID`.
+    pub boot_id: String,
+    /// `status.nodeInfo.kernelVersion`.
+    pub kernel_version: String,
+    /// Allocatable `devices.kubevirt.io/kvm`; `None` where KubeVirt has never run.
+    pub kvm: Option<u64>,
+}
+
+impl Node {
+    /// True when the kubelet reports `Ready=True`.
+    pub fn is_ready(&self) -> bool {
+        self.readiness == Readiness::Ready
+    }
+
+    /// True when nothing new can be placed here: not Ready, or cordoned.
+    pub fn is_unavailable(&self) -> bool {
+        !self.is_ready() || self.unschedulable
+    }
+}

@@ -1,0 +1,113 @@
+//! Pods.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::ObjectName;
+
+/// `status.phase` of a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PodPhase {
+    /// Accepted, not all containers started.
+    #[default]
+    Pending,
+    /// Bound, and at least one container runs.
+    Running,
+    /// All containers ended with success.
+    Succeeded,
+    /// All containers ended, one at least with a failure.
+    Failed,
+    /// The node can't be asked.
+    Unknown,
+}
+
+impl PodPhase {
+    /// True for `Succeeded` and `Failed`: nothing of this pod runs any more.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed)
+    }
+}
+
+/// The owner reference with `controller: true`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Owner {
+    /// `apiVersion`, such as `apps/v1`.
+    pub api_version: String,
+    /// `kind`, such as `ReplicaSet`.
+    pub kind: String,
+    /// Name of the owner.
+    pub name: String,
+    /// UID of the owner.
+    pub uid: String,
+}
+
+/// A pod, as far as maintenance needs it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Pod {
+    /// Namespace and name.
+    pub name: ObjectName,
+    /// UID, the precondition of every eviction.
+    pub uid: String,
+    /// All labels.
+    pub labels: BTreeMap<String, String>,
+    /// `spec.nodeName`, once bound.
+    pub node: Option<String>,
+    /// `status.phase`.
+    pub phase: PodPhase,
+    /// Condition `Ready=True`.
+    pub ready: bool,
+    /// `metadata.deletionTimestamp`: when the grace period ends (not when deletion was asked for).
+    pub deletion: Option<Timestamp>,
+    /// `metadata.deletionGracePeriodSeconds`.
+    pub deletion_grace_seconds: Option<i64>,
+    /// `spec.terminationGracePeriodSeconds`.
+    pub grace_seconds: i64,
+    /// The controlling owner.
+    pub controller: Option<Owner>,
+    /// True if a volume is an `emptyDir`.
+    pub has_empty_dir: bool,
+    /// True for a mirror (static) pod: annotation `kubernetes.io/config.mirror`.
+    pub is_mirror: bool,
+    /// True if `metadata.finalizers` is not empty.
+    pub has_finalizers: bool,
+    /// `spec.priorityClassName`.
+    pub priority_class: Option<String>,
+    /// Names of the PersistentVolumeClaims that it mounts, in its namespace.
+    pub claims: Vec<String>,
+    /// Annotation `kubevirt.io/domain`: the VMI that this launcher pod runs.
+    pub domain: Option<String>,
+    /// `metadata.creationTimestamp`.
+    pub created: Option<Timestamp>,
+}
+
+impl Pod {
+    /// True for a KubeVirt launcher pod (label `kubevirt.io=virt-launcher`), migration targets included.
+    pub fn is_launcher(&self) -> bool {
+        self.labels
+            .get("kubevirt.io")
+            .is_some_and(|v| v == "virt-launcher")
+    }
+
+    /// True for a KubeVirt volume-attachment pod (label `kubevirt.io=hotplug-disk`); it leaves with its launcher.
+    pub fn is_hotplug(&self) -> bool {
+        self.labels
+            .get("kubevirt.io")
+            .is_some_and(|v| v == "hotplug-disk")
+    }
+
+    /// UID of the VMI that this launcher pod belongs to.
+    pub fn vmi_uid(&self) -> Option<&str> {
+        self.labels.get("kubevirt.io/created-by").map(String::as_str)
+    }
+
+    /// UID of the migration whose target this pod is or was (label `kubevirt.io/migrationJobUID`).
+    pub fn migration_uid(&self) -> Option<&str> {
+        self.labels.get("kubevirt.io/migrationJobUID").map(String::as_str)
+    }
+
+    /// True if the controlling owner has this kind.
+    pub fn is_owned_by(&self, kind: &str) -> bool {
+        self.controller.as_ref().is_some_and(|o| o.kind == kind)
+    }
+}

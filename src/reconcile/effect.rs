@@ -1,0 +1,125 @@
+//! Effects: what deciding asks the world to do. Data only; `cluster` and `engine` carry them out.
+
+use jiff::Timestamp;
+
+use crate::inventory::ObjectName;
+use crate::reconcile::NodeState;
+
+/// A change of a Node object, sent as one patch with the observed resourceVersion as its precondition, so that cordon
+/// and state are written together or not at all.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodePatch {
+    /// The node.
+    pub node: String,
+    /// resourceVersion that the decision saw; a conflict means: observe, and decide again.
+    pub resource_version: String,
+    /// New `spec.unschedulable`, if it changes.
+    pub unschedulable: Option<bool>,
+    /// What becomes of the state annotation.
+    pub state: StateChange,
+    /// What becomes of the annotation that asks an agent on the node for a reboot.
+    pub reboot_request: RebootRequest,
+}
+
+/// What a [`NodePatch`] does to the node's state annotation (`virtroll.dev/maintenance`).
+#[derive(Debug, Clone, PartialEq)]
+pub enum StateChange {
+    /// Leaves it as it is.
+    Keep,
+    /// Writes this state.
+    Set(Box<NodeState>),
+    /// Takes the annotation away.
+    Remove,
+}
+
+/// What a [`NodePatch`] does to the annotation `virtroll.dev/reboot-requested`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RebootRequest {
+    /// Leaves it as it is.
+    Keep,
+    /// Asks for a reboot away from this bootID.
+    Set(String),
+    /// Takes the request away.
+    Remove,
+}
+
+/// Which hook run: unique within a campaign.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HookRunId {
+    /// Index of the hook in the plan.
+    pub hook: usize,
+    /// What it is run for.
+    pub scope: HookScope,
+    /// 1 for the first try.
+    pub attempt: u32,
+}
+
+/// What a hook is run for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HookScope {
+    /// Once for the campaign.
+    Campaign,
+    /// Once for this group.
+    Group(String),
+    /// For this node.
+    Node(String),
+}
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Change a node.
+    PatchNode(NodePatch),
+    /// Ask the eviction API to evict a pod, with its UID as the precondition.
+    Evict {
+        /// The pod.
+        pod: ObjectName,
+        /// Its UID.
+        uid: String,
+        /// Node that it is drained from.
+        node: String,
+        /// Grace period to ask for, seconds; `None` leaves the pod's own (always so for launcher pods).
+        grace_seconds: Option<i64>,
+    },
+    /// Delete a pod directly, with its UID as the precondition (only `--disable-eviction`, or a plan that says so).
+    Delete {
+        /// The pod.
+        pod: ObjectName,
+        /// Its UID.
+        uid: String,
+        /// Node that it is drained from.
+        node: String,
+        /// Grace period to ask for, seconds; `None` leaves the pod's own.
+        grace_seconds: Option<i64>,
+    },
+    /// Ask KubeVirt to start a VirtualMachine (`subresources.kubevirt.io` start).
+    StartVm {
+        /// The VirtualMachine.
+        vm: ObjectName,
+    },
+    /// Delete a VMI, to restart one that can't migrate (`nonMigratable: Restart`), with its UID as the precondition.
+    RestartVmi {
+        /// The VMI.
+        vmi: ObjectName,
+        /// Its UID.
+        uid: String,
+    },
+    /// Cancel the evacuation of a VMI (PUT `evacuate/cancel`), then its unfinished evacuation migrations.
+    CancelEvacuation {
+        /// The VMI.
+        vmi: ObjectName,
+        /// The mark: the node named in `status.evacuationNodeName`.
+        mark: String,
+        /// Unfinished evacuation migrations to delete afterwards.
+        migrations: Vec<ObjectName>,
+    },
+    /// Start (or, for kinds that can be watched, take up again) a hook run.
+    RunHook {
+        /// Which run.
+        run: HookRunId,
+        /// bootID from before, for `reboot`; empty for runs that aren't for a node.
+        boot_id: String,
+        /// When the run was first started (recorded), so that a taken-up run keeps its deadline.
+        started_at: Timestamp,
+    },
+}

@@ -1,0 +1,217 @@
+//! Holds: typed reasons to wait, each with words that an operator understands.
+
+use std::fmt;
+
+use jiff::Timestamp;
+
+use crate::inventory::ObjectName;
+
+/// Whether waiting can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Prospect {
+    /// It goes on by itself.
+    Slow,
+    /// It may heal, but nothing on the way says so.
+    Uncertain,
+    /// It never resolves by waiting.
+    Never,
+}
+
+/// A reason to wait.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Hold {
+    /// The group depends on groups that are not through.
+    Group {
+        /// The groups waited for.
+        waits_for: Vec<String>,
+    },
+    /// A finished group is watched before its dependants start.
+    Soak {
+        /// The group that soaks.
+        group: String,
+        /// When the soak ends.
+        until: Timestamp,
+    },
+    /// A limit on unavailable nodes is reached.
+    Concurrency {
+        /// `the campaign`, `group workers`, `zone b`.
+        scope: String,
+        /// The limit.
+        limit: usize,
+        /// The nodes that use it up: in work, not Ready or cordoned by somebody else.
+        unavailable: Vec<String>,
+    },
+    /// The current wave is not through.
+    Wave {
+        /// Nodes of the wave that are still in work.
+        waits_for: Vec<String>,
+    },
+    /// The campaign is paused or stopping.
+    Stopped {
+        /// Why.
+        reason: String,
+    },
+    /// A budget allows no disruption now, or never.
+    Budget {
+        /// The pod that waits.
+        pod: ObjectName,
+        /// The budget.
+        budget: ObjectName,
+        /// Words: what it needs, what it has.
+        why: String,
+        /// Whether waiting helps.
+        prospect: Prospect,
+    },
+    /// More than one budget selects a pod: the eviction API refuses that always.
+    ManyBudgets {
+        /// The pod.
+        pod: ObjectName,
+        /// The budgets.
+        budgets: Vec<ObjectName>,
+    },
+    /// The pod is shutting down.
+    Terminating {
+        /// The pod.
+        pod: ObjectName,
+        /// When its grace period ends.
+        until: Option<Timestamp>,
+    },
+    /// An eviction was refused for another reason, and is tried again.
+    Refused {
+        /// The pod.
+        pod: ObjectName,
+        /// The refusal in words.
+        why: String,
+        /// Whether waiting helps.
+        prospect: Prospect,
+    },
+    /// A VM is on its way to another node, or in KubeVirt's queue for that.
+    Migrating {
+        /// The VMI.
+        vmi: ObjectName,
+        /// What KubeVirt's objects say of it.
+        progress: String,
+    },
+    /// A VM can't be moved or stopped as the plan has it.
+    VirtualMachine {
+        /// The VMI.
+        vmi: ObjectName,
+        /// Why, with the remedy.
+        why: String,
+        /// Whether waiting helps.
+        prospect: Prospect,
+    },
+    /// Something still holds the node from being powered off.
+    Unsafe {
+        /// What.
+        why: String,
+    },
+    /// Pods of a later drain tier wait for those of an earlier one.
+    Tier {
+        /// Pods that wait.
+        waiting: usize,
+        /// Name of the tier that is under way.
+        tier: String,
+    },
+    /// A hook runs, or waits for its next try.
+    Hook {
+        /// Name of the hook.
+        name: String,
+        /// Words: which try, until when.
+        progress: String,
+    },
+    /// Verification doesn't hold yet.
+    Verify {
+        /// What is missing.
+        missing: String,
+    },
+}
+
+impl Hold {
+    /// Whether waiting can help.
+    pub fn prospect(&self) -> Prospect {
+        match self {
+            Self::Budget { prospect, .. }
+            | Self::Refused { prospect, .. }
+            | Self::VirtualMachine { prospect, .. } => *prospect,
+            Self::ManyBudgets { .. } => Prospect::Never,
+            Self::Group { .. }
+            | Self::Soak { .. }
+            | Self::Concurrency { .. }
+            | Self::Wave { .. }
+            | Self::Stopped { .. }
+            | Self::Terminating { .. }
+            | Self::Migrating { .. }
+            | Self::Unsafe { .. }
+            | Self::Tier { .. }
+            | Self::Hook { .. }
+            | Self::Verify { .. } => Prospect::Slow,
+        }
+    }
+}
+
+fn list<T: fmt::Display>(items: &[T]) -> String {
+    const SHOWN: usize = 4;
+    let mut text = items
+        .iter()
+        .take(SHOWN)
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ");
+    if items.len() > SHOWN {
+        text.push_str(&format!(" and {} more", items.len() - SHOWN));
+    }
+    text
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Group { waits_for } => write!(f, "waits for group {}", list(waits_for)),
+            Self::Soak { group, until } => {
+                write!(f, "group {group} soaks until {}", until.strftime("%H:%M:%S"))
+            }
+            Self::Concurrency {
+                scope,
+                limit,
+                unavailable,
+            } => {
+                write!(
+                    f,
+                    "{scope} allows {limit} unavailable at once; unavailable now: {}",
+                    list(unavailable)
+                )
+            }
+            Self::Wave { waits_for } => write!(f, "waits for the current wave: {}", list(waits_for)),
+            Self::Stopped { reason } => write!(f, "not started: {reason}"),
+            Self::Budget { pod, budget, why, .. } => write!(f, "pod {pod} waits for budget {budget}: {why}"),
+            Self::ManyBudgets { pod, budgets } => write!(
+                f,
+                "pod {pod} is selected by {} budgets ({}), which the eviction API always refuses; waiting will not help: \
+                 let one budget select it",
+                budgets.len(),
+                list(budgets)
+            ),
+            Self::Terminating {
+                pod,
+                until: Some(until),
+            } => {
+                write!(
+                    f,
+                    "pod {pod} is shutting down, at the latest until {}",
+                    until.strftime("%H:%M:%S")
+                )
+            }
+            Self::Terminating { pod, until: None } => write!(f, "pod {pod} is shutting down"),
+            Self::Refused { pod, why, .. } => write!(f, "eviction of pod {pod} refused: {why}"),
+            Self::Migrating { vmi, progress } => write!(f, "vm {vmi} {progress}"),
+            Self::VirtualMachine { vmi, why, .. } => write!(f, "vm {vmi} {why}"),
+            Self::Unsafe { why } => write!(f, "not safe to power off: {why}"),
+            Self::Tier { waiting, tier } => {
+                write!(f, "{waiting} pods wait until those of tier {tier} have left")
+            }
+            Self::Hook { name, progress } => write!(f, "hook {name}: {progress}"),
+            Self::Verify { missing } => write!(f, "verifying: {missing}"),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The ledger: what this process has asked for and what it was answered. Soft state: losing it costs a repeated
+//! question, never a wrong act, because every act carries its own precondition.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::inventory::ObjectName;
+use crate::reconcile::HookRunId;
+
+/// What the API server (or KubeVirt's webhook) answered to an eviction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EvictionAnswer {
+    /// 201: the pod will be deleted.
+    Granted,
+    /// 404, or 409 because the UID has changed: it is gone.
+    Gone,
+    /// KubeVirt M1 or M2: the VM is being evacuated.
+    Evacuating,
+    /// 429 by a budget.
+    BudgetRefused {
+        /// Message and causes as one text.
+        message: String,
+        /// Seconds to wait, if the server says so (stale PDB status).
+        retry_after: Option<u32>,
+    },
+    /// KubeVirt M3: configured to migrate, but not migratable.
+    NotMigratable {
+        /// The webhook's text.
+        message: String,
+    },
+    /// KubeVirt M4 (a migration's target, or a source just left), M5 (a hotplug pod).
+    Wait {
+        /// The webhook's text.
+        message: String,
+    },
+    /// 403 with cause NamespaceTerminating: the pod goes by itself.
+    NamespaceTerminating,
+    /// 500 because more than one budget selects the pod: never resolves by waiting.
+    ManyBudgets {
+        /// The server's text.
+        message: String,
+    },
+    /// 403: this user may not evict.
+    Forbidden {
+        /// The server's text.
+        message: String,
+    },
+    /// Anything else: webhook down, server trouble, connection lost. Tried again with backoff.
+    Trouble {
+        /// What was seen.
+        message: String,
+    },
+}
+
+/// The latest eviction (or deletion) asked for a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EvictionAttempt {
+    /// The pod's name.
+    pub pod: ObjectName,
+    /// When it was sent last.
+    pub asked_at: Timestamp,
+    /// How often it was sent.
+    pub count: u32,
+    /// The answer; `None` while the request is under way.
+    pub answer: Option<EvictionAnswer>,
+    /// The pod was seen in a budget's `disruptedPods`, or terminating, after the grant.
+    pub counted_by_budget: bool,
+}
+
+/// How a hook run that this process started is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HookStatus {
+    /// Under way.
+    Running,
+    /// Ended well.
+    Succeeded {
+        /// When.
+        at: Timestamp,
+    },
+    /// Ended badly, or ran into its timeout.
+    Failed {
+        /// When.
+        at: Timestamp,
+        /// In words, with the last lines of output.
+        message: String,
+    },
+}
+
+/// What this process has asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger {
+    /// By pod UID.
+    pub evictions: BTreeMap<String, EvictionAttempt>,
+    /// By run.
+    pub hooks: BTreeMap<HookRunId, HookStatus>,
+    /// Nodes with a patch under way: nothing is decided for them until its answer is in the inventory.
+    pub patching: BTreeSet<String>,
+    /// VMIs for which a restart, start or cancellation is under way or was answered, and when it was asked.
+    pub vm_requests: BTreeMap<ObjectName, VmRequest>,
+}
+
+/// A request for a VM that isn't an eviction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VmRequest {
+    /// When it was sent last.
+    pub asked_at: Timestamp,
+    /// Why it was refused, if it was; `None` while under way or after success.
+    pub refused: Option<String>,
+}

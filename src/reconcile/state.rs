@@ -1,0 +1,158 @@
+//! The state that each node under maintenance carries in its annotation.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::inventory::ObjectName;
+
+/// The annotation on a node that holds its [`NodeState`] as JSON.
+pub const STATE_ANNOTATION: &str = "virtroll.dev/maintenance";
+
+/// The annotation by which a `reboot` hook asks an agent on the node for a reboot; its value is the bootID to leave.
+pub const REBOOT_ANNOTATION: &str = "virtroll.dev/reboot-requested";
+
+/// Where a node is on its way through maintenance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub enum NodePhase {
+    /// Not begun.
+    #[default]
+    Pending,
+    /// Cordoned; hooks at `PreDrain` run.
+    Cordoned,
+    /// Pods and VMs are leaving.
+    Draining,
+    /// Nothing is left that the drain had to move.
+    Drained,
+    /// The node can be powered off without loss.
+    SafeToPowerOff,
+    /// Hooks at `Maintenance` run.
+    InMaintenance,
+    /// What `verify` asks for is awaited, then hooks at `PreUncordon` run.
+    Verifying,
+    /// Brought back to the schedulability found before; hooks at `PostUncordon` run.
+    Uncordoning,
+    /// Through, successfully.
+    Done,
+    /// Given up, with a reason; left as it is.
+    Failed,
+    /// Taken out of the campaign, with a reason; brought back to what it was.
+    Skipped,
+}
+
+impl NodePhase {
+    /// True for `Done`, `Failed` and `Skipped`.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Done | Self::Failed | Self::Skipped)
+    }
+
+    /// True from `Cordoned` to `Uncordoning`.
+    pub fn is_active(self) -> bool {
+        self != Self::Pending && !self.is_terminal()
+    }
+
+    /// The name, as in the plan's and report's texts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Cordoned => "Cordoned",
+            Self::Draining => "Draining",
+            Self::Drained => "Drained",
+            Self::SafeToPowerOff => "SafeToPowerOff",
+            Self::InMaintenance => "InMaintenance",
+            Self::Verifying => "Verifying",
+            Self::Uncordoning => "Uncordoning",
+            Self::Done => "Done",
+            Self::Failed => "Failed",
+            Self::Skipped => "Skipped",
+        }
+    }
+}
+
+/// How far the hooks of the current phase are. Written before a hook is started, so that a driver which finds it can
+/// tell "never started" from "started, result unknown".
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HookProgress {
+    /// Index of the hook in the plan.
+    pub hook: usize,
+    /// Its name, for people who read the annotation.
+    pub name: String,
+    /// The try, from 1.
+    pub attempt: u32,
+    /// When this try began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// The driver that began it; another driver doesn't know the result of an `exec` or `http` hook.
+    pub driver: String,
+    /// After a failed try: not again before this time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+}
+
+/// A virtual machine that was on the node when its maintenance began.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DrainedVm {
+    /// Namespace and name of the VMI.
+    #[serde(flatten)]
+    pub name: ObjectName,
+    /// UID of the VMI.
+    pub uid: String,
+    /// To be started again after the node is back (`staysOff: StartAfterwards`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub start_afterwards: bool,
+}
+
+/// A node's own record of its maintenance, kept in [`STATE_ANNOTATION`] and written in the same patch as its cordon.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeState {
+    /// Name of the MaintenanceCampaign.
+    pub campaign: String,
+    /// Group in the plan.
+    pub group: String,
+    /// Wave, from 1.
+    pub wave: u32,
+    /// Where it is.
+    pub phase: NodePhase,
+    /// Why it is there, for `Failed` and `Skipped`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When the phase began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// When maintenance of this node began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Timestamp>,
+    /// `spec.unschedulable` as it was found.
+    pub was_unschedulable: bool,
+    /// bootID as it was found.
+    #[serde(default)]
+    pub boot_id: String,
+    /// Pods that have left by this drain.
+    #[serde(default)]
+    pub pods_evicted: u32,
+    /// The hook under way in this phase.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook: Option<HookProgress>,
+    /// Indexes of the plan's hooks that have succeeded for this node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks_done: Vec<usize>,
+    /// VMs that were here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vms: Vec<DrainedVm>,
+    /// Times that somebody else uncordoned it in the middle and virtroll cordoned it again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub recordoned: u32,
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's skip_serializing_if passes a reference"
+)]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
