@@ -1,1 +1,4 @@
-//! plan
+//! The plan language: types, parsing with locations, validation, selectors.
+
+pub mod selector;
+pub mod v1alpha1;

@@ -97,12 +97,15 @@ pub enum Effect {
         /// The VirtualMachine.
         vm: ObjectName,
     },
-    /// Delete a VMI, to restart one that can't migrate (`nonMigratable: Restart`), with its UID as the precondition.
+    /// Restart a VM that can't migrate (`nonMigratable: Restart`), or one that is off and whose VMI object is in the way.
     RestartVmi {
         /// The VMI.
         vmi: ObjectName,
-        /// Its UID.
+        /// Its UID: the precondition of a deletion.
         uid: String,
+        /// Ask KubeVirt's `restart` (run strategies Manual and RerunOnFailure) instead of deleting the VMI, after which
+        /// only Always, Once and replica sets start another.
+        by_subresource: bool,
     },
     /// Cancel the evacuation of a VMI (PUT `evacuate/cancel`), then its unfinished evacuation migrations.
     CancelEvacuation {

@@ -64,8 +64,6 @@ pub struct EvictionAttempt {
     pub count: u32,
     /// The answer; `None` while the request is under way.
     pub answer: Option<EvictionAnswer>,
-    /// The pod was seen in a budget's `disruptedPods`, or terminating, after the grant.
-    pub counted_by_budget: bool,
 }
 
 /// How a hook run that this process started is doing.

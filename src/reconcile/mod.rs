@@ -5,6 +5,7 @@
 //! tables, by properties and by simulation. A process killed between any two effects starts again from what it
 //! observes: the node's annotation ([`NodeState`]) and the campaign's status are the only memory; the [`Ledger`] is soft.
 
+pub mod drain;
 mod effect;
 mod hold;
 mod ledger;

@@ -1,0 +1,23 @@
+//! The plan language, version `virtroll.dev/v1alpha1`: what a user writes ([`MaintenancePlan`]) and one execution of it
+//! ([`MaintenanceCampaign`]).
+
+mod campaign;
+mod drain;
+mod hook;
+mod quantity;
+mod spec;
+
+pub use campaign::{
+    CampaignHook, CampaignNode, CampaignPhase, CampaignVm, MaintenanceCampaign, MaintenanceCampaignSpec,
+    MaintenanceCampaignStatus, VmOutcome,
+};
+pub use drain::{
+    Drain, ExternalPolicy, NonMigratable, OnTimeout, OnUncordoned, Scope, ShutDown, StaysOff, Tier,
+    VirtualMachines,
+};
+pub use hook::{ExecHook, Hook, HookAction, HookPoint, HttpHook, JobHook, RebootBy, RebootHook, WaitForHook};
+pub use quantity::{Duration, IntOrPercent};
+pub use spec::{
+    Concurrency, Failure, Group, MaintenancePlan, MaintenancePlanSpec, NodeSelection, OnFailure,
+    SafePowerOff, Schedule, Strategy, Verify, Window,
+};

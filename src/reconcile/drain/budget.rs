@@ -1,0 +1,153 @@
+//! What the budgets (PodDisruptionBudgets) say to an eviction, before it is sent, and why in words.
+//!
+//! The same arithmetic as the API server's eviction handler and the disruption controller, on what was observed. The
+//! server has the last word: this only spares it (and the operator's log) refusals that were to be foreseen.
+
+use std::collections::BTreeMap;
+
+use crate::inventory::{Budget, Inventory, ObjectName, Pod, PodPhase, UnhealthyPodEvictionPolicy};
+use crate::plan::selector;
+use crate::reconcile::{EvictionAnswer, Ledger, Prospect};
+
+/// What the budgets say to the eviction of one pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BudgetAnswer {
+    /// No budget stands against it. The name is that of the budget it takes a disruption from.
+    Free(Option<ObjectName>),
+    /// One budget allows no disruption now, or never.
+    Blocked {
+        /// The budget.
+        budget: ObjectName,
+        /// What it needs and what it has.
+        why: String,
+        /// Whether waiting helps.
+        prospect: Prospect,
+    },
+    /// More than one selects the pod: the API server refuses with 500, always.
+    Many(Vec<ObjectName>),
+}
+
+/// The budgets that select a pod.
+pub fn budgets_of<'a>(inventory: &'a Inventory, pod: &'a Pod) -> impl Iterator<Item = &'a Budget> {
+    inventory.budgets_in(&pod.name.namespace).filter(|budget| {
+        budget
+            .selector
+            .as_ref()
+            .is_some_and(|s| selector::matches(s, &pod.labels))
+    })
+}
+
+/// Disruptions that were granted (or asked for) and that the budgets' observed status doesn't count yet.
+#[derive(Debug, Default)]
+pub struct Pending(BTreeMap<ObjectName, i32>);
+
+impl Pending {
+    /// Counts them from the ledger.
+    pub fn count(inventory: &Inventory, ledger: &Ledger) -> Self {
+        let mut pending = Self::default();
+        for (uid, attempt) in &ledger.evictions {
+            if !matches!(attempt.answer, None | Some(EvictionAnswer::Granted)) {
+                continue;
+            }
+            let Some(pod) = inventory
+                .pod(&attempt.pod)
+                .filter(|p| &p.uid == uid && p.deletion.is_none())
+            else {
+                continue;
+            };
+            for budget in budgets_of(inventory, pod) {
+                if !budget.disrupted_pods.contains(&pod.name.name) {
+                    pending.take(&budget.name);
+                }
+            }
+        }
+        pending
+    }
+
+    /// Takes one disruption of a budget.
+    pub fn take(&mut self, budget: &ObjectName) {
+        *self.0.entry(budget.clone()).or_default() += 1;
+    }
+
+    fn of(&self, budget: &ObjectName) -> i32 {
+        self.0.get(budget).copied().unwrap_or_default()
+    }
+}
+
+/// Asks the budgets about a pod.
+pub fn ask(inventory: &Inventory, pod: &Pod, pending: &Pending) -> BudgetAnswer {
+    // As in the API server: a pod that never ran, has ended or is already going takes nothing from a budget.
+    if pod.phase == PodPhase::Pending || pod.phase.is_terminal() || pod.deletion.is_some() {
+        return BudgetAnswer::Free(None);
+    }
+    let budgets: Vec<&Budget> = budgets_of(inventory, pod).collect();
+    match budgets.as_slice() {
+        [] => BudgetAnswer::Free(None),
+        [budget] => ask_one(budget, pod, pending.of(&budget.name)),
+        many => BudgetAnswer::Many(many.iter().map(|b| b.name.clone()).collect()),
+    }
+}
+
+fn ask_one(budget: &Budget, pod: &Pod, pending: i32) -> BudgetAnswer {
+    if !pod.ready {
+        let healthy = budget.current_healthy >= budget.desired_healthy && budget.desired_healthy > 0;
+        if budget.unhealthy_policy == UnhealthyPodEvictionPolicy::AlwaysAllow || healthy {
+            return BudgetAnswer::Free(None);
+        }
+    }
+    if budget.observed_generation >= budget.generation && budget.disruptions_allowed > pending {
+        return BudgetAnswer::Free(Some(budget.name.clone()));
+    }
+    let (why, prospect) = explain(budget, pending);
+    BudgetAnswer::Blocked {
+        budget: budget.name.clone(),
+        why,
+        prospect,
+    }
+}
+
+/// The budget's own terms, such as `minAvailable 2`.
+fn terms(budget: &Budget) -> String {
+    match (&budget.min_available, &budget.max_unavailable) {
+        (Some(min), _) => format!("minAvailable {min}"),
+        (None, Some(max)) => format!("maxUnavailable {max}"),
+        (None, None) => "no minAvailable and no maxUnavailable".to_owned(),
+    }
+}
+
+/// Why a budget allows no disruption, and whether waiting can help.
+pub fn explain(budget: &Budget, pending: i32) -> (String, Prospect) {
+    let Budget {
+        expected_pods,
+        desired_healthy,
+        current_healthy,
+        ..
+    } = budget;
+    let terms = terms(budget);
+    if budget.observed_generation < budget.generation {
+        return (
+            format!(
+                "{terms}; its status is behind its spec, the disruption controller has not caught up yet"
+            ),
+            Prospect::Slow,
+        );
+    }
+    if *expected_pods > 0 && expected_pods - desired_healthy <= 0 {
+        return (
+            format!(
+                "{terms} of {expected_pods} pods never allows a disruption (needs {desired_healthy} healthy, has \
+                 {current_healthy}); waiting will not help: scale the workload up or relax the budget"
+            ),
+            Prospect::Never,
+        );
+    }
+    let mut text =
+        format!("{terms}: needs {desired_healthy} healthy pods of {expected_pods}, has {current_healthy}");
+    if pending > 0 {
+        text.push_str(&format!(", {pending} just evicted"));
+    }
+    if current_healthy <= desired_healthy {
+        text.push_str("; goes on when another of its pods is Ready");
+    }
+    (text, Prospect::Slow)
+}

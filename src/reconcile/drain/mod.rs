@@ -1,0 +1,465 @@
+//! Draining one node: the step that `virtroll drain` and a campaign share.
+//!
+//! Level-triggered: each call looks at what is on the node now and says what to ask for, what is waited for and why. It
+//! asks once and then watches; a question is repeated only when the answer or the state of the objects says so.
+//!
+//! # Why not kubectl's loop
+//! kubectl asks every 5 seconds until it is granted and polls each pod until it is gone: 2.2 requests a pod, 8.7 evictions
+//! a VM. Budgets and VMs are watched here, so nearly every eviction is sent once.
+
+pub mod budget;
+pub mod filter;
+mod options;
+mod vm;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+pub use budget::Pending;
+pub use options::{DrainOptions, VmConsent};
+pub use vm::{Comeback, VmFate, comeback, fate, not_migratable_text, remedy};
+
+use crate::inventory::{Inventory, ObjectName, Pod};
+use crate::reconcile::{Effect, EvictionAnswer, EvictionAttempt, Hold, Ledger, Prospect};
+use budget::BudgetAnswer;
+use filter::Verdict;
+
+/// kubectl's wait after a refused eviction.
+const RETRY: SignedDuration = SignedDuration::from_secs(5);
+/// A granted eviction, or a VM's mark, is doubted after this long without effect.
+const DOUBT: SignedDuration = SignedDuration::from_secs(60);
+/// Longest wait between tries after trouble.
+const LONGEST_RETRY: SignedDuration = SignedDuration::from_secs(60);
+
+/// One look at a node's drain.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DrainStep {
+    /// What to ask for now.
+    pub effects: Vec<Effect>,
+    /// What is waited for, in order of the pods' names.
+    pub holds: Vec<Hold>,
+    /// Pods that still have to leave.
+    pub left: Vec<ObjectName>,
+    /// kubectl's warnings: message → pods.
+    pub warnings: BTreeMap<String, Vec<ObjectName>>,
+    /// kubectl's fatal messages: nothing may be evicted while there is one.
+    pub fatal: BTreeMap<String, Vec<ObjectName>>,
+    /// Nothing is left, and nothing is fatal.
+    pub done: bool,
+    /// Look again then, even if nothing is observed.
+    pub wake_at: Option<Timestamp>,
+}
+
+impl DrainStep {
+    fn wake(&mut self, at: Timestamp) {
+        self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
+    }
+}
+
+/// Looks at a node once. `pending` carries, from node to node within one decision, what budgets were asked for.
+pub fn drain_node(
+    inventory: &Inventory,
+    ledger: &Ledger,
+    pending: &mut Pending,
+    node: &str,
+    options: &DrainOptions,
+    now: Timestamp,
+) -> DrainStep {
+    let mut step = DrainStep::default();
+    let mut leaving: BTreeMap<usize, Vec<&Pod>> = BTreeMap::new();
+    for pod in inventory.pods_on(node) {
+        if options.only.as_ref().is_some_and(|only| !only.contains(&pod.uid)) {
+            continue;
+        }
+        match filter::judge(pod, inventory, options, now) {
+            Verdict::Evict(warning) => {
+                if let Some(message) = warning {
+                    step.warnings.entry(message).or_default().push(pod.name.clone());
+                }
+                leaving.entry(options.tier_of(pod)).or_default().push(pod);
+                step.left.push(pod.name.clone());
+            }
+            Verdict::Leave(Some(message)) => step.warnings.entry(message).or_default().push(pod.name.clone()),
+            Verdict::Leave(None) => {}
+            Verdict::Fatal(message) => step.fatal.entry(message).or_default().push(pod.name.clone()),
+        }
+    }
+    step.done = step.left.is_empty() && step.fatal.is_empty();
+    if !step.fatal.is_empty() {
+        return step;
+    }
+    let mut look = Look {
+        inventory,
+        ledger,
+        options,
+        node,
+        now,
+    };
+    let mut tiers = leaving.into_iter();
+    if let Some((tier, pods)) = tiers.next() {
+        for pod in pods {
+            look.pod(pod, pending, &mut step);
+        }
+        let waiting = tiers.map(|(_, pods)| pods.len()).sum();
+        if waiting > 0 {
+            step.holds.push(Hold::Tier {
+                waiting,
+                tier: options.tier_name(tier),
+            });
+        }
+    }
+    step
+}
+
+/// What would make this node's drain fail or never end, before anything is touched.
+pub fn obstacles(inventory: &Inventory, node: &str, options: &DrainOptions, now: Timestamp) -> Vec<String> {
+    let mut found = BTreeSet::new();
+    for pod in inventory.pods_on(node) {
+        match filter::judge(pod, inventory, options, now) {
+            Verdict::Fatal(message) => {
+                found.insert(filter::group(&message, std::slice::from_ref(&pod.name)));
+            }
+            Verdict::Leave(_) => {}
+            Verdict::Evict(_) if pod.is_launcher() => {
+                found.extend(vm_obstacle(inventory, pod, options));
+            }
+            Verdict::Evict(_) => found.extend(budget_obstacle(inventory, pod, options)),
+        }
+    }
+    found.into_iter().collect()
+}
+
+fn vm_obstacle(inventory: &Inventory, pod: &Pod, options: &DrainOptions) -> Option<String> {
+    let consent = options.consent.as_ref()?;
+    let vmi = inventory.vmi_of(pod)?;
+    consent.refusal(
+        &vmi.name,
+        pod.node.as_deref().unwrap_or_default(),
+        &fate(inventory, pod),
+    )
+}
+
+fn budget_obstacle(inventory: &Inventory, pod: &Pod, options: &DrainOptions) -> Option<String> {
+    if options.disable_eviction {
+        return None;
+    }
+    let hold = match budget::ask(inventory, pod, &Pending::default()) {
+        BudgetAnswer::Blocked {
+            budget,
+            why,
+            prospect: Prospect::Never,
+        } => Hold::Budget {
+            pod: pod.name.clone(),
+            budget,
+            why,
+            prospect: Prospect::Never,
+        },
+        BudgetAnswer::Many(budgets) => Hold::ManyBudgets {
+            pod: pod.name.clone(),
+            budgets,
+        },
+        BudgetAnswer::Blocked { .. } | BudgetAnswer::Free(_) => return None,
+    };
+    Some(hold.to_string())
+}
+
+/// One look, with what it looks at.
+struct Look<'a> {
+    inventory: &'a Inventory,
+    ledger: &'a Ledger,
+    options: &'a DrainOptions,
+    node: &'a str,
+    now: Timestamp,
+}
+
+impl Look<'_> {
+    fn pod(&mut self, pod: &Pod, pending: &mut Pending, step: &mut DrainStep) {
+        if pod.deletion.is_some() {
+            step.holds.push(Hold::Terminating {
+                pod: pod.name.clone(),
+                until: pod.deletion,
+            });
+            return;
+        }
+        if self.options.disable_eviction {
+            return self.delete(pod, step);
+        }
+        if pod.is_launcher() && !pod.phase.is_terminal() {
+            return self.launcher(pod, pending, step);
+        }
+        self.evict_within_budget(pod, pending, step);
+    }
+
+    fn delete(&self, pod: &Pod, step: &mut DrainStep) {
+        if let Some(wait) = self.retry_wait(pod, step) {
+            step.holds.push(wait);
+            return;
+        }
+        step.effects.push(Effect::Delete {
+            pod: pod.name.clone(),
+            uid: pod.uid.clone(),
+            node: self.node.to_owned(),
+            grace_seconds: self.grace(pod),
+        });
+    }
+
+    /// The grace to send: never for a launcher pod, where it would cut the guest's shutdown short.
+    fn grace(&self, pod: &Pod) -> Option<i64> {
+        self.options.grace_seconds.filter(|_| !pod.is_launcher())
+    }
+
+    fn launcher(&self, pod: &Pod, pending: &mut Pending, step: &mut DrainStep) {
+        let fate = fate(self.inventory, pod);
+        let vmi = self.inventory.vmi_of(pod);
+        let name = vmi.map_or_else(|| pod.name.clone(), |v| v.name.clone());
+        if let (Some(consent), Some(vmi)) = (&self.options.consent, vmi) {
+            if consent.restarts(&fate) {
+                return self.restart(pod, vmi, step);
+            }
+            if let Some(why) = consent.refusal(&name, self.node, &fate) {
+                step.holds.push(Hold::VirtualMachine {
+                    vmi: name,
+                    why,
+                    prospect: Prospect::Never,
+                });
+                return;
+            }
+        }
+        match fate {
+            VmFate::MigrationTarget => step.holds.push(Hold::Migrating {
+                vmi: name,
+                progress: format!(
+                    "is migrating to {}; it leaves again once it has arrived",
+                    self.node
+                ),
+            }),
+            VmFate::MigrationSource => {
+                step.holds.push(Hold::Migrating {
+                    vmi: name,
+                    progress: "has left; its old pod is ending".to_owned(),
+                });
+            }
+            VmFate::NotMigratable { reason, message } => {
+                let why = not_migratable_text(self.node, &reason, &message);
+                step.holds.push(Hold::VirtualMachine {
+                    vmi: name,
+                    why,
+                    prospect: Prospect::Never,
+                });
+                // A campaign trusts the object; `virtroll drain` lets the webhook say it, once a minute.
+                if self.options.consent.is_none() {
+                    self.evict(pod, step);
+                }
+            }
+            VmFate::Booting => {
+                let why = "is still booting; whether it can migrate is known when its guest runs".to_owned();
+                step.holds.push(Hold::VirtualMachine {
+                    vmi: name,
+                    why,
+                    prospect: Prospect::Slow,
+                });
+            }
+            VmFate::Migrates | VmFate::External => self.evacuate(pod, &name, &fate, step),
+            VmFate::ShutsDown(_) | VmFate::Over => self.evict_within_budget(pod, pending, step),
+        }
+    }
+
+    fn restart(&self, pod: &Pod, vmi: &crate::inventory::VirtualMachineInstance, step: &mut DrainStep) {
+        let hold = |progress: String| Hold::Migrating {
+            vmi: vmi.name.clone(),
+            progress,
+        };
+        if vmi.deleting {
+            step.holds.push(hold(
+                "can't migrate and is being restarted, as the plan says".to_owned(),
+            ));
+            return;
+        }
+        if let Some(request) = self.ledger.vm_requests.get(&vmi.name) {
+            let again = request.asked_at + RETRY + RETRY;
+            if self.now < again {
+                step.wake(again);
+                let refused = request
+                    .refused
+                    .as_deref()
+                    .map(|r| format!(" (last try: {r})"))
+                    .unwrap_or_default();
+                step.holds
+                    .push(hold(format!("can't migrate; its restart was asked for{refused}")));
+                return;
+            }
+        }
+        let strategy = match comeback(self.inventory, vmi) {
+            Comeback::StaysOff(strategy) => Some(strategy.name()),
+            Comeback::ByItself | Comeback::BareInstance => None,
+        };
+        let by_subresource = matches!(strategy, Some("Manual" | "RerunOnFailure"));
+        step.effects.push(Effect::RestartVmi {
+            vmi: vmi.name.clone(),
+            uid: vmi.uid.clone(),
+            by_subresource,
+        });
+        step.holds.push(hold(format!(
+            "can't migrate; pod {} is restarted elsewhere, as the plan says",
+            pod.name
+        )));
+    }
+
+    /// Asks for an evacuation once, then watches the mark and the migrations.
+    fn evacuate(&self, pod: &Pod, name: &ObjectName, fate: &VmFate, step: &mut DrainStep) {
+        let vmi = self.inventory.vmis().get(name);
+        let marked = vmi.is_some_and(|v| v.evacuation_node.is_some() && v.evacuation_node == pod.node);
+        let moving = self.inventory.migrations_of(name).any(|m| !m.is_final());
+        let asked = self.ledger.evictions.get(&pod.uid);
+        let fresh = asked.is_some_and(|a| a.answer.is_none() || self.now < a.asked_at + RETRY);
+        if !(marked || moving || fresh) {
+            self.evict(pod, step);
+        }
+        let progress = match fate {
+            VmFate::External => {
+                "has eviction strategy External: an outside controller must move it; virtroll has asked and waits".to_owned()
+            }
+            _ => migration_progress(self.inventory, name),
+        };
+        step.holds.push(Hold::Migrating {
+            vmi: name.clone(),
+            progress,
+        });
+        if let Some(attempt) = asked.filter(|_| !marked && !moving) {
+            step.wake(attempt.asked_at + RETRY);
+        }
+    }
+
+    fn evict_within_budget(&self, pod: &Pod, pending: &mut Pending, step: &mut DrainStep) {
+        match budget::ask(self.inventory, pod, pending) {
+            BudgetAnswer::Free(budget) => {
+                let sent = step.effects.len();
+                self.evict(pod, step);
+                if let Some(budget) = budget.filter(|_| step.effects.len() > sent) {
+                    pending.take(&budget);
+                }
+            }
+            BudgetAnswer::Blocked {
+                budget,
+                why,
+                prospect,
+            } => {
+                step.holds.push(Hold::Budget {
+                    pod: pod.name.clone(),
+                    budget,
+                    why,
+                    prospect,
+                });
+            }
+            BudgetAnswer::Many(budgets) => step.holds.push(Hold::ManyBudgets {
+                pod: pod.name.clone(),
+                budgets,
+            }),
+        }
+    }
+
+    fn evict(&self, pod: &Pod, step: &mut DrainStep) {
+        if let Some(hold) = self.retry_wait(pod, step) {
+            step.holds.push(hold);
+            return;
+        }
+        step.effects.push(Effect::Evict {
+            pod: pod.name.clone(),
+            uid: pod.uid.clone(),
+            node: self.node.to_owned(),
+            grace_seconds: self.grace(pod),
+        });
+    }
+
+    /// If the latest attempt is too fresh to repeat: what is waited for.
+    fn retry_wait(&self, pod: &Pod, step: &mut DrainStep) -> Option<Hold> {
+        let attempt = self.ledger.evictions.get(&pod.uid)?;
+        let terminating = || Hold::Terminating {
+            pod: pod.name.clone(),
+            until: None,
+        };
+        let Some(answer) = &attempt.answer else {
+            return Some(terminating());
+        };
+        let due = attempt.asked_at + retry_after(attempt, answer);
+        if self.now >= due {
+            return None;
+        }
+        step.wake(due);
+        let refused = |why: &str, prospect| Hold::Refused {
+            pod: pod.name.clone(),
+            why: why.to_owned(),
+            prospect,
+        };
+        Some(match answer {
+            EvictionAnswer::Granted | EvictionAnswer::Gone | EvictionAnswer::NamespaceTerminating => {
+                terminating()
+            }
+            EvictionAnswer::Evacuating => Hold::Migrating {
+                vmi: pod.name.clone(),
+                progress: "is being evacuated".to_owned(),
+            },
+            EvictionAnswer::BudgetRefused { message, .. } => refused(message, Prospect::Slow),
+            EvictionAnswer::Wait { message } | EvictionAnswer::Trouble { message } => {
+                refused(message, Prospect::Uncertain)
+            }
+            EvictionAnswer::NotMigratable { message }
+            | EvictionAnswer::ManyBudgets { message }
+            | EvictionAnswer::Forbidden { message } => refused(message, Prospect::Never),
+        })
+    }
+}
+
+/// How long an answer stands before the question is worth repeating.
+fn retry_after(attempt: &EvictionAttempt, answer: &EvictionAnswer) -> SignedDuration {
+    match answer {
+        EvictionAnswer::BudgetRefused { retry_after, .. } => {
+            SignedDuration::from_secs(i64::from(retry_after.unwrap_or(0))).max(RETRY)
+        }
+        EvictionAnswer::Wait { .. } | EvictionAnswer::Evacuating => RETRY,
+        EvictionAnswer::Trouble { .. } => {
+            let doublings = attempt.count.saturating_sub(1).min(4);
+            (RETRY * (1 << doublings)).min(LONGEST_RETRY)
+        }
+        EvictionAnswer::Granted
+        | EvictionAnswer::Gone
+        | EvictionAnswer::NamespaceTerminating
+        | EvictionAnswer::NotMigratable { .. }
+        | EvictionAnswer::ManyBudgets { .. }
+        | EvictionAnswer::Forbidden { .. } => DOUBT,
+    }
+}
+
+/// What KubeVirt's objects say of a VM's evacuation.
+fn migration_progress(inventory: &Inventory, vmi: &ObjectName) -> String {
+    let mut migrations: Vec<_> = inventory.migrations_of(vmi).collect();
+    migrations.sort_by_key(|m| m.created);
+    let failed = migrations.iter().filter(|m| m.phase == "Failed").count();
+    let reason = inventory
+        .vmis()
+        .get(vmi)
+        .and_then(|v| v.migration_state.as_ref())
+        .filter(|s| s.failed && !s.failure_reason.is_empty())
+        .map(|s| format!(": {}", s.failure_reason))
+        .unwrap_or_default();
+    let before = match failed {
+        0 => String::new(),
+        n => format!(" ({n} tries failed{reason}; KubeVirt tries again with growing waits)"),
+    };
+    match migrations
+        .last()
+        .filter(|m| !m.is_final())
+        .map(|m| m.phase.as_str())
+    {
+        Some("" | "Pending") => {
+            format!("queued for migration: KubeVirt's parallel limits are in use{before}")
+        }
+        Some("Running") => format!("migrating{before}"),
+        Some(phase) => format!("migrating ({phase}){before}"),
+        None => format!("asked to migrate{before}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

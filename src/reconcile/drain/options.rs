@@ -1,0 +1,137 @@
+//! What a drain may do.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+
+use super::vm::{Comeback, VmFate, not_migratable_text};
+use crate::inventory::{ObjectName, Pod};
+use crate::plan::selector;
+use crate::plan::v1alpha1::{
+    Drain, ExternalPolicy, NonMigratable, Scope, ShutDown, StaysOff, Tier, VirtualMachines,
+};
+
+/// What a drain may do: kubectl's flags, and for campaigns what the plan consents to for VMs.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DrainOptions {
+    /// Leave DaemonSet-managed pods.
+    pub ignore_daemon_sets: bool,
+    /// Allow the loss of emptyDir volumes.
+    pub delete_empty_dir_data: bool,
+    /// Allow the loss of pods without a controller.
+    pub force: bool,
+    /// Grace period to ask for; `None` leaves each pod its own.
+    pub grace_seconds: Option<i64>,
+    /// Delete instead of evicting: budgets are not asked.
+    pub disable_eviction: bool,
+    /// Only pods that match.
+    pub pod_selector: Option<LabelSelector>,
+    /// A pod whose deletion lies further back than this isn't waited for; zero or `None` waits always.
+    pub skip_wait_for_delete: Option<Duration>,
+    /// Only pods with these UIDs (kubectl drains what it found at first); `None`: whatever is on the node.
+    pub only: Option<BTreeSet<String>>,
+    /// Tiers after the VMs and the pods of no tier.
+    pub tiers: Vec<Tier>,
+    /// What the plan consents to; `None` (`virtroll drain`): the operator asked for this eviction by hand.
+    pub consent: Option<VmConsent>,
+}
+
+impl DrainOptions {
+    /// The options of a plan. Launcher pods carry emptyDir volumes that hold nothing to lose and their VMI is their
+    /// controller, so with `scope: VirtualMachines` neither consent is asked for.
+    pub fn of_plan(drain: &Drain, vms: &VirtualMachines) -> Self {
+        let vms_only = drain.scope == Scope::VirtualMachines;
+        let launcher = || selector::parse("kubevirt.io=virt-launcher").ok();
+        Self {
+            ignore_daemon_sets: drain.ignore_daemon_sets,
+            delete_empty_dir_data: drain.delete_empty_dir_data || vms_only,
+            force: drain.force,
+            grace_seconds: drain.grace_period_seconds,
+            disable_eviction: false,
+            pod_selector: if vms_only {
+                launcher()
+            } else {
+                drain.pod_selector.clone()
+            },
+            skip_wait_for_delete: None,
+            only: None,
+            tiers: drain.tiers.clone(),
+            consent: Some(VmConsent(vms.clone())),
+        }
+    }
+
+    /// 0 for launcher pods, 1 for pods of no tier, then the tiers in their order.
+    pub(super) fn tier_of(&self, pod: &Pod) -> usize {
+        if pod.is_launcher() {
+            return 0;
+        }
+        let class = pod.priority_class.as_deref();
+        let belongs = |tier: &Tier| {
+            class.is_some_and(|c| tier.priority_class_names.iter().any(|n| n == c))
+                || tier
+                    .selector
+                    .as_ref()
+                    .is_some_and(|s| selector::matches(s, &pod.labels))
+        };
+        self.tiers.iter().position(belongs).map_or(1, |index| index + 2)
+    }
+
+    pub(super) fn tier_name(&self, tier: usize) -> String {
+        match tier {
+            0 => "virtual machines".to_owned(),
+            1 => "workloads".to_owned(),
+            n => self
+                .tiers
+                .get(n - 2)
+                .map_or_else(|| n.to_string(), |t| t.name.clone()),
+        }
+    }
+}
+
+/// What the plan consents to for VMs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VmConsent(pub VirtualMachines);
+
+impl VmConsent {
+    /// Why the plan forbids this fate, in words; `None` if it allows it (or lets it wait).
+    pub fn refusal(&self, vmi: &ObjectName, node: &str, fate: &VmFate) -> Option<String> {
+        let policy = &self.0;
+        match fate {
+            VmFate::NotMigratable { reason, message } => (policy.non_migratable == NonMigratable::Fail)
+                .then(|| format!("vm {vmi} {}", not_migratable_text(node, reason, message))),
+            VmFate::External => (policy.external == ExternalPolicy::Fail).then(|| {
+                format!("vm {vmi} on {node} has eviction strategy External, and the plan says virtualMachines.external: Fail")
+            }),
+            VmFate::ShutsDown(Comeback::ByItself) => (policy.shut_down == ShutDown::Fail).then(|| {
+                format!(
+                    "vm {vmi} on {node} would be shut down and started elsewhere, and the plan says \
+                     virtualMachines.shutDown: Fail; give it evictionStrategy: LiveMigrate, or allow it"
+                )
+            }),
+            VmFate::ShutsDown(Comeback::BareInstance) => (policy.stays_off != StaysOff::Allow).then(|| {
+                format!(
+                    "vm {vmi} on {node} is a bare VirtualMachineInstance: evicted, it would not come back; consent with \
+                     virtualMachines.staysOff: Allow, or make it a VirtualMachine"
+                )
+            }),
+            VmFate::ShutsDown(Comeback::StaysOff(strategy)) => (policy.stays_off == StaysOff::Fail).then(|| {
+                format!(
+                    "vm {vmi} on {node} has run strategy {}: evicted, it would stay off; consent with \
+                     virtualMachines.staysOff: Allow or StartAfterwards",
+                    strategy.name()
+                )
+            }),
+            VmFate::Migrates
+            | VmFate::Booting
+            | VmFate::MigrationTarget
+            | VmFate::MigrationSource
+            | VmFate::Over => None,
+        }
+    }
+
+    /// True if the plan has a VM of this fate restarted.
+    pub fn restarts(&self, fate: &VmFate) -> bool {
+        matches!(fate, VmFate::NotMigratable { .. }) && self.0.non_migratable == NonMigratable::Restart
+    }
+}
