@@ -58,6 +58,8 @@ pub enum EvictionAnswer {
 pub struct EvictionAttempt {
     /// The pod's name.
     pub pod: ObjectName,
+    /// Node that it is drained from.
+    pub node: String,
     /// When it was sent last.
     pub asked_at: Timestamp,
     /// How often it was sent.

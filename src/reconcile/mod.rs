@@ -5,13 +5,24 @@
 //! tables, by properties and by simulation. A process killed between any two effects starts again from what it
 //! observes: the node's annotation ([`NodeState`]) and the campaign's status are the only memory; the [`Ledger`] is soft.
 
+mod admission;
+mod decide;
 pub mod drain;
 mod effect;
+mod groups;
 mod hold;
+mod hooks;
 mod ledger;
+mod node;
+pub mod safety;
 mod state;
+pub mod verify;
+mod view;
+mod vms;
 
+pub use decide::decide;
 pub use effect::{Effect, HookRunId, HookScope, NodePatch, RebootRequest, StateChange};
 pub use hold::{Hold, Prospect};
 pub use ledger::{EvictionAnswer, EvictionAttempt, HookStatus, Ledger, VmRequest};
 pub use state::{DrainedVm, HookProgress, NodePhase, NodeState, REBOOT_ANNOTATION, STATE_ANNOTATION};
+pub use view::{Decision, End, GroupNodes, NodeProgress, View};

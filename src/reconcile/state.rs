@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::inventory::ObjectName;
+use crate::inventory::{Node, ObjectName};
 
 /// The annotation on a node that holds its [`NodeState`] as JSON.
 pub const STATE_ANNOTATION: &str = "virtroll.dev/maintenance";
@@ -40,6 +40,21 @@ pub enum NodePhase {
 }
 
 impl NodePhase {
+    /// All phases, in their order.
+    pub const ALL: [Self; 11] = [
+        Self::Pending,
+        Self::Cordoned,
+        Self::Draining,
+        Self::Drained,
+        Self::SafeToPowerOff,
+        Self::InMaintenance,
+        Self::Verifying,
+        Self::Uncordoning,
+        Self::Done,
+        Self::Failed,
+        Self::Skipped,
+    ];
+
     /// True for `Done`, `Failed` and `Skipped`.
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Done | Self::Failed | Self::Skipped)
@@ -147,6 +162,39 @@ pub struct NodeState {
     /// Times that somebody else uncordoned it in the middle and virtroll cordoned it again.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub recordoned: u32,
+}
+
+impl NodeState {
+    /// Reads a node's state from its annotation; `None` if it carries none. An annotation that can't be read is an
+    /// error in words: virtroll must not guess what an earlier driver did.
+    pub fn of(node: &Node) -> Option<Result<Self, String>> {
+        let text = node.annotations.get(STATE_ANNOTATION)?;
+        Some(serde_json::from_str(text).map_err(|e| {
+            format!(
+                "annotation {STATE_ANNOTATION} of node {} can't be read ({e}); mend or remove it by hand",
+                node.name
+            )
+        }))
+    }
+
+    /// The same state, in another phase.
+    pub fn enter(&self, phase: NodePhase, now: Timestamp) -> Self {
+        Self {
+            phase,
+            since: Some(now),
+            hook: None,
+            ..self.clone()
+        }
+    }
+
+    /// The state from which a failed node is tried again: what has succeeded stays done.
+    pub fn retried(&self, now: Timestamp) -> Self {
+        Self {
+            reason: None,
+            finished_at: None,
+            ..self.enter(NodePhase::Cordoned, now)
+        }
+    }
 }
 
 #[allow(

@@ -128,6 +128,9 @@ pub struct CampaignVm {
     pub outcome: VmOutcome,
     /// UID of the VMI last seen.
     pub uid: String,
+    /// Belongs to a replica set, which replaces it under another name.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub replica: bool,
     /// Node last seen on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,

@@ -214,6 +214,7 @@ fn granted_evictions_count_until_the_budget_shows_them() {
     let mut ledger = Ledger::default();
     let granted = EvictionAttempt {
         pod: ObjectName::new("shop", "a"),
+        node: "w1".into(),
         asked_at: now(),
         count: 1,
         answer: Some(EvictionAnswer::Granted),

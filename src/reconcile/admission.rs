@@ -1,0 +1,193 @@
+//! Which nodes may start now: waves, and the limits over campaign, group and zone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::view::recorded_phase;
+use super::{Decision, GroupNodes, View};
+use crate::inventory::Node;
+use crate::plan::v1alpha1::{Concurrency, Strategy};
+use crate::reconcile::{Hold, NodePhase};
+
+/// The node label that names the zone, unless the plan says otherwise.
+const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
+
+/// One limit: at most `limit` of these nodes unavailable.
+struct Limit {
+    scope: String,
+    limit: usize,
+    members: BTreeSet<String>,
+}
+
+/// The limits, and who is unavailable.
+pub(super) struct Admission {
+    limits: Vec<Limit>,
+    unavailable: BTreeSet<String>,
+    wave_members: BTreeMap<String, Vec<String>>,
+    last_wave: u32,
+    finished_wave: Option<u32>,
+    strategy: Strategy,
+}
+
+impl Admission {
+    /// Reads limits and present unavailability. A node counts as unavailable when it is in work, not Ready, or cordoned by
+    /// anybody for whatever reason.
+    pub(super) fn new(view: &View<'_>, decision: &Decision) -> Self {
+        let unavailable = |name: &&str| {
+            let node = view.inventory.node(name);
+            node.is_none_or(|n| n.is_unavailable() || view.state(n).is_some_and(|s| s.phase.is_active()))
+        };
+        let all = || view.nodes().map(|(_, node)| node);
+        let active = |name: &str| recorded_phase(&decision.status, name).is_some_and(NodePhase::is_active);
+        let mut wave_members: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (group, node) in view.nodes().filter(|(_, node)| active(node)) {
+            wave_members
+                .entry(group.name.clone())
+                .or_default()
+                .push(node.to_owned());
+        }
+        let terminal = |p: &str| {
+            NodePhase::ALL
+                .into_iter()
+                .any(|q| q.is_terminal() && q.name() == p)
+        };
+        Self {
+            limits: limits(view),
+            unavailable: all().filter(unavailable).map(str::to_owned).collect(),
+            wave_members,
+            last_wave: decision.status.nodes.iter().map(|n| n.wave).max().unwrap_or(0),
+            finished_wave: decision
+                .status
+                .nodes
+                .iter()
+                .filter(|n| terminal(&n.phase))
+                .map(|n| n.wave)
+                .max(),
+            strategy: view.plan.strategy,
+        }
+    }
+
+    /// Why the node can't start now; empty if it can.
+    pub(super) fn holds(&self, group: &str, node: &Node) -> Vec<Hold> {
+        let mut holds = Vec::new();
+        if let Some(waits_for) = self
+            .wave_members
+            .get(group)
+            .filter(|_| self.strategy == Strategy::Waves)
+        {
+            holds.push(Hold::Wave {
+                waits_for: waits_for.clone(),
+            });
+        }
+        for limit in self.limits.iter().filter(|l| l.members.contains(&node.name)) {
+            // The node itself doesn't stand in its own way: it would be unavailable for maintenance anyway.
+            let others: Vec<String> = self
+                .unavailable
+                .intersection(&limit.members)
+                .filter(|n| **n != node.name)
+                .cloned()
+                .collect();
+            if others.len() >= limit.limit {
+                let (scope, limit) = (limit.scope.clone(), limit.limit);
+                holds.push(Hold::Concurrency {
+                    scope,
+                    limit,
+                    unavailable: others,
+                });
+            }
+        }
+        holds
+    }
+
+    /// The wave of a node that starts now. Waves: one more than the last. Rolling: one more than the last wave of which a
+    /// node has finished.
+    pub(super) fn wave(&self) -> u32 {
+        match self.strategy {
+            Strategy::Waves => self.last_wave + 1,
+            Strategy::Rolling => self.finished_wave.map_or(1, |wave| wave + 1),
+        }
+    }
+
+    /// Counts a node that was just admitted.
+    pub(super) fn admit(&mut self, node: &str) {
+        self.unavailable.insert(node.to_owned());
+    }
+}
+
+fn limits(view: &View<'_>) -> Vec<Limit> {
+    let mut limits = Vec::new();
+    let everyone: Vec<&str> = view.nodes().map(|(_, node)| node).collect();
+    let campaign = view.plan.concurrency.clone().unwrap_or_default();
+    if let Some(max) = campaign.max_unavailable {
+        limits.push(limit(
+            "the campaign".to_owned(),
+            max.of(everyone.len()),
+            &everyone,
+        ));
+    }
+    zones(view, "", &campaign, &everyone, &mut limits);
+    for group in view.groups {
+        let own = view
+            .group(&group.name)
+            .and_then(|g| g.concurrency.clone())
+            .unwrap_or_default();
+        let members: Vec<&str> = group.nodes.iter().map(String::as_str).collect();
+        // Nothing said anywhere: one node at a time.
+        let max = own.max_unavailable.map(|m| m.of(members.len()));
+        let unlimited = campaign.max_unavailable.is_some() || campaign.max_unavailable_per_zone.is_some();
+        let zoned = own.max_unavailable_per_zone.is_some();
+        if let Some(max) = max.or_else(|| (!unlimited && !zoned).then_some(1)) {
+            limits.push(limit(format!("group {}", group.name), max, &members));
+        }
+        zones(
+            view,
+            &format!(" of group {}", group.name),
+            &own,
+            &members,
+            &mut limits,
+        );
+    }
+    limits
+}
+
+fn limit(scope: String, limit: usize, members: &[&str]) -> Limit {
+    Limit {
+        scope,
+        limit,
+        members: members.iter().map(|m| (*m).to_owned()).collect(),
+    }
+}
+
+fn zones(
+    view: &View<'_>,
+    suffix: &str,
+    concurrency: &Concurrency,
+    members: &[&str],
+    limits: &mut Vec<Limit>,
+) {
+    let Some(max) = concurrency.max_unavailable_per_zone else {
+        return;
+    };
+    let key = concurrency.topology_key.as_deref().unwrap_or(ZONE_LABEL);
+    let mut by_zone: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for &name in members {
+        let zone = view.inventory.node(name).and_then(|n| n.labels.get(key));
+        by_zone
+            .entry(zone.map_or("", String::as_str))
+            .or_default()
+            .push(name);
+    }
+    for (zone, members) in by_zone {
+        let name = if zone.is_empty() {
+            format!("nodes without label {key}")
+        } else {
+            format!("zone {zone}")
+        };
+        limits.push(limit(format!("{name}{suffix}"), max.of(members.len()), &members));
+    }
+}
+
+/// Nodes of a group that have not begun, in their order.
+pub(super) fn waiting<'a>(group: &'a GroupNodes, decision: &Decision) -> Vec<&'a str> {
+    let waits = |name: &&str| recorded_phase(&decision.status, name).is_none_or(|p| p == NodePhase::Pending);
+    group.nodes.iter().map(String::as_str).filter(waits).collect()
+}

@@ -1,0 +1,355 @@
+//! The decision of one round.
+
+use std::collections::BTreeSet;
+
+use super::admission::{self, Admission};
+use super::drain::{DrainOptions, Pending, obstacles};
+use super::groups::{self, GroupState, PointState};
+use super::view::recorded_phase;
+use super::{Decision, End, NodeProgress, View, node, vms};
+use crate::plan::v1alpha1::{CampaignNode, CampaignPhase, HookPoint, MaintenanceCampaignStatus, OnFailure};
+use crate::reconcile::{
+    Effect, Hold, HookStatus, NodePatch, NodePhase, NodeState, RebootRequest, StateChange,
+};
+
+/// Decides what to do now.
+///
+/// Pure: the same view gives the same decision. Idempotent: when nothing has changed since the effects of a decision were
+/// carried out and observed, the next decision has no effects. Effects carry the preconditions under which they hold.
+pub fn decide(view: &View<'_>) -> Decision {
+    let mut decision = Decision {
+        status: view.status.clone(),
+        ..Decision::default()
+    };
+    if decision.status.started_at.is_none() {
+        decision.status.started_at = Some(view.now);
+    }
+    decision.status.phase = CampaignPhase::Running;
+    decision.status.reason = None;
+    fold_nodes(view, &mut decision);
+    vms::fold(view, &mut decision.status);
+    step_nodes(view, &mut decision);
+    let blocked = open_groups(view, &mut decision);
+    decision.status.peak_unavailable = decision.status.peak_unavailable.max(away(view));
+    conclude(view, &mut decision, blocked);
+    decision
+}
+
+/// Nodes that are unavailable because of the campaign.
+fn away(view: &View<'_>) -> u32 {
+    let away = |name: &str| {
+        let node = view.inventory.node(name)?;
+        let state = view.state(node)?;
+        let ours = state.phase.is_active() && state.phase != NodePhase::Uncordoning;
+        Some(ours || (state.phase == NodePhase::Failed && node.is_unavailable()))
+    };
+    view.nodes().filter(|(_, name)| away(name) == Some(true)).count() as u32
+}
+
+/// Brings the record up to the states that the nodes carry.
+fn fold_nodes(view: &View<'_>, decision: &mut Decision) {
+    for (_, name) in view.nodes() {
+        let Some(node) = view.inventory.node(name) else {
+            if recorded_phase(&decision.status, name).is_none_or(|p| !p.is_terminal()) {
+                let reason = "the node is not in the cluster any more".to_owned();
+                fail_untouched(view, decision, name, reason);
+            }
+            continue;
+        };
+        if let Some(Err(unreadable)) = NodeState::of(node) {
+            if recorded_phase(&decision.status, name).is_none_or(|p| !p.is_terminal()) {
+                fail_untouched(view, decision, name, unreadable);
+            }
+            continue;
+        }
+        let Some(state) = view.state(node) else { continue };
+        let record = CampaignNode {
+            name: name.to_owned(),
+            group: state.group,
+            wave: state.wave,
+            phase: state.phase.name().to_owned(),
+            reason: state.reason,
+            started_at: state.started_at,
+            finished_at: state.finished_at,
+            pods_evicted: state.pods_evicted,
+        };
+        put(&mut decision.status, record);
+    }
+}
+
+fn put(status: &mut MaintenanceCampaignStatus, record: CampaignNode) {
+    match status.nodes.iter_mut().find(|n| n.name == record.name) {
+        Some(existing) => *existing = record,
+        None => status.nodes.push(record),
+    }
+}
+
+/// Records a node as failed that was never touched (or is no more).
+fn fail_untouched(view: &View<'_>, decision: &mut Decision, name: &str, reason: String) {
+    let group = view
+        .nodes()
+        .find(|(_, n)| *n == name)
+        .map_or("", |(g, _)| g.name.as_str());
+    let known = decision.status.nodes.iter().find(|n| n.name == name);
+    let record = CampaignNode {
+        name: name.to_owned(),
+        group: group.to_owned(),
+        wave: known.map_or(0, |n| n.wave),
+        phase: NodePhase::Failed.name().to_owned(),
+        reason: Some(reason),
+        started_at: known.map_or(Some(view.now), |n| n.started_at),
+        finished_at: Some(view.now),
+        pods_evicted: known.map_or(0, |n| n.pods_evicted),
+    };
+    put(&mut decision.status, record);
+}
+
+fn step_nodes(view: &View<'_>, decision: &mut Decision) {
+    let mut pending = Pending::count(view.inventory, view.ledger);
+    for (group, name) in view.nodes() {
+        let record = decision.status.nodes.iter().find(|n| n.name == name);
+        let progress = NodeProgress {
+            group: group.name.clone(),
+            wave: record.map_or(0, |r| r.wave),
+            phase: recorded_phase(&decision.status, name).unwrap_or_default(),
+            reason: record.and_then(|r| r.reason.clone()),
+            ..NodeProgress::default()
+        };
+        let state = view
+            .inventory
+            .node(name)
+            .and_then(|node| Some((node, view.state(node)?)));
+        match state.filter(|_| !view.ledger.patching.contains(name)) {
+            Some((node, state)) => {
+                node::Step {
+                    view,
+                    node,
+                    state,
+                    pending: &mut pending,
+                    decision,
+                    progress,
+                }
+                .take();
+            }
+            None => {
+                decision.nodes.insert(name.to_owned(), progress);
+            }
+        }
+    }
+}
+
+/// Why nothing further may start, if so.
+fn stopped(view: &View<'_>, decision: &Decision) -> Option<String> {
+    if let Some(reason) = view.stopping {
+        return Some(reason.to_owned());
+    }
+    let failed = failed_nodes(decision);
+    let limit = view.plan.failure.max_failed_nodes as usize;
+    let over = failed.len() > limit && view.plan.failure.on_failure != OnFailure::Continue;
+    let names = failed.iter().copied().collect::<Vec<_>>().join(", ");
+    over.then(|| format!("{} failed (limit {limit}): {names}", nodes(failed.len())))
+}
+
+fn nodes(count: usize) -> String {
+    if count == 1 {
+        "1 node".to_owned()
+    } else {
+        format!("{count} nodes")
+    }
+}
+
+fn failed_nodes(decision: &Decision) -> BTreeSet<&str> {
+    let failed = decision
+        .status
+        .nodes
+        .iter()
+        .filter(|n| n.phase == NodePhase::Failed.name());
+    failed.map(|n| n.name.as_str()).collect()
+}
+
+/// Opens groups and admits nodes. Returns the reason if a hook of the campaign or of a group has failed.
+fn open_groups(view: &View<'_>, decision: &mut Decision) -> Option<String> {
+    let stop = stopped(view, decision);
+    let mut blocked = None;
+    let mut closed = None;
+    match (
+        stop,
+        groups::at_point(view, HookPoint::BeforeCampaign, None, decision),
+    ) {
+        (Some(reason), _) => closed = Some(Hold::Stopped { reason }),
+        (None, PointState::Waits(hold)) => closed = Some(hold),
+        (None, PointState::Failed(reason)) => {
+            blocked = Some(reason.clone());
+            closed = Some(Hold::Stopped { reason });
+        }
+        (None, PointState::Through) => {}
+    }
+    for group in view.groups {
+        let holds = match (&closed, groups::state(view, group, decision)) {
+            (_, GroupState::Through) => {
+                if let PointState::Failed(reason) =
+                    groups::at_point(view, HookPoint::AfterGroup, Some(&group.name), decision)
+                {
+                    blocked = Some(reason);
+                }
+                continue;
+            }
+            (Some(hold), _) => vec![hold.clone()],
+            (None, GroupState::Waits(holds)) => holds,
+            (None, GroupState::Open) => {
+                match groups::at_point(view, HookPoint::BeforeGroup, Some(&group.name), decision) {
+                    PointState::Through => Vec::new(),
+                    PointState::Waits(hold) => vec![hold],
+                    PointState::Failed(reason) => {
+                        blocked = Some(reason.clone());
+                        vec![Hold::Stopped { reason }]
+                    }
+                }
+            }
+        };
+        if holds.is_empty() {
+            admit(view, group, decision);
+        } else {
+            for name in admission::waiting(group, decision) {
+                if let Some(progress) = decision.nodes.get_mut(name) {
+                    progress.holds.clone_from(&holds);
+                }
+            }
+        }
+    }
+    blocked
+}
+
+fn admit(view: &View<'_>, group: &super::GroupNodes, decision: &mut Decision) {
+    let mut admission = Admission::new(view, decision);
+    // Nodes admitted earlier in this round, by other groups.
+    for effect in &decision.effects {
+        if let Effect::PatchNode(patch) = effect {
+            admission.admit(&patch.node);
+        }
+    }
+    let options = DrainOptions::of_plan(&view.plan.drain, &view.plan.virtual_machines);
+    for name in admission::waiting(group, decision) {
+        let Some(node) = view
+            .inventory
+            .node(name)
+            .filter(|_| !view.ledger.patching.contains(name))
+        else {
+            continue;
+        };
+        let mut holds = admission.holds(&group.name, node);
+        if let Some(Ok(foreign)) =
+            NodeState::of(node).filter(|s| s.as_ref().is_ok_and(|s| s.campaign != view.campaign))
+        {
+            let reason = format!("the node is in the hands of campaign {}", foreign.campaign);
+            holds.push(Hold::Stopped { reason });
+        }
+        if holds.is_empty() {
+            let obstacles = obstacles(view.inventory, name, &options, view.now);
+            if !obstacles.is_empty() {
+                fail_untouched(
+                    view,
+                    decision,
+                    name,
+                    format!("not begun: {}", obstacles.join("; ")),
+                );
+                if stopped(view, decision).is_some() {
+                    return;
+                }
+                continue;
+            }
+            let wave = admission.wave();
+            admission.admit(name);
+            decision.effects.push(Effect::PatchNode(NodePatch {
+                node: name.to_owned(),
+                resource_version: node.resource_version.clone(),
+                unschedulable: (!node.unschedulable).then_some(true),
+                state: StateChange::Set(Box::new(node::admitted(view, node, &group.name, wave))),
+                reboot_request: RebootRequest::Keep,
+            }));
+        }
+        if let Some(progress) = decision.nodes.get_mut(name) {
+            progress.holds = holds;
+        }
+    }
+}
+
+/// Whether anything is still to be done, and how the campaign ends if not.
+fn conclude(view: &View<'_>, decision: &mut Decision, blocked: Option<String>) {
+    let at_work = decision.nodes.values().any(|n| n.phase.is_active());
+    let busy = !decision.effects.is_empty()
+        || !view.ledger.patching.is_empty()
+        || view.ledger.hooks.values().any(|h| *h == HookStatus::Running);
+    if let Some(reason) = view.stopping {
+        decision.status.phase = CampaignPhase::Paused;
+        decision.status.reason = Some(reason.to_owned());
+        if !busy {
+            decision.end = Some(End::Stopped);
+        }
+        return;
+    }
+    if at_work || busy {
+        return;
+    }
+    // Annotations of finished nodes go first: they are all that would be left behind.
+    let carries = |name: &str| {
+        let state = view.inventory.node(name).and_then(|n| view.state(n));
+        state.is_some_and(|s| matches!(s.phase, NodePhase::Done | NodePhase::Skipped))
+    };
+    if view.nodes().any(|(_, name)| carries(name)) {
+        return;
+    }
+    if let Some(reason) = blocked {
+        return pause_or_fail(view, decision, reason);
+    }
+    let through = view
+        .groups
+        .iter()
+        .all(|g| groups::nodes_through(g, &decision.status));
+    if let Some(reason) =
+        stopped(view, decision).filter(|_| !through || view.plan.failure.on_failure != OnFailure::Continue)
+    {
+        return pause_or_fail(view, decision, reason);
+    }
+    if !through || !after_groups(view, decision) {
+        return;
+    }
+    match groups::at_point(view, HookPoint::AfterCampaign, None, decision) {
+        PointState::Waits(_) => {}
+        PointState::Failed(reason) => pause_or_fail(view, decision, reason),
+        PointState::Through => finish(view, decision),
+    }
+}
+
+fn after_groups(view: &View<'_>, decision: &mut Decision) -> bool {
+    view.groups.iter().all(|g| {
+        groups::at_point(view, HookPoint::AfterGroup, Some(&g.name), decision) == PointState::Through
+    })
+}
+
+fn finish(view: &View<'_>, decision: &mut Decision) {
+    let failed = failed_nodes(decision).len();
+    decision.status.finished_at = Some(view.now);
+    if failed > view.plan.failure.max_failed_nodes as usize {
+        let reason = format!("{} failed", nodes(failed));
+        decision.status.phase = CampaignPhase::Failed;
+        decision.status.reason = Some(reason.clone());
+        decision.end = Some(End::Failed { reason });
+        return;
+    }
+    decision.status.phase = CampaignPhase::Succeeded;
+    decision.status.reason = (failed > 0).then(|| format!("{} failed, as the plan bears", nodes(failed)));
+    decision.end = Some(End::Succeeded);
+}
+
+fn pause_or_fail(view: &View<'_>, decision: &mut Decision, reason: String) {
+    decision.status.reason = Some(reason.clone());
+    decision.status.finished_at = Some(view.now);
+    if view.plan.failure.on_failure == OnFailure::Pause {
+        decision.status.phase = CampaignPhase::Paused;
+        decision.end = Some(End::Paused { reason });
+    } else {
+        decision.status.phase = CampaignPhase::Failed;
+        decision.end = Some(End::Failed { reason });
+    }
+}

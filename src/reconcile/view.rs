@@ -1,0 +1,130 @@
+//! What a decision sees, and what it says.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::inventory::{Inventory, Node};
+use crate::plan::v1alpha1::{Group, MaintenanceCampaignStatus, MaintenancePlanSpec};
+use crate::reconcile::{Effect, Hold, Ledger, NodePhase, NodeState};
+
+/// The nodes of a group, in the order in which they are taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupNodes {
+    /// Name of the group.
+    pub name: String,
+    /// Its nodes.
+    pub nodes: Vec<String>,
+}
+
+/// Everything that a decision is a function of.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    /// What was observed.
+    pub inventory: &'a Inventory,
+    /// The plan of this campaign.
+    pub plan: &'a MaintenancePlanSpec,
+    /// Name of the MaintenanceCampaign.
+    pub campaign: &'a str,
+    /// The groups in an order that respects their dependencies, with their nodes.
+    pub groups: &'a [GroupNodes],
+    /// The record as last written.
+    pub status: &'a MaintenanceCampaignStatus,
+    /// What this process has asked for.
+    pub ledger: &'a Ledger,
+    /// Identity of this driver, new for each process.
+    pub driver: &'a str,
+    /// Why no new work may start, if so.
+    pub stopping: Option<&'a str>,
+    /// The time.
+    pub now: Timestamp,
+}
+
+impl<'a> View<'a> {
+    /// The plan's text about a group.
+    pub(super) fn group(&self, name: &str) -> Option<&'a Group> {
+        self.plan.groups.iter().find(|g| g.name == name)
+    }
+
+    /// All nodes of the campaign with their groups.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = (&'a GroupNodes, &'a str)> + use<'a> {
+        self.groups
+            .iter()
+            .flat_map(|g| g.nodes.iter().map(move |n| (g, n.as_str())))
+    }
+
+    /// This campaign's state of a node, if it carries one.
+    pub(super) fn state(&self, node: &Node) -> Option<NodeState> {
+        NodeState::of(node)?.ok().filter(|s| s.campaign == self.campaign)
+    }
+
+    /// What the record says of a node.
+    pub(super) fn recorded_phase(&self, node: &str) -> Option<NodePhase> {
+        recorded_phase(self.status, node)
+    }
+}
+
+/// The phase that a record holds for a node.
+pub(super) fn recorded_phase(status: &MaintenanceCampaignStatus, node: &str) -> Option<NodePhase> {
+    let record = status.nodes.iter().find(|n| n.name == node)?;
+    NodePhase::ALL.into_iter().find(|p| p.name() == record.phase)
+}
+
+/// How a node is doing, for displays.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct NodeProgress {
+    /// Its group.
+    pub group: String,
+    /// Its wave; 0 before it has begun.
+    pub wave: u32,
+    /// Its phase.
+    pub phase: NodePhase,
+    /// Why it waits.
+    pub holds: Vec<Hold>,
+    /// Pods that still have to leave.
+    pub pods_left: usize,
+    /// Why it failed or was skipped.
+    pub reason: Option<String>,
+}
+
+/// How a campaign ended, or why this driver leaves it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// All nodes through.
+    Succeeded,
+    /// Ended with failed nodes.
+    Failed {
+        /// In words.
+        reason: String,
+    },
+    /// Waits for a person.
+    Paused {
+        /// In words.
+        reason: String,
+    },
+    /// This driver was asked to stop, and nothing of its own is under way.
+    Stopped,
+}
+
+/// What a decision says.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Decision {
+    /// What to do.
+    pub effects: Vec<Effect>,
+    /// The record as it should be; to be written if it differs.
+    pub status: MaintenanceCampaignStatus,
+    /// Each node of the campaign.
+    pub nodes: BTreeMap<String, NodeProgress>,
+    /// Warnings for people, each said once.
+    pub warnings: Vec<String>,
+    /// Decide again then, even if nothing is observed.
+    pub wake_at: Option<Timestamp>,
+    /// Set when there is nothing more to do here.
+    pub end: Option<End>,
+}
+
+impl Decision {
+    pub(super) fn wake(&mut self, at: Timestamp) {
+        self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
+    }
+}

@@ -1,0 +1,92 @@
+//! The record of each VM: moves and outcome, folded from what is observed.
+
+use crate::inventory::{Inventory, ObjectName, VirtualMachineInstance};
+use crate::plan::v1alpha1::{CampaignVm, MaintenanceCampaignStatus, VmOutcome};
+use crate::reconcile::View;
+
+/// Brings the record of the campaign's VMs up to what is observed. Level-triggered: what happened while nobody drove is
+/// seen from the UID and node that were recorded last.
+pub(super) fn fold(view: &View<'_>, status: &mut MaintenanceCampaignStatus) {
+    for record in &mut status.virtual_machines {
+        let name = ObjectName::new(&record.namespace, &record.name);
+        match view.inventory.vmis().get(&name).filter(|v| !v.phase.is_final()) {
+            Some(vmi) => follow(record, vmi),
+            None => ended(view.inventory, record, &name),
+        }
+    }
+    let mut added = Vec::new();
+    for (_, node) in view.nodes() {
+        for vmi in view.inventory.vmis_on(node).filter(|v| !v.phase.is_final()) {
+            let known = |v: &CampaignVm| v.namespace == vmi.name.namespace && v.name == vmi.name.name;
+            if !status.virtual_machines.iter().any(known) {
+                added.push(begin(vmi));
+            }
+        }
+    }
+    if !added.is_empty() {
+        status.virtual_machines.extend(added);
+        status
+            .virtual_machines
+            .sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+    }
+}
+
+fn begin(vmi: &VirtualMachineInstance) -> CampaignVm {
+    CampaignVm {
+        namespace: vmi.name.namespace.clone(),
+        name: vmi.name.name.clone(),
+        uid: vmi.uid.clone(),
+        node: vmi.node.clone(),
+        replica: vmi
+            .controller
+            .as_ref()
+            .is_some_and(|o| o.kind == "VirtualMachineInstanceReplicaSet"),
+        ..CampaignVm::default()
+    }
+}
+
+fn follow(record: &mut CampaignVm, vmi: &VirtualMachineInstance) {
+    // A VMI that is going will not be there long: neither a move nor a new life.
+    if vmi.deleting && vmi.uid == record.uid {
+        return;
+    }
+    if vmi.uid != record.uid {
+        // Restarted counts once it has a node again.
+        let Some(node) = &vmi.node else { return };
+        record.uid.clone_from(&vmi.uid);
+        record.outcome = VmOutcome::Restarted;
+        if record.node.as_ref() != Some(node) {
+            record.moves += 1;
+        }
+        record.node = Some(node.clone());
+        return;
+    }
+    let Some(node) = vmi.node.as_ref().filter(|n| record.node.as_ref() != Some(*n)) else {
+        return;
+    };
+    if record.node.is_some() {
+        record.moves += 1;
+        if record.outcome == VmOutcome::Untouched {
+            record.outcome = VmOutcome::Migrated;
+        }
+    }
+    record.node = Some(node.clone());
+}
+
+fn ended(inventory: &Inventory, record: &mut CampaignVm, name: &ObjectName) {
+    if record.replica {
+        if record.outcome != VmOutcome::Restarted {
+            record.moves += 1;
+        }
+        record.outcome = VmOutcome::Restarted;
+        return;
+    }
+    let comes_back = inventory
+        .vms()
+        .get(name)
+        .is_some_and(|vm| vm.run_strategy == crate::inventory::RunStrategy::Always);
+    // Between two lives of a VM that comes back: what it will be is known when it runs again.
+    if !comes_back || record.outcome == VmOutcome::Untouched {
+        record.outcome = VmOutcome::Stopped;
+    }
+}
