@@ -1,0 +1,126 @@
+//! Refusals: what the API server answers instead of an object, as a Kubernetes `Status`.
+
+use serde_json::{Value, json};
+
+/// A refusal with everything that its `Status` body says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refusal {
+    /// HTTP status code.
+    pub code: u16,
+    /// `reason`, such as `NotFound`; may be empty.
+    pub reason: String,
+    /// `message`.
+    pub message: String,
+    /// `details`, if any.
+    pub details: Option<Value>,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl Refusal {
+    /// A refusal with a code, a reason and a message.
+    pub fn new(code: u16, reason: &str, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            reason: reason.to_owned(),
+            message: message.into(),
+            details: None,
+        }
+    }
+
+    /// 404 for an object. `resource` is the full name, such as `deployments.apps`.
+    pub fn not_found(resource: &str, name: &str) -> Self {
+        let (kind, group) = resource.split_once('.').unwrap_or((resource, ""));
+        let mut refusal = Self::new(404, "NotFound", format!("{resource} {name:?} not found"));
+        refusal.details = Some(details(name, group, kind));
+        refusal
+    }
+
+    /// 409 because the name is taken.
+    pub fn already_exists(resource: &str, name: &str) -> Self {
+        let (kind, group) = resource.split_once('.').unwrap_or((resource, ""));
+        let mut refusal = Self::new(
+            409,
+            "AlreadyExists",
+            format!("{resource} {name:?} already exists"),
+        );
+        refusal.details = Some(details(name, group, kind));
+        refusal
+    }
+
+    /// 409 because a precondition does not hold.
+    pub fn conflict(resource: &str, name: &str, why: &str) -> Self {
+        let (kind, group) = resource.split_once('.').unwrap_or((resource, ""));
+        let message = format!("Operation cannot be fulfilled on {resource} {name:?}: {why}");
+        let mut refusal = Self::new(409, "Conflict", message);
+        refusal.details = Some(details(name, group, kind));
+        refusal
+    }
+
+    /// 422 for one field.
+    pub fn invalid(group: &str, kind: &str, name: &str, field: &str, why: &str) -> Self {
+        let title = if group.is_empty() {
+            kind.to_owned()
+        } else {
+            format!("{kind}.{group}")
+        };
+        let mut refusal = Self::new(
+            422,
+            "Invalid",
+            format!("{title} {name:?} is invalid: {field}: {why}"),
+        );
+        refusal.details = Some(json!({
+            "name": name, "group": group, "kind": kind,
+            "causes": [{"reason": "FieldValueInvalid", "message": why, "field": field}],
+        }));
+        refusal
+    }
+
+    /// 400.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(400, "BadRequest", message)
+    }
+
+    /// 410: the resourceVersion is too old to go on from.
+    pub fn expired(message: impl Into<String>) -> Self {
+        Self::new(410, "Expired", message)
+    }
+
+    /// 501: the embedded cluster doesn't model this.
+    pub fn not_modelled(what: &str) -> Self {
+        Self::new(
+            501,
+            "NotImplemented",
+            format!("the embedded cluster does not model {what}"),
+        )
+    }
+
+    /// The `Status` object.
+    pub fn status(&self) -> Value {
+        let mut status = json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "message": self.message, "code": self.code,
+        });
+        if !self.reason.is_empty() {
+            status["reason"] = json!(self.reason);
+        }
+        if let Some(details) = &self.details {
+            status["details"] = details.clone();
+        }
+        status
+    }
+}
+
+fn details(name: &str, group: &str, kind: &str) -> Value {
+    let mut details = json!({"name": name, "kind": kind});
+    if !group.is_empty() {
+        details["group"] = json!(group);
+    }
+    details
+}

@@ -1,0 +1,379 @@
+//! Kinds: the built-in ones, and those that CustomResourceDefinitions add.
+
+use serde_json::Value;
+
+/// A kind of object and how it is addressed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resource {
+    /// `pods`, `deployments.apps`: how the store names it.
+    pub name: String,
+    /// API group; empty for the core group.
+    pub group: String,
+    /// API version.
+    pub version: String,
+    /// Kind.
+    pub kind: String,
+    /// Plural, as in paths.
+    pub plural: String,
+    /// Short names, for kubectl.
+    pub short_names: Vec<String>,
+    /// Objects live in namespaces.
+    pub namespaced: bool,
+    /// `/status` is a subresource: a plain update leaves the status alone, and the other way round.
+    pub has_status: bool,
+    /// `/scale` is a subresource.
+    pub has_scale: bool,
+    /// For custom resources: the schema, if unknown fields are to be dropped.
+    pub schema: Option<Value>,
+}
+
+impl Resource {
+    /// `apiVersion` of its objects.
+    pub fn api_version(&self) -> String {
+        if self.group.is_empty() {
+            self.version.clone()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
+    }
+}
+
+/// group, version, kind, plural, short name, namespaced, status, scale.
+type Row = (
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+    bool,
+    bool,
+    bool,
+);
+
+const BUILT_IN: &[Row] = &[
+    ("", "v1", "Namespace", "namespaces", "ns", false, true, false),
+    ("", "v1", "Node", "nodes", "no", false, true, false),
+    ("", "v1", "Pod", "pods", "po", true, true, false),
+    ("", "v1", "Service", "services", "svc", true, true, false),
+    ("", "v1", "Endpoints", "endpoints", "ep", true, false, false),
+    ("", "v1", "ConfigMap", "configmaps", "cm", true, false, false),
+    ("", "v1", "Secret", "secrets", "", true, false, false),
+    (
+        "",
+        "v1",
+        "ServiceAccount",
+        "serviceaccounts",
+        "sa",
+        true,
+        false,
+        false,
+    ),
+    ("", "v1", "Event", "events", "ev", true, false, false),
+    (
+        "",
+        "v1",
+        "PersistentVolume",
+        "persistentvolumes",
+        "pv",
+        false,
+        true,
+        false,
+    ),
+    (
+        "",
+        "v1",
+        "PersistentVolumeClaim",
+        "persistentvolumeclaims",
+        "pvc",
+        true,
+        true,
+        false,
+    ),
+    (
+        "",
+        "v1",
+        "ReplicationController",
+        "replicationcontrollers",
+        "rc",
+        true,
+        true,
+        true,
+    ),
+    (
+        "",
+        "v1",
+        "ResourceQuota",
+        "resourcequotas",
+        "quota",
+        true,
+        true,
+        false,
+    ),
+    (
+        "",
+        "v1",
+        "LimitRange",
+        "limitranges",
+        "limits",
+        true,
+        false,
+        false,
+    ),
+    (
+        "apps",
+        "v1",
+        "Deployment",
+        "deployments",
+        "deploy",
+        true,
+        true,
+        true,
+    ),
+    ("apps", "v1", "ReplicaSet", "replicasets", "rs", true, true, true),
+    (
+        "apps",
+        "v1",
+        "StatefulSet",
+        "statefulsets",
+        "sts",
+        true,
+        true,
+        true,
+    ),
+    ("apps", "v1", "DaemonSet", "daemonsets", "ds", true, true, false),
+    (
+        "apps",
+        "v1",
+        "ControllerRevision",
+        "controllerrevisions",
+        "",
+        true,
+        false,
+        false,
+    ),
+    ("batch", "v1", "Job", "jobs", "", true, true, false),
+    ("batch", "v1", "CronJob", "cronjobs", "cj", true, true, false),
+    (
+        "policy",
+        "v1",
+        "PodDisruptionBudget",
+        "poddisruptionbudgets",
+        "pdb",
+        true,
+        true,
+        false,
+    ),
+    (
+        "coordination.k8s.io",
+        "v1",
+        "Lease",
+        "leases",
+        "",
+        true,
+        false,
+        false,
+    ),
+    (
+        "storage.k8s.io",
+        "v1",
+        "StorageClass",
+        "storageclasses",
+        "sc",
+        false,
+        false,
+        false,
+    ),
+    (
+        "storage.k8s.io",
+        "v1",
+        "VolumeAttachment",
+        "volumeattachments",
+        "",
+        false,
+        true,
+        false,
+    ),
+    (
+        "storage.k8s.io",
+        "v1",
+        "CSINode",
+        "csinodes",
+        "",
+        false,
+        false,
+        false,
+    ),
+    (
+        "storage.k8s.io",
+        "v1",
+        "CSIDriver",
+        "csidrivers",
+        "",
+        false,
+        false,
+        false,
+    ),
+    (
+        "scheduling.k8s.io",
+        "v1",
+        "PriorityClass",
+        "priorityclasses",
+        "pc",
+        false,
+        false,
+        false,
+    ),
+    (
+        "discovery.k8s.io",
+        "v1",
+        "EndpointSlice",
+        "endpointslices",
+        "",
+        true,
+        false,
+        false,
+    ),
+    ("events.k8s.io", "v1", "Event", "events", "ev", true, false, false),
+    (
+        "networking.k8s.io",
+        "v1",
+        "Ingress",
+        "ingresses",
+        "ing",
+        true,
+        true,
+        false,
+    ),
+    (
+        "networking.k8s.io",
+        "v1",
+        "NetworkPolicy",
+        "networkpolicies",
+        "netpol",
+        true,
+        false,
+        false,
+    ),
+    (
+        "rbac.authorization.k8s.io",
+        "v1",
+        "Role",
+        "roles",
+        "",
+        true,
+        false,
+        false,
+    ),
+    (
+        "rbac.authorization.k8s.io",
+        "v1",
+        "RoleBinding",
+        "rolebindings",
+        "",
+        true,
+        false,
+        false,
+    ),
+    (
+        "rbac.authorization.k8s.io",
+        "v1",
+        "ClusterRole",
+        "clusterroles",
+        "",
+        false,
+        false,
+        false,
+    ),
+    (
+        "rbac.authorization.k8s.io",
+        "v1",
+        "ClusterRoleBinding",
+        "clusterrolebindings",
+        "",
+        false,
+        false,
+        false,
+    ),
+    (
+        "admissionregistration.k8s.io",
+        "v1",
+        "ValidatingWebhookConfiguration",
+        "validatingwebhookconfigurations",
+        "",
+        false,
+        false,
+        false,
+    ),
+    (
+        "apiextensions.k8s.io",
+        "v1",
+        "CustomResourceDefinition",
+        "customresourcedefinitions",
+        "crd",
+        false,
+        true,
+        false,
+    ),
+];
+
+/// The built-in kinds.
+pub(super) fn built_in() -> impl Iterator<Item = Resource> {
+    BUILT_IN.iter().map(
+        |&(group, version, kind, plural, short, namespaced, has_status, has_scale)| Resource {
+            name: full_name(plural, group),
+            group: group.to_owned(),
+            version: version.to_owned(),
+            kind: kind.to_owned(),
+            plural: plural.to_owned(),
+            short_names: if short.is_empty() {
+                Vec::new()
+            } else {
+                vec![short.to_owned()]
+            },
+            namespaced,
+            has_status,
+            has_scale,
+            schema: None,
+        },
+    )
+}
+
+/// `plural`, or `plural.group`.
+pub fn full_name(plural: &str, group: &str) -> String {
+    if group.is_empty() {
+        plural.to_owned()
+    } else {
+        format!("{plural}.{group}")
+    }
+}
+
+/// The kinds that a CustomResourceDefinition defines: one for each served version.
+pub(super) fn defined_by(crd: &Value) -> Vec<Resource> {
+    let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+    let spec = &crd["spec"];
+    let names = &spec["names"];
+    let served = spec["versions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|v| v["served"] == true);
+    served
+        .map(|version| Resource {
+            name: full_name(&text(&names["plural"]), &text(&spec["group"])),
+            group: text(&spec["group"]),
+            version: text(&version["name"]),
+            kind: text(&names["kind"]),
+            plural: text(&names["plural"]),
+            short_names: names["shortNames"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(text)
+                .collect(),
+            namespaced: spec["scope"] == "Namespaced",
+            has_status: !version["subresources"]["status"].is_null(),
+            has_scale: !version["subresources"]["scale"].is_null(),
+            schema: version["schema"].get("openAPIV3Schema").cloned(),
+        })
+        .collect()
+}
