@@ -566,7 +566,6 @@ impl Store {
             }
         }
         self.notify.notify_waiters();
-        self.notify.notify_one();
         object
     }
 

@@ -1,0 +1,23 @@
+//! The API server of the embedded cluster: a `tower::Service` that answers the Kubernetes API from the store.
+//!
+//! # Why
+//! An unmodified `kube::Client` stands on it, so the engine can't tell it from a real cluster. What isn't modelled answers
+//! 501 with a `Status` that names it, never silence.
+//!
+//! Departures from the real one that a client could notice: no authentication or authorisation (every request is
+//! allowed), custom resources are not validated against their schema, `managedFields` are kept by path and only for
+//! server-side apply, and a continued list sees the present, not the moment of its first page.
+
+mod defaults;
+mod discovery;
+mod eviction;
+mod patch;
+mod route;
+mod selector;
+mod service;
+mod watch;
+mod write;
+
+pub use defaults::fill as fill_defaults;
+pub use eviction::selects;
+pub use service::ApiServer;

@@ -1,0 +1,292 @@
+//! The four patch types: JSON patch (RFC 6902), merge patch (RFC 7386), strategic merge patch, server-side apply.
+
+use serde_json::{Map, Value, json};
+
+use crate::sim::store::Refusal;
+
+/// The list fields that a strategic merge patch merges by a key, for the built-in kinds, as the API's types declare them.
+fn merge_key(field: &str) -> Option<&'static str> {
+    Some(match field {
+        "containers" | "initContainers" | "ephemeralContainers" | "volumes" | "env" | "imagePullSecrets" => {
+            "name"
+        }
+        "volumeMounts" => "mountPath",
+        "volumeDevices" => "devicePath",
+        "ports" => "containerPort",
+        "conditions" | "addresses" => "type",
+        "taints" => "key",
+        "ownerReferences" => "uid",
+        "hostAliases" => "ip",
+        "topologySpreadConstraints" => "topologyKey",
+        _ => return None,
+    })
+}
+
+/// Applies a patch by its content type. Gives the patched object.
+///
+/// # Errors
+/// 415 for another content type, 400 for a body that can't be read, 422 for a JSON patch that can't be applied.
+pub fn apply(content_type: &str, object: &Value, body: &[u8]) -> Result<Value, Refusal> {
+    let mut patched = object.clone();
+    match content_type.split(';').next().unwrap_or_default().trim() {
+        "application/json-patch+json" => {
+            let patch: json_patch::Patch = serde_json::from_slice(body).map_err(unreadable)?;
+            json_patch::patch(&mut patched, &patch).map_err(|e| {
+                Refusal::new(
+                    422,
+                    "Invalid",
+                    format!("the server rejected our request due to an error in our request ({e})"),
+                )
+            })?;
+        }
+        "application/merge-patch+json" => {
+            let patch: Value = serde_json::from_slice(body).map_err(unreadable)?;
+            json_patch::merge(&mut patched, &patch);
+        }
+        "application/strategic-merge-patch+json" => {
+            let patch: Value = serde_json::from_slice(body).map_err(unreadable)?;
+            strategic(&mut patched, &patch);
+        }
+        other => {
+            let message = format!(
+                "the body of the request was in an unknown format - accepted media types include: \
+                 application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, \
+                 application/apply-patch+yaml (got {other})"
+            );
+            return Err(Refusal::new(415, "UnsupportedMediaType", message));
+        }
+    }
+    Ok(patched)
+}
+
+fn unreadable(error: serde_json::Error) -> Refusal {
+    Refusal::bad_request(format!("error decoding patch: {error}"))
+}
+
+/// Merges by key where the type says so; `$patch: delete|replace`, `$deleteFromPrimitiveList/…` and `$setElementOrder/…`
+/// are understood as the API server does (an element order only hints at order, and is dropped).
+fn strategic(target: &mut Value, patch: &Value) {
+    let Some(fields) = patch.as_object() else {
+        *target = patch.clone();
+        return;
+    };
+    if fields.get("$patch") == Some(&json!("replace")) {
+        *target = Value::Object(
+            fields
+                .iter()
+                .filter(|(k, _)| *k != "$patch")
+                .map(clone_pair)
+                .collect(),
+        );
+        return;
+    }
+    if !target.is_object() {
+        *target = Value::Object(Map::new());
+    }
+    let Some(object) = target.as_object_mut() else {
+        return;
+    };
+    for (field, value) in fields {
+        if let Some(list) = field.strip_prefix("$deleteFromPrimitiveList/") {
+            if let (Some(have), Some(gone)) = (
+                object.get_mut(list).and_then(Value::as_array_mut),
+                value.as_array(),
+            ) {
+                have.retain(|v| !gone.contains(v));
+            }
+        } else if field.starts_with('$') {
+            // Directives about this level were handled above; element orders are hints.
+        } else if value.is_null() {
+            object.remove(field);
+        } else if let (Some(key), Some(items)) = (
+            merge_key(field),
+            value.as_array().filter(|a| a.iter().all(Value::is_object)),
+        ) {
+            let entry = object.entry(field.clone()).or_insert_with(|| json!([]));
+            merge_list(entry, items, key);
+        } else if field == "finalizers" && value.is_array() {
+            let entry = object.entry(field.clone()).or_insert_with(|| json!([]));
+            if let (Some(have), Some(more)) = (entry.as_array_mut(), value.as_array()) {
+                let new: Vec<_> = more.iter().filter(|v| !have.contains(v)).cloned().collect();
+                have.extend(new);
+            }
+        } else if value.is_object() {
+            strategic(object.entry(field.clone()).or_insert(Value::Null), value);
+        } else {
+            object.insert(field.clone(), value.clone());
+        }
+    }
+}
+
+fn clone_pair((key, value): (&String, &Value)) -> (String, Value) {
+    (key.clone(), value.clone())
+}
+
+fn merge_list(target: &mut Value, items: &[Value], key: &str) {
+    if !target.is_array() {
+        *target = json!([]);
+    }
+    let Some(list) = target.as_array_mut() else { return };
+    if items.iter().any(|i| i["$patch"] == "replace") {
+        *list = items
+            .iter()
+            .filter(|i| i.get("$patch").is_none())
+            .cloned()
+            .collect();
+        return;
+    }
+    for item in items {
+        let position = list.iter().position(|have| have[key] == item[key]);
+        match (position, item["$patch"] == "delete") {
+            (Some(at), true) => {
+                list.remove(at);
+            }
+            (None, true) => {}
+            (Some(at), false) => strategic(&mut list[at], item),
+            (None, false) => list.push(item.clone()),
+        }
+    }
+}
+
+/// Server-side apply on an existing object (or none): merges what the manager applies, takes away what it applied before
+/// and no longer does, and refuses to change what another manager applied, unless `force`.
+///
+/// Ownership is kept a field (a leaf) in `managedFields`; lists are merged by the keys above, other lists are one leaf.
+///
+/// # Errors
+/// 409 with a cause for each field that another manager owns.
+pub fn server_side_apply(
+    current: Option<&Value>,
+    applied: &Value,
+    manager: &str,
+    force: bool,
+    now: &str,
+) -> Result<Value, Refusal> {
+    let mut result = current.cloned().unwrap_or_else(|| json!({}));
+    let mut wanted = applied.clone();
+    if let Some(metadata) = wanted["metadata"].as_object_mut() {
+        metadata.remove("managedFields");
+    }
+    let mine = leaves(&wanted);
+    let entries = result["metadata"]["managedFields"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    let mut kept = Vec::new();
+    let mut conflicts = Vec::new();
+    let mut before: Vec<String> = Vec::new();
+    for mut entry in entries {
+        let theirs: Vec<String> = entry["fieldsV1"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(path, _)| path.clone())
+            .collect();
+        if entry["manager"] == manager && entry["operation"] == "Apply" {
+            before = theirs;
+            continue;
+        }
+        let disputed: Vec<&String> = theirs
+            .iter()
+            .filter(|path| {
+                mine.iter()
+                    .any(|(p, v)| p == *path && current.and_then(|c| at(c, p)) != Some(v))
+            })
+            .collect();
+        if force {
+            if let Some(fields) = entry["fieldsV1"].as_object_mut() {
+                fields.retain(|path, _| !mine.iter().any(|(p, _)| p == path));
+            }
+        } else {
+            let shown = |path: &String| format!(".{}", path.replace('\u{1f}', "."));
+            conflicts.extend(
+                disputed
+                    .into_iter()
+                    .map(|path| (entry["manager"].clone(), shown(path))),
+            );
+        }
+        kept.push(entry);
+    }
+    if !conflicts.is_empty() {
+        return Err(conflict(&conflicts));
+    }
+    for path in before.iter().filter(|path| !mine.iter().any(|(p, _)| p == *path)) {
+        remove(&mut result, path);
+    }
+    strategic(&mut result, &wanted);
+    let fields: Map<String, Value> = mine.into_iter().map(|(path, _)| (path, json!({}))).collect();
+    kept.push(json!({
+        "manager": manager, "operation": "Apply", "apiVersion": applied["apiVersion"], "time": now,
+        "fieldsType": "FieldsV1", "fieldsV1": fields,
+    }));
+    result["metadata"]["managedFields"] = Value::Array(kept);
+    Ok(result)
+}
+
+fn conflict(conflicts: &[(Value, String)]) -> Refusal {
+    let first = conflicts
+        .first()
+        .map(|(m, _)| m.as_str().unwrap_or_default())
+        .unwrap_or_default();
+    let message = match conflicts {
+        [(_, path)] => format!("Apply failed with 1 conflict: conflict with {first:?}: {path}"),
+        many => format!(
+            "Apply failed with {} conflicts: conflicts with {first:?}",
+            many.len()
+        ),
+    };
+    let causes: Vec<Value> = conflicts
+        .iter()
+        .map(|(manager, path)| {
+            let who = manager.as_str().unwrap_or_default();
+            json!({"reason": "FieldManagerConflict", "message": format!("conflict with {who:?}"), "field": path})
+        })
+        .collect();
+    let mut refusal = Refusal::new(409, "Conflict", message);
+    refusal.details = Some(json!({"causes": causes}));
+    refusal
+}
+
+/// The leaves of an applied object but for what identifies it. Paths are joined by the unit separator, because field
+/// names (labels, annotations) contain dots and slashes.
+fn leaves(object: &Value) -> Vec<(String, Value)> {
+    fn walk(value: &Value, path: &str, found: &mut Vec<(String, Value)>) {
+        match value.as_object() {
+            Some(fields) if !fields.is_empty() => {
+                for (field, value) in fields {
+                    walk(value, &format!("{path}\u{1f}{field}"), found);
+                }
+            }
+            _ => found.push((path.to_owned(), value.clone())),
+        }
+    }
+    let mut found = Vec::new();
+    walk(object, "", &mut found);
+    let identity = [
+        "apiVersion",
+        "kind",
+        "metadata\u{1f}name",
+        "metadata\u{1f}namespace",
+    ];
+    found.retain(|(path, _)| !identity.contains(&path.trim_start_matches('\u{1f}')));
+    found
+        .into_iter()
+        .map(|(path, value)| (path.trim_start_matches('\u{1f}').to_owned(), value))
+        .collect()
+}
+
+fn at<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('\u{1f}').try_fold(object, |at, field| at.get(field))
+}
+
+fn remove(object: &mut Value, path: &str) {
+    let (parents, last) = path.rsplit_once('\u{1f}').unwrap_or(("", path));
+    let mut place = object;
+    for field in parents.split('\u{1f}').filter(|f| !f.is_empty()) {
+        match place.get_mut(field) {
+            Some(next) => place = next,
+            None => return,
+        }
+    }
+    place.as_object_mut().map(|o| o.remove(last));
+}

@@ -1,0 +1,148 @@
+//! Label and field selectors of list and watch requests. (`sim` imports nothing of the crate, so that it can judge it.)
+
+use serde_json::Value;
+
+use crate::sim::store::Refusal;
+
+#[derive(Debug, Clone)]
+enum Test {
+    In(String, Vec<String>),
+    NotIn(String, Vec<String>),
+    Exists(String),
+    Absent(String),
+}
+
+/// Selects objects by labels and fields.
+#[derive(Debug, Clone, Default)]
+pub struct Selector {
+    labels: Vec<Test>,
+    fields: Vec<(String, String, bool)>,
+}
+
+impl Selector {
+    /// Reads both parameters.
+    ///
+    /// # Errors
+    /// 400 for what can't be read or isn't supported.
+    pub fn parse(labels: &str, fields: &str) -> Result<Self, Refusal> {
+        let labels = split(labels)
+            .into_iter()
+            .map(|part| label_test(&part))
+            .collect::<Result<_, _>>()?;
+        let fields = split(fields)
+            .into_iter()
+            .map(|part| {
+                let (key, value, equal) = match part.split_once("!=") {
+                    Some((key, value)) => (key, value, false),
+                    None => {
+                        let (key, value) = part
+                            .split_once("==")
+                            .or_else(|| part.split_once('='))
+                            .ok_or_else(|| {
+                                Refusal::bad_request(format!(
+                                    "invalid selector: '{part}'; can't understand '{part}'"
+                                ))
+                            })?;
+                        (key, value, true)
+                    }
+                };
+                Ok((key.to_owned(), value.to_owned(), equal))
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { labels, fields })
+    }
+
+    /// The value that `spec.nodeName` must have, if that is asked for: an index serves it.
+    pub fn node_name(&self) -> Option<&str> {
+        let wanted = self
+            .fields
+            .iter()
+            .find(|(key, _, equal)| key == "spec.nodeName" && *equal);
+        wanted
+            .map(|(_, value, _)| value.as_str())
+            .filter(|v| !v.is_empty())
+    }
+
+    /// True if the object satisfies both parts.
+    pub fn matches(&self, object: &Value) -> bool {
+        let label = |key: &str| object["metadata"]["labels"][key].as_str();
+        let holds = |test: &Test| match test {
+            Test::In(key, values) => label(key).is_some_and(|v| values.iter().any(|w| w == v)),
+            Test::NotIn(key, values) => !label(key).is_some_and(|v| values.iter().any(|w| w == v)),
+            Test::Exists(key) => label(key).is_some(),
+            Test::Absent(key) => label(key).is_none(),
+        };
+        self.labels.iter().all(holds)
+            && self
+                .fields
+                .iter()
+                .all(|(path, value, equal)| (field(object, path) == *value) == *equal)
+    }
+}
+
+fn field(object: &Value, path: &str) -> String {
+    match path.split('.').try_fold(object, |at, part| at.get(part)) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Bool(b)) => b.to_string(),
+        Some(Value::Number(n)) => n.to_string(),
+        // An absent boolean reads as false, an absent text as empty.
+        _ if path == "spec.unschedulable" => "false".to_owned(),
+        _ => String::new(),
+    }
+}
+
+fn split(text: &str) -> Vec<String> {
+    let (mut parts, mut depth, mut part) = (Vec::new(), 0_u32, String::new());
+    for character in text.chars() {
+        match character {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            ',' if depth == 0 => {
+                parts.push(std::mem::take(&mut part));
+                continue;
+            }
+            _ => {}
+        }
+        part.push(character);
+    }
+    parts.push(part);
+    parts
+        .into_iter()
+        .map(|p| p.trim().to_owned())
+        .filter(|p| !p.is_empty())
+        .collect()
+}
+
+fn label_test(part: &str) -> Result<Test, Refusal> {
+    let set = |text: &str| -> Vec<String> {
+        text.trim()
+            .trim_start_matches('(')
+            .trim_end_matches(')')
+            .split(',')
+            .map(|v| v.trim().to_owned())
+            .collect()
+    };
+    let key = |text: &str| text.trim().to_owned();
+    if let Some(open) = part.find('(') {
+        let head = part[..open].trim();
+        if let Some(name) = head.strip_suffix(" notin") {
+            return Ok(Test::NotIn(key(name), set(&part[open..])));
+        }
+        if let Some(name) = head.strip_suffix(" in") {
+            return Ok(Test::In(key(name), set(&part[open..])));
+        }
+        return Err(Refusal::bad_request(format!(
+            "unable to parse requirement: {part:?}"
+        )));
+    }
+    if let Some((name, value)) = part.split_once("!=") {
+        return Ok(Test::NotIn(key(name), vec![key(value)]));
+    }
+    if let Some((name, value)) = part.split_once("==").or_else(|| part.split_once('=')) {
+        return Ok(Test::In(key(name), vec![key(value)]));
+    }
+    Ok(match part.strip_prefix('!') {
+        Some(name) => Test::Absent(key(name)),
+        None => Test::Exists(key(part)),
+    })
+}

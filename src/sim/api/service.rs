@@ -1,0 +1,306 @@
+//! Requests in, responses out.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use http::{Method, Request, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use kube::client::Body;
+use serde_json::{Value, json};
+
+use super::route::{self, Route};
+use super::selector::Selector;
+use super::{discovery, eviction, watch, write};
+use crate::sim::extension::Extension;
+use crate::sim::store::{Refusal, Store};
+
+/// What a response carries.
+pub type ResponseBody = UnsyncBoxBody<Bytes, std::io::Error>;
+
+/// The API server: shared store, extensions, and what a request costs in (virtual) time.
+#[derive(Clone)]
+pub struct ApiServer {
+    store: Arc<Mutex<Store>>,
+    extensions: Arc<Mutex<Vec<Arc<dyn Extension>>>>,
+    latency: Duration,
+}
+
+/// A request, read whole.
+pub(super) struct Call {
+    pub method: Method,
+    pub path: String,
+    pub query: BTreeMap<String, String>,
+    pub content_type: String,
+    pub body: Bytes,
+}
+
+impl Call {
+    pub(super) fn json(&self) -> Result<Value, Refusal> {
+        serde_json::from_slice(&self.body).map_err(|e| {
+            Refusal::bad_request(format!("the object provided is unrecognized (must be JSON): {e}"))
+        })
+    }
+
+    pub(super) fn is_dry_run(&self) -> bool {
+        self.query.get("dryRun").is_some_and(|v| v == "All")
+    }
+}
+
+fn full(code: StatusCode, value: &Value) -> Response<ResponseBody> {
+    let bytes = serde_json::to_vec(value).unwrap_or_default();
+    let body = Full::new(Bytes::from(bytes))
+        .map_err(|never| match never {})
+        .boxed_unsync();
+    let mut response = Response::new(body);
+    *response.status_mut() = code;
+    response.headers_mut().insert(
+        http::header::CONTENT_TYPE,
+        http::HeaderValue::from_static("application/json"),
+    );
+    response
+}
+
+fn refuse(refusal: &Refusal) -> Response<ResponseBody> {
+    full(
+        StatusCode::from_u16(refusal.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+        &refusal.status(),
+    )
+}
+
+impl ApiServer {
+    /// An API server over a store; `latency` is what each request costs.
+    pub fn new(store: Arc<Mutex<Store>>, latency: Duration) -> Self {
+        Self {
+            store,
+            extensions: Arc::default(),
+            latency,
+        }
+    }
+
+    /// Lets a part join: webhooks and aggregated APIs.
+    pub fn extend(&self, extension: Arc<dyn Extension>) {
+        if let Ok(mut extensions) = self.extensions.lock() {
+            extensions.push(extension);
+        }
+    }
+
+    fn extensions(&self) -> Vec<Arc<dyn Extension>> {
+        self.extensions.lock().map(|e| e.clone()).unwrap_or_default()
+    }
+
+    async fn handle(self, request: Request<Body>) -> Response<ResponseBody> {
+        tokio::time::sleep(self.latency).await;
+        let (parts, body) = request.into_parts();
+        let Ok(body) = body.collect().await.map(http_body_util::Collected::to_bytes) else {
+            return refuse(&Refusal::bad_request("the request's body broke off"));
+        };
+        for extension in self.extensions() {
+            let request = Request::from_parts(parts.clone(), body.clone());
+            if let Some(answer) = extension.serve(request) {
+                return answer
+                    .await
+                    .map(|bytes| Full::new(bytes).map_err(|never| match never {}).boxed_unsync());
+            }
+        }
+        let content_type = parts
+            .headers
+            .get(http::header::CONTENT_TYPE)
+            .and_then(|v| v.to_str().ok());
+        let call = Call {
+            method: parts.method,
+            path: parts.uri.path().to_owned(),
+            query: route::query(parts.uri.query().unwrap_or_default()),
+            content_type: content_type.unwrap_or("application/json").to_owned(),
+            body,
+        };
+        self.answer(call).await.unwrap_or_else(|refusal| refuse(&refusal))
+    }
+
+    async fn answer(&self, call: Call) -> Result<Response<ResponseBody>, Refusal> {
+        let broken = || Refusal::new(500, "InternalError", "the store is broken");
+        let route = {
+            let store = self.store.lock().map_err(|_| broken())?;
+            if call.method == Method::GET
+                && let Some(answer) = discovery::answer(&store, &call.path)
+            {
+                return Ok(full(StatusCode::OK, &answer));
+            }
+            if call.path.ends_with("/selfsubjectaccessreviews") {
+                let mut review = call.json()?;
+                review["status"] = json!({"allowed": true});
+                return Ok(full(StatusCode::CREATED, &review));
+            }
+            Route::parse(&store, &call.path)?
+        };
+        let watches = call.query.get("watch").is_some_and(|v| v == "true" || v == "1");
+        if call.method == Method::GET && watches {
+            let stream = watch::begin(&self.store, &route, &call.query)?.map_ok(Frame::data);
+            return Ok(Response::new(StreamBody::new(stream).boxed_unsync()));
+        }
+        if route.subresource.as_deref() == Some("eviction") {
+            return self.evict(&call, &route).await;
+        }
+        let mut store = self.store.lock().map_err(|_| broken())?;
+        let (code, value) = match call.method {
+            Method::GET => (StatusCode::OK, read(&store, &call, &route)?),
+            Method::POST => (StatusCode::CREATED, write::create(&mut store, &call, &route)?),
+            Method::PUT => (StatusCode::OK, write::replace(&mut store, &call, &route)?),
+            Method::PATCH => write::patch(&mut store, &call, &route)?,
+            Method::DELETE => (StatusCode::OK, write::delete(&mut store, &call, &route)?),
+            _ => {
+                return Err(Refusal::new(
+                    405,
+                    "MethodNotAllowed",
+                    "the server does not allow this method on the requested resource",
+                ));
+            }
+        };
+        Ok(full(code, &value))
+    }
+
+    /// Asks the webhooks, without the lock, then the budgets.
+    async fn evict(&self, call: &Call, route: &Route) -> Result<Response<ResponseBody>, Refusal> {
+        let eviction = call.json()?;
+        let name = route.name.clone().unwrap_or_default();
+        {
+            let store = self
+                .store
+                .lock()
+                .map_err(|_| Refusal::new(500, "InternalError", "the store is broken"))?;
+            if store.get("pods", &route.namespace, &name).is_none() {
+                return Err(Refusal::not_found("pods", &name));
+            }
+        }
+        let object_name = eviction["metadata"]["name"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        for extension in self.extensions() {
+            for webhook in extension.eviction_webhooks() {
+                if !object_name.starts_with(&webhook.name_prefix) {
+                    continue;
+                }
+                let review = json!({
+                    "kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1",
+                    "request": {
+                        "uid": "embedded", "operation": "CREATE", "name": name, "namespace": route.namespace,
+                        "kind": {"group": "policy", "version": "v1", "kind": "Eviction"},
+                        "resource": {"group": "", "version": "v1", "resource": "pods"}, "subResource": "eviction",
+                        "object": eviction, "dryRun": call.is_dry_run(),
+                    },
+                });
+                match extension.admit_eviction(review).await {
+                    Ok(answer) => admitted(&webhook.name, &answer["response"])?,
+                    Err(why) if webhook.fail_closed => return Err(webhook_down(&webhook.name, &why)),
+                    Err(_) => {}
+                }
+            }
+        }
+        let mut store = self
+            .store
+            .lock()
+            .map_err(|_| Refusal::new(500, "InternalError", "the store is broken"))?;
+        let status = eviction::evict(&mut store, &route.namespace, &name, &eviction, call.is_dry_run())?;
+        Ok(full(StatusCode::CREATED, &status))
+    }
+}
+
+fn admitted(webhook: &str, response: &Value) -> Result<(), Refusal> {
+    if response["allowed"] == true {
+        return Ok(());
+    }
+    let status = &response["status"];
+    let code = status["code"]
+        .as_u64()
+        .and_then(|c| u16::try_from(c).ok())
+        .unwrap_or(403);
+    let why = status["message"].as_str().unwrap_or("denied without a reason");
+    let reason = status["reason"].as_str().unwrap_or_default();
+    Err(Refusal::new(
+        code,
+        reason,
+        format!("admission webhook {webhook:?} denied the request: {why}"),
+    ))
+}
+
+fn webhook_down(webhook: &str, why: &str) -> Refusal {
+    let cause = format!("failed calling webhook {webhook:?}: failed to call webhook: {why}");
+    let mut refusal = Refusal::new(500, "InternalError", format!("Internal error occurred: {cause}"));
+    refusal.details = Some(json!({"causes": [{"message": cause}]}));
+    refusal
+}
+
+fn read(store: &Store, call: &Call, route: &Route) -> Result<Value, Refusal> {
+    if let Some(name) = &route.name {
+        let object = store.get(&route.resource.name, &route.namespace, name);
+        let object = object.ok_or_else(|| Refusal::not_found(&route.resource.name, name))?;
+        return match route.subresource.as_deref() {
+            None | Some("status") => Ok((**object).clone()),
+            Some("scale") if route.resource.has_scale => Ok(write::scale_of(object)),
+            Some(other) => Err(Refusal::not_modelled(&format!("{}/{other}", route.resource.name))),
+        };
+    }
+    list(store, call, route)
+}
+
+/// A page of a list. `continue` is the key to go on from.
+fn list(store: &Store, call: &Call, route: &Route) -> Result<Value, Refusal> {
+    let text = |key: &str| call.query.get(key).map_or("", String::as_str);
+    let selector = Selector::parse(text("labelSelector"), text("fieldSelector"))?;
+    let limit: usize = text("limit")
+        .parse()
+        .ok()
+        .filter(|l| *l > 0)
+        .unwrap_or(usize::MAX);
+    let after = text("continue");
+    let name = route.resource.name.as_str();
+    let objects: Vec<_> = match selector.node_name().filter(|_| name == "pods") {
+        Some(node) => store.pods_on(node).collect(),
+        None if route.namespace.is_empty() => store.list(name).collect(),
+        None => store.list_in(name, &route.namespace).collect(),
+    };
+    let place = |o: &Value| {
+        let field = |f: &str| o["metadata"][f].as_str().unwrap_or_default().to_owned();
+        format!("{}\u{1f}{}", field("namespace"), field("name"))
+    };
+    let here =
+        |o: &Value| route.namespace.is_empty() || o["metadata"]["namespace"] == route.namespace.as_str();
+    let mut rest = objects
+        .into_iter()
+        .filter(|o| here(o) && selector.matches(o))
+        .skip_while(|o| !after.is_empty() && place(o).as_str() <= after)
+        .peekable();
+    let page: Vec<_> = rest.by_ref().take(limit).collect();
+    let mut metadata = json!({"resourceVersion": store.revision().to_string()});
+    if rest.peek().is_some() {
+        metadata["continue"] = json!(page.last().map(|o| place(o)).unwrap_or_default());
+        metadata["remainingItemCount"] = json!(rest.count());
+    }
+    Ok(json!({
+        "kind": format!("{}List", route.resource.kind), "apiVersion": route.resource.api_version(),
+        "metadata": metadata, "items": page,
+    }))
+}
+
+impl tower::Service<Request<Body>> for ApiServer {
+    type Response = Response<ResponseBody>;
+    type Error = std::convert::Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let server = self.clone();
+        Box::pin(async move { Ok(server.handle(request).await) })
+    }
+}

@@ -1,0 +1,184 @@
+//! Watches: a stream of events from a revision on, with bookmarks, selectors, streaming lists and 410.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::Stream;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::route::Route;
+use super::selector::Selector;
+use crate::sim::store::{Change, ChangeKind, Refusal, Store};
+
+/// How often an idle watch with bookmarks is told the newest revision (the API server: about once a minute).
+const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+
+struct Watch {
+    store: Arc<Mutex<Store>>,
+    resource: String,
+    kind: String,
+    api_version: String,
+    namespace: String,
+    selector: Selector,
+    revision: u64,
+    bookmarks: bool,
+    next_bookmark: Instant,
+    end: Option<Instant>,
+    ready: VecDeque<Bytes>,
+    over: bool,
+}
+
+fn line(kind: &str, object: &Value) -> Bytes {
+    let mut bytes = serde_json::to_vec(&json!({"type": kind, "object": object})).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes.into()
+}
+
+impl Watch {
+    fn bookmark(&self, initial_end: bool) -> Bytes {
+        let mut object = json!({
+            "kind": self.kind, "apiVersion": self.api_version,
+            "metadata": {"resourceVersion": self.revision.to_string(), "creationTimestamp": null},
+        });
+        if initial_end {
+            object["metadata"]["annotations"] = json!({"k8s.io/initial-events-end": "true"});
+        }
+        line("BOOKMARK", &object)
+    }
+
+    fn selects(&self, object: &Value) -> bool {
+        let here = self.namespace.is_empty() || object["metadata"]["namespace"] == self.namespace.as_str();
+        here && self.selector.matches(object)
+    }
+
+    /// What a watcher with this selector sees of a change: entering is ADDED, leaving is DELETED.
+    fn event(&self, change: &Change) -> Option<Bytes> {
+        let now = change.kind != ChangeKind::Deleted && self.selects(&change.object);
+        let before = change.old.as_deref().is_some_and(|old| self.selects(old));
+        let kind = match (before, now) {
+            (false, false) => return None,
+            (false, true) => "ADDED",
+            (true, true) => "MODIFIED",
+            (true, false) => "DELETED",
+        };
+        Some(line(kind, &change.object))
+    }
+
+    fn collect(&mut self) {
+        let store = self.store.clone();
+        let Ok(store) = store.lock() else {
+            self.over = true;
+            return;
+        };
+        match store.changes_since(&self.resource, self.revision) {
+            Ok(changes) => {
+                let events: Vec<Bytes> = changes.iter().filter_map(|c| self.event(c)).collect();
+                self.ready.extend(events);
+                self.revision = store.revision();
+            }
+            Err(refusal) => {
+                self.ready.push_back(line("ERROR", &refusal.status()));
+                self.over = true;
+            }
+        }
+    }
+
+    async fn next(mut self) -> Option<(Result<Bytes, std::io::Error>, Self)> {
+        loop {
+            if let Some(bytes) = self.ready.pop_front() {
+                return Some((Ok(bytes), self));
+            }
+            if self.over || self.end.is_some_and(|end| Instant::now() >= end) {
+                return None;
+            }
+            let notify = self.store.lock().ok()?.notify();
+            let notified = notify.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            self.collect();
+            if !self.ready.is_empty() || self.over {
+                continue;
+            }
+            let end = self.end;
+            let until_end = async move {
+                match end {
+                    Some(end) => tokio::time::sleep_until(end).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = &mut notified => {}
+                () = tokio::time::sleep_until(self.next_bookmark), if self.bookmarks => {
+                    self.next_bookmark = Instant::now() + BOOKMARK_EVERY;
+                    let bookmark = self.bookmark(false);
+                    self.ready.push_back(bookmark);
+                }
+                () = until_end => {}
+            }
+        }
+    }
+}
+
+/// Begins a watch.
+///
+/// # Errors
+/// 400 for parameters that can't be read, 410 for a revision that is too old.
+pub fn begin(
+    store: &Arc<Mutex<Store>>,
+    route: &Route,
+    query: &BTreeMap<String, String>,
+) -> Result<impl Stream<Item = Result<Bytes, std::io::Error>> + Send + use<>, Refusal> {
+    let text = |key: &str| query.get(key).map_or("", String::as_str);
+    let flag = |key: &str| matches!(text(key), "true" | "1");
+    let mut fields = text("fieldSelector").to_owned();
+    if let Some(name) = &route.name {
+        fields = format!("metadata.name={name}");
+    }
+    let selector = Selector::parse(text("labelSelector"), &fields)?;
+    let guard = store
+        .lock()
+        .map_err(|_| Refusal::new(500, "InternalError", "the store is broken"))?;
+    let asked = text("resourceVersion");
+    let from_now = asked.is_empty() || asked == "0";
+    let revision = if from_now {
+        guard.revision()
+    } else {
+        asked
+            .parse()
+            .map_err(|_| Refusal::bad_request(format!("invalid resource version {asked:?}")))?
+    };
+    let timeout: Option<u64> = text("timeoutSeconds").parse().ok();
+    let mut watch = Watch {
+        store: store.clone(),
+        resource: route.resource.name.clone(),
+        kind: route.resource.kind.clone(),
+        api_version: route.resource.api_version(),
+        namespace: route.namespace.clone(),
+        selector,
+        revision,
+        bookmarks: flag("allowWatchBookmarks"),
+        next_bookmark: Instant::now() + BOOKMARK_EVERY,
+        end: timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds)),
+        ready: VecDeque::new(),
+        over: false,
+    };
+    if flag("sendInitialEvents") || from_now {
+        watch.revision = guard.revision();
+        let initial: Vec<Bytes> = guard
+            .list(&watch.resource)
+            .filter(|o| watch.selects(o))
+            .map(|o| line("ADDED", o))
+            .collect();
+        watch.ready.extend(initial);
+        if flag("sendInitialEvents") {
+            let bookmark = watch.bookmark(true);
+            watch.ready.push_back(bookmark);
+        }
+    }
+    drop(guard);
+    Ok(futures::stream::unfold(watch, Watch::next))
+}

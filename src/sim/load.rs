@@ -1,0 +1,185 @@
+//! Reading a cluster from manifests: plain YAML or JSON documents, `kind: List`, or a `kubectl get -o yaml` dump.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::api::fill_defaults;
+use super::error::Error;
+use super::store::{Key, Store};
+
+/// Reads the objects of a file, in the order in which they can be created.
+///
+/// # Errors
+/// The first document that can't be read or isn't an object, with its number.
+pub fn read(file: &str, text: &str) -> Result<Vec<Value>, Error> {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|e| Error::Unreadable {
+        file: file.to_owned(),
+        document: 1,
+        why: e.to_string(),
+    })?;
+    let mut objects = Vec::new();
+    for (index, document) in documents.into_iter().enumerate() {
+        flatten(file, index + 1, document, &mut objects)?;
+    }
+    if !objects.iter().any(|o| o["kind"] == "Node") {
+        return Err(Error::NoNodes {
+            file: file.to_owned(),
+            objects: objects.len(),
+        });
+    }
+    objects.sort_by_key(rank);
+    Ok(objects)
+}
+
+fn flatten(file: &str, document: usize, value: Value, objects: &mut Vec<Value>) -> Result<(), Error> {
+    if value.is_null() {
+        return Ok(());
+    }
+    let bad = |why: &str| Error::NotAnObject {
+        file: file.to_owned(),
+        document,
+        why: why.to_owned(),
+    };
+    let Some(kind) = value["kind"].as_str() else {
+        return Err(bad("not a Kubernetes object: it has no kind"));
+    };
+    if value["apiVersion"].as_str().is_none() {
+        return Err(bad(&format!("{kind} has no apiVersion")));
+    }
+    if kind.ends_with("List")
+        && let Some(items) = value["items"].as_array()
+    {
+        for item in items {
+            flatten(file, document, item.clone(), objects)?;
+        }
+        return Ok(());
+    }
+    if value["metadata"]["name"].as_str().is_none_or(str::is_empty)
+        && value["metadata"]["generateName"].is_null()
+    {
+        return Err(bad(&format!("{kind} has no metadata.name")));
+    }
+    objects.push(value);
+    Ok(())
+}
+
+/// What others refer to comes first; among equals the file's order stays.
+fn rank(object: &Value) -> usize {
+    const ORDER: [&str; 7] = [
+        "CustomResourceDefinition",
+        "Namespace",
+        "PriorityClass",
+        "StorageClass",
+        "Node",
+        "PersistentVolume",
+        "PersistentVolumeClaim",
+    ];
+    let kind = object["kind"].as_str().unwrap_or_default();
+    ORDER
+        .iter()
+        .position(|k| *k == kind)
+        .unwrap_or(ORDER.len() + usize::from(kind == "Pod"))
+}
+
+/// Creates the objects, with the status that they bring along.
+///
+/// # Errors
+/// The first object that the embedded cluster refuses, or whose kind it doesn't know.
+pub fn create(store: &mut Store, file: &str, objects: Vec<Value>) -> Result<(), Error> {
+    for namespace in ["default", "kube-system", "kube-public", "kube-node-lease"] {
+        ensure_namespace(store, namespace);
+    }
+    let mut uids = BTreeMap::new();
+    for mut object in objects {
+        let kind = object["kind"].as_str().unwrap_or_default().to_owned();
+        let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let refused = |why: String| Error::Refused {
+            file: file.to_owned(),
+            kind: kind.clone(),
+            name: name.clone(),
+            why,
+        };
+        let api_version = object["apiVersion"].as_str().unwrap_or_default();
+        let Some(resource) = store.resource_of(api_version, &kind).cloned() else {
+            let why = format!(
+                "the embedded cluster knows no kind {kind} in {api_version}; add its CustomResourceDefinition to the file"
+            );
+            return Err(refused(why));
+        };
+        let metadata = &mut object["metadata"];
+        for field in [
+            "resourceVersion",
+            "managedFields",
+            "selfLink",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+        ] {
+            metadata.as_object_mut().map(|m| m.remove(field));
+        }
+        if resource.namespaced {
+            if metadata["namespace"].is_null() {
+                metadata["namespace"] = json!("default");
+            }
+            let namespace = metadata["namespace"].as_str().unwrap_or("default").to_owned();
+            ensure_namespace(store, &namespace);
+        } else {
+            metadata.as_object_mut().map(|m| m.remove("namespace"));
+        }
+        remember(&mut uids, &object);
+        if kind == "Namespace" && store.get("namespaces", "", &name).is_some() {
+            continue;
+        }
+        fill_defaults(store, &resource.name, &mut object);
+        store
+            .create(&resource.name, object)
+            .map_err(|e| refused(e.message))?;
+    }
+    drop_dangling_owners(store, &uids);
+    Ok(())
+}
+
+fn remember(uids: &mut BTreeMap<String, ()>, object: &Value) {
+    if let Some(uid) = object["metadata"]["uid"].as_str() {
+        uids.insert(uid.to_owned(), ());
+    }
+}
+
+/// A dump of some kinds only names owners that aren't in it. Such a reference would have its object collected as
+/// garbage at once; a pod without its owner is an unmanaged pod, which is the honest reading.
+fn drop_dangling_owners(store: &mut Store, uids: &BTreeMap<String, ()>) {
+    let names: Vec<String> = store.resources().map(|r| r.name.clone()).collect();
+    for resource in names {
+        let dangling = |o: &Value| {
+            let references = o["metadata"]["ownerReferences"].as_array();
+            references
+                .into_iter()
+                .flatten()
+                .any(|r| !r["uid"].as_str().is_some_and(|uid| uids.contains_key(uid)))
+        };
+        let keys: Vec<Key> = store
+            .list(&resource)
+            .filter(|o| dangling(o))
+            .map(|o| Key::of(o))
+            .collect();
+        for key in keys {
+            store.modify(&resource, &key, |object| {
+                if let Some(references) = object["metadata"]["ownerReferences"].as_array_mut() {
+                    references.retain(|r| {
+                        // Mirror pods name their node, by a UID of its own.
+                        r["kind"] == "Node" || r["uid"].as_str().is_some_and(|uid| uids.contains_key(uid))
+                    });
+                }
+            });
+        }
+    }
+}
+
+fn ensure_namespace(store: &mut Store, name: &str) {
+    if store.get("namespaces", "", name).is_none() {
+        let labels = json!({"kubernetes.io/metadata.name": name});
+        let namespace = json!({"metadata": {"name": name, "labels": labels}, "status": {"phase": "Active"}});
+        // The name was free a moment ago, and nobody else writes while loading.
+        let _ = store.create("namespaces", namespace);
+    }
+}
