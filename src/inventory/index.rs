@@ -91,30 +91,20 @@ impl Inventory {
 
     /// The pods bound to a node, in order of their names.
     pub fn pods_on<'a>(&'a self, node: &str) -> impl Iterator<Item = &'a Pod> + use<'a> {
-        self.pods_by_node
-            .get(node)
-            .into_iter()
-            .flatten()
-            .filter_map(|name| self.pods.get(name))
+        self.pods_by_node.get(node).into_iter().flatten().filter_map(|name| self.pods.get(name))
     }
 
     /// The pods of a namespace, in order of their names.
     pub fn pods_in<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a Pod> {
         let start = ObjectName::new(namespace, "");
-        self.pods
-            .range(start..)
-            .take_while(move |(name, _)| name.namespace == namespace)
-            .map(|(_, pod)| pod)
+        self.pods.range(start..).take_while(move |(name, _)| name.namespace == namespace).map(|(_, pod)| pod)
     }
 
     /// Adds or replaces a pod.
     pub fn put_pod(&mut self, pod: Pod) {
         self.remove_pod(&pod.name.clone());
         if let Some(node) = &pod.node {
-            self.pods_by_node
-                .entry(node.clone())
-                .or_default()
-                .insert(pod.name.clone());
+            self.pods_by_node.entry(node.clone()).or_default().insert(pod.name.clone());
         }
         self.pods.insert(pod.name.clone(), pod);
     }
@@ -136,10 +126,7 @@ impl Inventory {
     /// The budgets of a namespace.
     pub fn budgets_in<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a Budget> {
         let start = ObjectName::new(namespace, "");
-        self.budgets
-            .range(start..)
-            .take_while(move |(name, _)| name.namespace == namespace)
-            .map(|(_, b)| b)
+        self.budgets.range(start..).take_while(move |(name, _)| name.namespace == namespace).map(|(_, b)| b)
     }
 
     /// Adds or replaces a budget.
@@ -204,19 +191,13 @@ impl Inventory {
 
     /// The VMIs whose `status.nodeName` is this node.
     pub fn vmis_on<'a>(&'a self, node: &str) -> impl Iterator<Item = &'a VirtualMachineInstance> + use<'a> {
-        self.vmis_by_node
-            .get(node)
-            .into_iter()
-            .flatten()
-            .filter_map(|name| self.vmis.get(name))
+        self.vmis_by_node.get(node).into_iter().flatten().filter_map(|name| self.vmis.get(name))
     }
 
     /// The VMI that a launcher pod belongs to: by the pod's annotation, then checked by UID.
     pub fn vmi_of(&self, pod: &Pod) -> Option<&VirtualMachineInstance> {
-        let name = pod
-            .domain
-            .as_deref()
-            .or_else(|| pod.labels.get("vm.kubevirt.io/name").map(String::as_str))?;
+        let name =
+            pod.domain.as_deref().or_else(|| pod.labels.get("vm.kubevirt.io/name").map(String::as_str))?;
         let vmi = self.vmis.get(&ObjectName::new(&pod.name.namespace, name))?;
         pod.vmi_uid().is_none_or(|uid| uid == vmi.uid).then_some(vmi)
     }
@@ -225,10 +206,7 @@ impl Inventory {
     pub fn put_vmi(&mut self, vmi: VirtualMachineInstance) {
         self.remove_vmi(&vmi.name.clone());
         if let Some(node) = &vmi.node {
-            self.vmis_by_node
-                .entry(node.clone())
-                .or_default()
-                .insert(vmi.name.clone());
+            self.vmis_by_node.entry(node.clone()).or_default().insert(vmi.name.clone());
         }
         self.vmis.insert(vmi.name.clone(), vmi);
     }
@@ -249,31 +227,20 @@ impl Inventory {
 
     /// The migrations of a VMI, finished ones included.
     pub fn migrations_of<'a>(&'a self, vmi: &ObjectName) -> impl Iterator<Item = &'a Migration> + use<'a> {
-        self.migrations_by_vmi
-            .get(vmi)
-            .into_iter()
-            .flatten()
-            .filter_map(|name| self.migrations.get(name))
+        self.migrations_by_vmi.get(vmi).into_iter().flatten().filter_map(|name| self.migrations.get(name))
     }
 
     /// Adds or replaces a migration.
     pub fn put_migration(&mut self, migration: Migration) {
         let vmi = ObjectName::new(&migration.name.namespace, &migration.vmi);
-        self.migrations_by_vmi
-            .entry(vmi)
-            .or_default()
-            .insert(migration.name.clone());
+        self.migrations_by_vmi.entry(vmi).or_default().insert(migration.name.clone());
         self.migrations.insert(migration.name.clone(), migration);
     }
 
     /// Forgets a migration.
     pub fn remove_migration(&mut self, name: &ObjectName) {
         if let Some(old) = self.migrations.remove(name) {
-            unlink(
-                &mut self.migrations_by_vmi,
-                &ObjectName::new(&name.namespace, old.vmi),
-                name,
-            );
+            unlink(&mut self.migrations_by_vmi, &ObjectName::new(&name.namespace, old.vmi), name);
         }
     }
 }

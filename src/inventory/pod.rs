@@ -84,16 +84,12 @@ pub struct Pod {
 impl Pod {
     /// True for a KubeVirt launcher pod (label `kubevirt.io=virt-launcher`), migration targets included.
     pub fn is_launcher(&self) -> bool {
-        self.labels
-            .get("kubevirt.io")
-            .is_some_and(|v| v == "virt-launcher")
+        self.labels.get("kubevirt.io").is_some_and(|v| v == "virt-launcher")
     }
 
     /// True for a KubeVirt volume-attachment pod (label `kubevirt.io=hotplug-disk`); it leaves with its launcher.
     pub fn is_hotplug(&self) -> bool {
-        self.labels
-            .get("kubevirt.io")
-            .is_some_and(|v| v == "hotplug-disk")
+        self.labels.get("kubevirt.io").is_some_and(|v| v == "hotplug-disk")
     }
 
     /// UID of the VMI that this launcher pod belongs to.

@@ -6,17 +6,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelecto
 
 /// True if the labels satisfy every part of the selector. An empty selector matches everything.
 pub fn matches(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
-    let by_labels = selector
-        .match_labels
-        .iter()
-        .flatten()
-        .all(|(key, value)| labels.get(key) == Some(value));
-    by_labels
-        && selector
-            .match_expressions
-            .iter()
-            .flatten()
-            .all(|requirement| holds(requirement, labels))
+    let by_labels = selector.match_labels.iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
+    by_labels && selector.match_expressions.iter().flatten().all(|requirement| holds(requirement, labels))
 }
 
 fn holds(requirement: &LabelSelectorRequirement, labels: &BTreeMap<String, String>) -> bool {
@@ -75,11 +66,7 @@ fn parse_requirement(part: &str) -> Result<LabelSelectorRequirement, String> {
                 "{part:?} is not a selector requirement: want key, !key, key=value, key!=value, key in (a,b) or key notin (a,b)"
             ));
         }
-        Ok(LabelSelectorRequirement {
-            key: key.to_owned(),
-            operator: operator.to_owned(),
-            values,
-        })
+        Ok(LabelSelectorRequirement { key: key.to_owned(), operator: operator.to_owned(), values })
     };
     let set = |text: &str| -> Option<Vec<String>> {
         let inner = text.trim().strip_prefix('(')?.strip_suffix(')')?;
@@ -95,15 +82,10 @@ fn parse_requirement(part: &str) -> Result<LabelSelectorRequirement, String> {
             Some(set(values).ok_or_else(|| format!("{part:?}: want notin (a,b)"))?),
         );
     }
-    if let Some((key, values)) = part
-        .split_once(" in ")
-        .or_else(|| part.split_once(" in(").map(|(k, _)| (k, &part[k.len() + 3..])))
+    if let Some((key, values)) =
+        part.split_once(" in ").or_else(|| part.split_once(" in(").map(|(k, _)| (k, &part[k.len() + 3..])))
     {
-        return requirement(
-            key,
-            "In",
-            Some(set(values).ok_or_else(|| format!("{part:?}: want in (a,b)"))?),
-        );
+        return requirement(key, "In", Some(set(values).ok_or_else(|| format!("{part:?}: want in (a,b)"))?));
     }
     if let Some((key, value)) = part.split_once("!=") {
         return requirement(key, "NotIn", Some(vec![value.trim().to_owned()]));
@@ -122,10 +104,7 @@ mod tests {
     use super::*;
 
     fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect()
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
     }
 
     #[test]

@@ -40,28 +40,15 @@ impl Admission {
         let active = |name: &str| recorded_phase(&decision.status, name).is_some_and(NodePhase::is_active);
         let mut wave_members: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (group, node) in view.nodes().filter(|(_, node)| active(node)) {
-            wave_members
-                .entry(group.name.clone())
-                .or_default()
-                .push(node.to_owned());
+            wave_members.entry(group.name.clone()).or_default().push(node.to_owned());
         }
-        let terminal = |p: &str| {
-            NodePhase::ALL
-                .into_iter()
-                .any(|q| q.is_terminal() && q.name() == p)
-        };
+        let terminal = |p: &str| NodePhase::ALL.into_iter().any(|q| q.is_terminal() && q.name() == p);
         Self {
             limits: limits(view),
             unavailable: all().filter(unavailable).map(str::to_owned).collect(),
             wave_members,
             last_wave: decision.status.nodes.iter().map(|n| n.wave).max().unwrap_or(0),
-            finished_wave: decision
-                .status
-                .nodes
-                .iter()
-                .filter(|n| terminal(&n.phase))
-                .map(|n| n.wave)
-                .max(),
+            finished_wave: decision.status.nodes.iter().filter(|n| terminal(&n.phase)).map(|n| n.wave).max(),
             strategy: view.plan.strategy,
         }
     }
@@ -69,30 +56,16 @@ impl Admission {
     /// Why the node can't start now; empty if it can.
     pub(super) fn holds(&self, group: &str, node: &Node) -> Vec<Hold> {
         let mut holds = Vec::new();
-        if let Some(waits_for) = self
-            .wave_members
-            .get(group)
-            .filter(|_| self.strategy == Strategy::Waves)
-        {
-            holds.push(Hold::Wave {
-                waits_for: waits_for.clone(),
-            });
+        if let Some(waits_for) = self.wave_members.get(group).filter(|_| self.strategy == Strategy::Waves) {
+            holds.push(Hold::Wave { waits_for: waits_for.clone() });
         }
         for limit in self.limits.iter().filter(|l| l.members.contains(&node.name)) {
             // The node itself doesn't stand in its own way: it would be unavailable for maintenance anyway.
-            let others: Vec<String> = self
-                .unavailable
-                .intersection(&limit.members)
-                .filter(|n| **n != node.name)
-                .cloned()
-                .collect();
+            let others: Vec<String> =
+                self.unavailable.intersection(&limit.members).filter(|n| **n != node.name).cloned().collect();
             if others.len() >= limit.limit {
                 let (scope, limit) = (limit.scope.clone(), limit.limit);
-                holds.push(Hold::Concurrency {
-                    scope,
-                    limit,
-                    unavailable: others,
-                });
+                holds.push(Hold::Concurrency { scope, limit, unavailable: others });
             }
         }
         holds
@@ -118,18 +91,11 @@ fn limits(view: &View<'_>) -> Vec<Limit> {
     let everyone: Vec<&str> = view.nodes().map(|(_, node)| node).collect();
     let campaign = view.plan.concurrency.clone().unwrap_or_default();
     if let Some(max) = campaign.max_unavailable {
-        limits.push(limit(
-            "the campaign".to_owned(),
-            max.of(everyone.len()),
-            &everyone,
-        ));
+        limits.push(limit("the campaign".to_owned(), max.of(everyone.len()), &everyone));
     }
     zones(view, "", &campaign, &everyone, &mut limits);
     for group in view.groups {
-        let own = view
-            .group(&group.name)
-            .and_then(|g| g.concurrency.clone())
-            .unwrap_or_default();
+        let own = view.group(&group.name).and_then(|g| g.concurrency.clone()).unwrap_or_default();
         let members: Vec<&str> = group.nodes.iter().map(String::as_str).collect();
         // Nothing said anywhere: one node at a time.
         let max = own.max_unavailable.map(|m| m.of(members.len()));
@@ -138,23 +104,13 @@ fn limits(view: &View<'_>) -> Vec<Limit> {
         if let Some(max) = max.or_else(|| (!unlimited && !zoned).then_some(1)) {
             limits.push(limit(format!("group {}", group.name), max, &members));
         }
-        zones(
-            view,
-            &format!(" of group {}", group.name),
-            &own,
-            &members,
-            &mut limits,
-        );
+        zones(view, &format!(" of group {}", group.name), &own, &members, &mut limits);
     }
     limits
 }
 
 fn limit(scope: String, limit: usize, members: &[&str]) -> Limit {
-    Limit {
-        scope,
-        limit,
-        members: members.iter().map(|m| (*m).to_owned()).collect(),
-    }
+    Limit { scope, limit, members: members.iter().map(|m| (*m).to_owned()).collect() }
 }
 
 fn zones(
@@ -171,17 +127,11 @@ fn zones(
     let mut by_zone: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for &name in members {
         let zone = view.inventory.node(name).and_then(|n| n.labels.get(key));
-        by_zone
-            .entry(zone.map_or("", String::as_str))
-            .or_default()
-            .push(name);
+        by_zone.entry(zone.map_or("", String::as_str)).or_default().push(name);
     }
     for (zone, members) in by_zone {
-        let name = if zone.is_empty() {
-            format!("nodes without label {key}")
-        } else {
-            format!("zone {zone}")
-        };
+        let name =
+            if zone.is_empty() { format!("nodes without label {key}") } else { format!("zone {zone}") };
         limits.push(limit(format!("{name}{suffix}"), max.of(members.len()), &members));
     }
 }

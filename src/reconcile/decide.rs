@@ -17,10 +17,7 @@ use crate::reconcile::{
 /// Pure: the same view gives the same decision. Idempotent: when nothing has changed since the effects of a decision were
 /// carried out and observed, the next decision has no effects. Effects carry the preconditions under which they hold.
 pub fn decide(view: &View<'_>) -> Decision {
-    let mut decision = Decision {
-        status: view.status.clone(),
-        ..Decision::default()
-    };
+    let mut decision = Decision { status: view.status.clone(), ..Decision::default() };
     if decision.status.started_at.is_none() {
         decision.status.started_at = Some(view.now);
     }
@@ -86,10 +83,7 @@ fn put(status: &mut MaintenanceCampaignStatus, record: CampaignNode) {
 
 /// Records a node as failed that was never touched (or is no more).
 fn fail_untouched(view: &View<'_>, decision: &mut Decision, name: &str, reason: String) {
-    let group = view
-        .nodes()
-        .find(|(_, n)| *n == name)
-        .map_or("", |(g, _)| g.name.as_str());
+    let group = view.nodes().find(|(_, n)| *n == name).map_or("", |(g, _)| g.name.as_str());
     let known = decision.status.nodes.iter().find(|n| n.name == name);
     let record = CampaignNode {
         name: name.to_owned(),
@@ -115,21 +109,10 @@ fn step_nodes(view: &View<'_>, decision: &mut Decision) {
             reason: record.and_then(|r| r.reason.clone()),
             ..NodeProgress::default()
         };
-        let state = view
-            .inventory
-            .node(name)
-            .and_then(|node| Some((node, view.state(node)?)));
+        let state = view.inventory.node(name).and_then(|node| Some((node, view.state(node)?)));
         match state.filter(|_| !view.ledger.patching.contains(name)) {
             Some((node, state)) => {
-                node::Step {
-                    view,
-                    node,
-                    state,
-                    pending: &mut pending,
-                    decision,
-                    progress,
-                }
-                .take();
+                node::Step { view, node, state, pending: &mut pending, decision, progress }.take();
             }
             None => {
                 decision.nodes.insert(name.to_owned(), progress);
@@ -151,19 +134,11 @@ fn stopped(view: &View<'_>, decision: &Decision) -> Option<String> {
 }
 
 fn nodes(count: usize) -> String {
-    if count == 1 {
-        "1 node".to_owned()
-    } else {
-        format!("{count} nodes")
-    }
+    if count == 1 { "1 node".to_owned() } else { format!("{count} nodes") }
 }
 
 fn failed_nodes(decision: &Decision) -> BTreeSet<&str> {
-    let failed = decision
-        .status
-        .nodes
-        .iter()
-        .filter(|n| n.phase == NodePhase::Failed.name());
+    let failed = decision.status.nodes.iter().filter(|n| n.phase == NodePhase::Failed.name());
     failed.map(|n| n.name.as_str()).collect()
 }
 
@@ -172,10 +147,7 @@ fn open_groups(view: &View<'_>, decision: &mut Decision) -> Option<String> {
     let stop = stopped(view, decision);
     let mut blocked = None;
     let mut closed = None;
-    match (
-        stop,
-        groups::at_point(view, HookPoint::BeforeCampaign, None, decision),
-    ) {
+    match (stop, groups::at_point(view, HookPoint::BeforeCampaign, None, decision)) {
         (Some(reason), _) => closed = Some(Hold::Stopped { reason }),
         (None, PointState::Waits(hold)) => closed = Some(hold),
         (None, PointState::Failed(reason)) => {
@@ -230,11 +202,7 @@ fn admit(view: &View<'_>, group: &super::GroupNodes, decision: &mut Decision) {
     }
     let options = DrainOptions::of_plan(&view.plan.drain, &view.plan.virtual_machines);
     for name in admission::waiting(group, decision) {
-        let Some(node) = view
-            .inventory
-            .node(name)
-            .filter(|_| !view.ledger.patching.contains(name))
-        else {
+        let Some(node) = view.inventory.node(name).filter(|_| !view.ledger.patching.contains(name)) else {
             continue;
         };
         let mut holds = admission.holds(&group.name, node);
@@ -247,12 +215,7 @@ fn admit(view: &View<'_>, group: &super::GroupNodes, decision: &mut Decision) {
         if holds.is_empty() {
             let obstacles = obstacles(view.inventory, name, &options, view.now);
             if !obstacles.is_empty() {
-                fail_untouched(
-                    view,
-                    decision,
-                    name,
-                    format!("not begun: {}", obstacles.join("; ")),
-                );
+                fail_untouched(view, decision, name, format!("not begun: {}", obstacles.join("; ")));
                 if stopped(view, decision).is_some() {
                     return;
                 }
@@ -302,10 +265,7 @@ fn conclude(view: &View<'_>, decision: &mut Decision, blocked: Option<String>) {
     if let Some(reason) = blocked {
         return pause_or_fail(view, decision, reason);
     }
-    let through = view
-        .groups
-        .iter()
-        .all(|g| groups::nodes_through(g, &decision.status));
+    let through = view.groups.iter().all(|g| groups::nodes_through(g, &decision.status));
     if let Some(reason) =
         stopped(view, decision).filter(|_| !through || view.plan.failure.on_failure != OnFailure::Continue)
     {

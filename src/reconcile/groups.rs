@@ -21,19 +21,11 @@ pub(super) enum GroupState {
 
 /// True if every node of the group has come to an end.
 pub(super) fn nodes_through(group: &GroupNodes, status: &MaintenanceCampaignStatus) -> bool {
-    group
-        .nodes
-        .iter()
-        .all(|n| recorded_phase(status, n).is_some_and(|p| p.is_terminal()))
+    group.nodes.iter().all(|n| recorded_phase(status, n).is_some_and(|p| p.is_terminal()))
 }
 
 fn ended_at(group: &GroupNodes, status: &MaintenanceCampaignStatus) -> Option<Timestamp> {
-    status
-        .nodes
-        .iter()
-        .filter(|n| group.nodes.contains(&n.name))
-        .filter_map(|n| n.finished_at)
-        .max()
+    status.nodes.iter().filter(|n| group.nodes.contains(&n.name)).filter_map(|n| n.finished_at).max()
 }
 
 /// Where each group is, by the plan's dependencies and the record as it is now.
@@ -43,11 +35,7 @@ pub(super) fn state(view: &View<'_>, group: &GroupNodes, decision: &mut Decision
     }
     let mut holds = Vec::new();
     let mut behind = Vec::new();
-    for dependency in view
-        .group(&group.name)
-        .map(|g| g.depends_on.as_slice())
-        .unwrap_or_default()
-    {
+    for dependency in view.group(&group.name).map(|g| g.depends_on.as_slice()).unwrap_or_default() {
         let Some(nodes) = view.groups.iter().find(|g| &g.name == dependency) else {
             continue;
         };
@@ -60,11 +48,7 @@ pub(super) fn state(view: &View<'_>, group: &GroupNodes, decision: &mut Decision
     if !behind.is_empty() {
         holds.push(Hold::Group { waits_for: behind });
     }
-    if holds.is_empty() {
-        GroupState::Open
-    } else {
-        GroupState::Waits(holds)
-    }
+    if holds.is_empty() { GroupState::Open } else { GroupState::Waits(holds) }
 }
 
 /// While a finished group soaks, and while one of its nodes isn't Ready, its dependants wait.
@@ -73,20 +57,14 @@ fn soak(view: &View<'_>, group: &GroupNodes, decision: &mut Decision) -> Option<
     let until = ended_at(group, &decision.status)? + soak.signed();
     if view.now < until {
         decision.wake(until);
-        return Some(Hold::Soak {
-            group: group.name.clone(),
-            until,
-        });
+        return Some(Hold::Soak { group: group.name.clone(), until });
     }
     let sick = group.nodes.iter().find(|n| {
         let done = recorded_phase(&decision.status, n) == Some(super::NodePhase::Done);
         done && view.inventory.node(n).is_some_and(|n| !n.is_ready())
     })?;
     Some(Hold::Verify {
-        missing: format!(
-            "node {sick} of group {} is not Ready after its maintenance",
-            group.name
-        ),
+        missing: format!("node {sick} of group {} is not Ready after its maintenance", group.name),
     })
 }
 
@@ -97,10 +75,7 @@ fn after_group_done(view: &View<'_>, group: &GroupNodes, status: &MaintenanceCam
 }
 
 fn done_hooks(status: &MaintenanceCampaignStatus, at: HookPoint, group: Option<&str>) -> Vec<usize> {
-    let of_here = status
-        .hooks
-        .iter()
-        .filter(|h| h.at == at && h.group.as_deref() == group && h.succeeded);
+    let of_here = status.hooks.iter().filter(|h| h.at == at && h.group.as_deref() == group && h.succeeded);
     of_here.map(|h| h.hook as usize).collect()
 }
 
@@ -125,11 +100,8 @@ pub(super) fn at_point(
     let scope = group.map_or(HookScope::Campaign, |g| HookScope::Group(g.to_owned()));
     // What was *written*: a run may start only then.
     let done = done_hooks(view.status, at, group);
-    let current = view
-        .status
-        .hooks
-        .iter()
-        .find(|h| h.at == at && h.group.as_deref() == group && !h.succeeded);
+    let current =
+        view.status.hooks.iter().find(|h| h.at == at && h.group.as_deref() == group && !h.succeeded);
     let progress = current.map(|h| HookProgress {
         hook: h.hook as usize,
         name: h.name.clone(),
@@ -141,10 +113,8 @@ pub(super) fn at_point(
     match hooks::step(view, at, &scope, group, &done, progress.as_ref(), "") {
         HookStep::AllDone => PointState::Through,
         HookStep::Record(progress) => {
-            let waits = Hold::Hook {
-                name: progress.name.clone(),
-                progress: format!("try {}", progress.attempt),
-            };
+            let waits =
+                Hold::Hook { name: progress.name.clone(), progress: format!("try {}", progress.attempt) };
             record(decision, at, group, progress.hook, |hook| {
                 hook.name.clone_from(&progress.name);
                 hook.attempt = progress.attempt;
@@ -156,10 +126,7 @@ pub(super) fn at_point(
         }
         HookStep::Run(effect, name) => {
             decision.effects.push(effect);
-            PointState::Waits(Hold::Hook {
-                name,
-                progress: "starting".to_owned(),
-            })
+            PointState::Waits(Hold::Hook { name, progress: "starting".to_owned() })
         }
         HookStep::Wait(name, progress, wake) => {
             if let Some(at) = wake {

@@ -152,12 +152,7 @@ impl Hold {
 
 fn list<T: fmt::Display>(items: &[T]) -> String {
     const SHOWN: usize = 4;
-    let mut text = items
-        .iter()
-        .take(SHOWN)
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(", ");
+    let mut text = items.iter().take(SHOWN).map(ToString::to_string).collect::<Vec<_>>().join(", ");
     if items.len() > SHOWN {
         text.push_str(&format!(" and {} more", items.len() - SHOWN));
     }
@@ -171,11 +166,7 @@ impl fmt::Display for Hold {
             Self::Soak { group, until } => {
                 write!(f, "group {group} soaks until {}", until.strftime("%H:%M:%S"))
             }
-            Self::Concurrency {
-                scope,
-                limit,
-                unavailable,
-            } => {
+            Self::Concurrency { scope, limit, unavailable } => {
                 write!(
                     f,
                     "{scope} allows {limit} unavailable at once; unavailable now: {}",
@@ -192,15 +183,8 @@ impl fmt::Display for Hold {
                 budgets.len(),
                 list(budgets)
             ),
-            Self::Terminating {
-                pod,
-                until: Some(until),
-            } => {
-                write!(
-                    f,
-                    "pod {pod} is shutting down, at the latest until {}",
-                    until.strftime("%H:%M:%S")
-                )
+            Self::Terminating { pod, until: Some(until) } => {
+                write!(f, "pod {pod} is shutting down, at the latest until {}", until.strftime("%H:%M:%S"))
             }
             Self::Terminating { pod, until: None } => write!(f, "pod {pod} is shutting down"),
             Self::Refused { pod, why, .. } => write!(f, "eviction of pod {pod} refused: {why}"),

@@ -57,20 +57,13 @@ pub(super) fn step(
     let Some((progress, started_at)) = progress.and_then(|p| Some((p, p.started_at?))) else {
         return begin(view, index, hook, progress);
     };
-    let run = HookRunId {
-        hook: index,
-        scope: scope.clone(),
-        attempt: progress.attempt,
-    };
+    let run = HookRunId { hook: index, scope: scope.clone(), attempt: progress.attempt };
     let tries = hook.retries + 1;
     match view.ledger.hooks.get(&run) {
         Some(HookStatus::Succeeded { .. }) => HookStep::Succeeded(index),
         Some(HookStatus::Running) => {
-            let words = format!(
-                "try {} of {tries}, since {}",
-                progress.attempt,
-                started_at.strftime("%H:%M:%S")
-            );
+            let words =
+                format!("try {} of {tries}, since {}", progress.attempt, started_at.strftime("%H:%M:%S"));
             HookStep::Wait(hook.name.clone(), words, None)
         }
         Some(HookStatus::Failed { message, .. }) if progress.attempt < tries => {
@@ -85,11 +78,7 @@ pub(super) fn step(
             })
         }
         Some(HookStatus::Failed { message, .. }) => {
-            let after = if tries == 1 {
-                String::new()
-            } else {
-                format!(" after {tries} tries")
-            };
+            let after = if tries == 1 { String::new() } else { format!(" after {tries} tries") };
             HookStep::Failed(format!("hook {}: {message}{after}", hook.name))
         }
         None => start(view, hook, run, progress, started_at, boot_id),
@@ -102,11 +91,7 @@ fn begin(view: &View<'_>, index: usize, hook: &Hook, progress: Option<&HookProgr
     }
     let attempt = progress.map_or(1, |p| p.attempt);
     if let Some(at) = progress.and_then(|p| p.not_before).filter(|at| *at > view.now) {
-        let words = format!(
-            "try {attempt} of {} at {}",
-            hook.retries + 1,
-            at.strftime("%H:%M:%S")
-        );
+        let words = format!("try {attempt} of {} at {}", hook.retries + 1, at.strftime("%H:%M:%S"));
         return HookStep::Wait(hook.name.clone(), words, Some(at));
     }
     HookStep::Record(HookProgress {
@@ -130,11 +115,7 @@ fn start(
     let ours = progress.driver == view.driver;
     if ours || hook.action().is_some_and(|action| action.can_be_taken_up()) {
         return HookStep::Run(
-            Effect::RunHook {
-                run,
-                boot_id: boot_id.to_owned(),
-                started_at,
-            },
+            Effect::RunHook { run, boot_id: boot_id.to_owned(), started_at },
             hook.name.clone(),
         );
     }

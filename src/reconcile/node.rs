@@ -15,10 +15,7 @@ use crate::reconcile::{
 /// The first state of a node, written with its cordon.
 pub(super) fn admitted(view: &View<'_>, node: &Node, group: &str, wave: u32) -> NodeState {
     let start_afterwards = view.plan.virtual_machines.stays_off == StaysOff::StartAfterwards;
-    let vms = view
-        .inventory
-        .pods_on(&node.name)
-        .filter(|p| p.is_launcher() && !p.phase.is_terminal());
+    let vms = view.inventory.pods_on(&node.name).filter(|p| p.is_launcher() && !p.phase.is_terminal());
     let vms = vms.filter_map(|pod| {
         let vmi = view.inventory.vmi_of(pod)?;
         let stays_off = matches!(
@@ -118,11 +115,7 @@ impl Step<'_, '_> {
 
     fn fail(&mut self, reason: String) {
         let mut state = self.state.enter(NodePhase::Failed, self.view.now);
-        state.pods_evicted += if self.state.phase == NodePhase::Draining {
-            self.evicted_by_us()
-        } else {
-            0
-        };
+        state.pods_evicted += if self.state.phase == NodePhase::Draining { self.evicted_by_us() } else { 0 };
         state.finished_at = Some(self.view.now);
         state.reason = Some(reason);
         self.write(state);
@@ -153,10 +146,7 @@ impl Step<'_, '_> {
         }
         match self.view.plan.drain.on_uncordoned {
             OnUncordoned::Recordon => {
-                let state = NodeState {
-                    recordoned: self.state.recordoned + 1,
-                    ..self.state.clone()
-                };
+                let state = NodeState { recordoned: self.state.recordoned + 1, ..self.state.clone() };
                 self.decision.warnings.push(format!(
                     "node {} was uncordoned by somebody else while it was {}; cordoned again",
                     self.node.name,
@@ -189,21 +179,8 @@ impl Step<'_, '_> {
     fn hooks(&self, point: HookPoint) -> HookStep {
         let scope = HookScope::Node(self.node.name.clone());
         let group = Some(self.state.group.as_str());
-        let NodeState {
-            hooks_done,
-            hook,
-            boot_id,
-            ..
-        } = &self.state;
-        hooks::step(
-            self.view,
-            point,
-            &scope,
-            group,
-            hooks_done,
-            hook.as_ref(),
-            boot_id,
-        )
+        let NodeState { hooks_done, hook, boot_id, .. } = &self.state;
+        hooks::step(self.view, point, &scope, group, hooks_done, hook.as_ref(), boot_id)
     }
 
     fn hook_step(&mut self, step: HookStep) {
@@ -214,17 +191,11 @@ impl Step<'_, '_> {
                     name: progress.name.clone(),
                     progress: format!("try {}", progress.attempt),
                 });
-                self.write(NodeState {
-                    hook: Some(progress),
-                    ..self.state.clone()
-                });
+                self.write(NodeState { hook: Some(progress), ..self.state.clone() });
             }
             HookStep::Run(effect, name) => {
                 self.decision.effects.push(effect);
-                self.hold(Hold::Hook {
-                    name,
-                    progress: "starting".to_owned(),
-                });
+                self.hold(Hold::Hook { name, progress: "starting".to_owned() });
             }
             HookStep::Wait(name, progress, wake) => {
                 self.hold(Hold::Hook { name, progress });
@@ -233,10 +204,7 @@ impl Step<'_, '_> {
                 }
             }
             HookStep::Succeeded(index) => {
-                let mut state = NodeState {
-                    hook: None,
-                    ..self.state.clone()
-                };
+                let mut state = NodeState { hook: None, ..self.state.clone() };
                 state.hooks_done.push(index);
                 self.write(state);
             }
@@ -258,9 +226,7 @@ impl Step<'_, '_> {
         self.progress.pods_left = step.left.len();
         if let Some(reason) = self.view.stopping {
             step.effects.clear();
-            self.hold(Hold::Stopped {
-                reason: reason.to_owned(),
-            });
+            self.hold(Hold::Stopped { reason: reason.to_owned() });
         }
         self.decision.effects.append(&mut step.effects);
         self.progress.holds.append(&mut step.holds);
@@ -268,9 +234,7 @@ impl Step<'_, '_> {
             self.decision.wake(at);
         }
         for (message, pods) in &step.fatal {
-            self.hold(Hold::Unsafe {
-                why: super::drain::filter::group(message, pods),
-            });
+            self.hold(Hold::Unsafe { why: super::drain::filter::group(message, pods) });
         }
         step.done
     }
@@ -286,10 +250,9 @@ impl Step<'_, '_> {
                 OnTimeout::Fail => self.fail(reason),
                 OnTimeout::Skip => self.skip(reason),
                 OnTimeout::Wait => {
-                    self.decision.warnings.push(format!(
-                        "node {}: {reason}; the plan says to wait",
-                        self.node.name
-                    ));
+                    self.decision
+                        .warnings
+                        .push(format!("node {}: {reason}; the plan says to wait", self.node.name));
                 }
             }
         }
@@ -311,11 +274,7 @@ impl Step<'_, '_> {
                 .migrations_of(&vmi.name)
                 .filter(|m| !m.is_final() && m.evacuates.is_some());
             let migrations = unfinished.map(|m| m.name.clone()).collect();
-            Some(Effect::CancelEvacuation {
-                vmi: vmi.name.clone(),
-                mark,
-                migrations,
-            })
+            Some(Effect::CancelEvacuation { vmi: vmi.name.clone(), mark, migrations })
         });
         let cancel: Vec<_> = marked.collect();
         self.decision.effects.extend(cancel);
@@ -351,9 +310,7 @@ impl Step<'_, '_> {
 
     fn safe(&mut self) {
         if let Some(reason) = self.view.stopping {
-            return self.hold(Hold::Stopped {
-                reason: reason.to_owned(),
-            });
+            return self.hold(Hold::Stopped { reason: reason.to_owned() });
         }
         // Seen anew, in the round that lets the hooks start: what was safe a moment ago may not be now.
         if safety::blockers(self.view.inventory, &self.node.name, self.scope()).is_empty() {
@@ -364,12 +321,7 @@ impl Step<'_, '_> {
     }
 
     fn verifying(&mut self) {
-        match verify::missing(
-            self.view.inventory,
-            self.node,
-            &self.state,
-            &self.view.plan.verify,
-        ) {
+        match verify::missing(self.view.inventory, self.node, &self.state, &self.view.plan.verify) {
             None => self.at_hooks(HookPoint::PreUncordon, NodePhase::Uncordoning),
             Some(missing) => {
                 if self.deadline(self.view.plan.verify.timeout.0) {
@@ -389,9 +341,7 @@ impl Step<'_, '_> {
         match self.hooks(HookPoint::OnFailure) {
             HookStep::AllDone => {}
             HookStep::Failed(reason) => {
-                self.decision
-                    .warnings
-                    .push(format!("node {}: OnFailure {reason}", self.node.name));
+                self.decision.warnings.push(format!("node {}: OnFailure {reason}", self.node.name));
             }
             step => self.hook_step(step),
         }
@@ -423,11 +373,9 @@ impl Step<'_, '_> {
             }
             self.decision.effects.push(match (record.run_strategy, vmi) {
                 // Once: its finished VMI stays in the way; deleting it starts another.
-                (crate::inventory::RunStrategy::Once, Some(vmi)) => Effect::RestartVmi {
-                    vmi: vm.name.clone(),
-                    uid: vmi.uid.clone(),
-                    by_subresource: false,
-                },
+                (crate::inventory::RunStrategy::Once, Some(vmi)) => {
+                    Effect::RestartVmi { vmi: vm.name.clone(), uid: vmi.uid.clone(), by_subresource: false }
+                }
                 _ => Effect::StartVm { vm: vm.name.clone() },
             });
         }

@@ -16,11 +16,7 @@ pub fn blockers(inventory: &Inventory, node: &str, scope: Scope) -> Vec<String> 
         if pod.is_launcher() || pod.is_hotplug() {
             found.push(vm_pod_text(inventory, pod));
         } else if scope == Scope::AllPods && !pod.is_owned_by("DaemonSet") && !pod.is_mirror {
-            let state = if pod.deletion.is_some() {
-                "is still shutting down"
-            } else {
-                "is still running"
-            };
+            let state = if pod.deletion.is_some() { "is still shutting down" } else { "is still running" };
             found.push(format!("pod {} {state}", pod.name));
         } else {
             volumes_of_staying += pod.claims.len();
@@ -37,20 +33,13 @@ pub fn blockers(inventory: &Inventory, node: &str, scope: Scope) -> Vec<String> 
     found.extend(inbound.map(|vmi| format!("vm {} is migrating to this node", vmi.name)));
     let attached: Vec<_> = inventory.attachments_on(node).filter(|a| a.attached).collect();
     if attached.len() > volumes_of_staying {
-        found.extend(
-            attached
-                .iter()
-                .map(|a| format!("volume {} is still attached", a.volume)),
-        );
+        found.extend(attached.iter().map(|a| format!("volume {} is still attached", a.volume)));
     }
     found
 }
 
 fn vm_pod_text(inventory: &Inventory, pod: &Pod) -> String {
-    let vm = inventory
-        .vmi_of(pod)
-        .map(|v| format!(" of vm {}", v.name))
-        .unwrap_or_default();
+    let vm = inventory.vmi_of(pod).map(|v| format!(" of vm {}", v.name)).unwrap_or_default();
     let state = match (pod.migration_uid(), pod.deletion.is_some()) {
         (_, true) => "is still shutting down",
         (Some(_), false) if inventory.vmi_of(pod).is_some_and(|v| v.node != pod.node) => {

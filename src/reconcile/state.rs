@@ -179,28 +179,16 @@ impl NodeState {
 
     /// The same state, in another phase.
     pub fn enter(&self, phase: NodePhase, now: Timestamp) -> Self {
-        Self {
-            phase,
-            since: Some(now),
-            hook: None,
-            ..self.clone()
-        }
+        Self { phase, since: Some(now), hook: None, ..self.clone() }
     }
 
     /// The state from which a failed node is tried again: what has succeeded stays done.
     pub fn retried(&self, now: Timestamp) -> Self {
-        Self {
-            reason: None,
-            finished_at: None,
-            ..self.enter(NodePhase::Cordoned, now)
-        }
+        Self { reason: None, finished_at: None, ..self.enter(NodePhase::Cordoned, now) }
     }
 }
 
-#[allow(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde's skip_serializing_if passes a reference"
-)]
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
 fn is_zero(n: &u32) -> bool {
     *n == 0
 }

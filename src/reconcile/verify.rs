@@ -15,10 +15,7 @@ pub fn missing(inventory: &Inventory, node: &Node, state: &NodeState, verify: &V
         }
     }
     if verify.boot_id_changed && node.boot_id == state.boot_id {
-        return Some(format!(
-            "the node has not rebooted: bootID is still {}",
-            node.boot_id
-        ));
+        return Some(format!("the node has not rebooted: bootID is still {}", node.boot_id));
     }
     let requirement = verify.kernel_version.as_deref()?;
     (!kernel_satisfies(&node.kernel_version, requirement).unwrap_or(false))
@@ -34,10 +31,8 @@ fn kubevirt_missing(inventory: &Inventory, node: &Node, state: &NodeState) -> Op
         return Some("KubeVirt does not schedule here yet (label kubevirt.io/schedulable)".to_owned());
     }
     if node.boot_id != state.boot_id {
-        let heartbeat = node
-            .annotations
-            .get("kubevirt.io/heartbeat")
-            .and_then(|t| t.parse::<jiff::Timestamp>().ok());
+        let heartbeat =
+            node.annotations.get("kubevirt.io/heartbeat").and_then(|t| t.parse::<jiff::Timestamp>().ok());
         let booted = node.ready_since.or(state.since);
         if heartbeat.is_none() || heartbeat < booted {
             return Some(
@@ -57,9 +52,7 @@ pub fn kernel_satisfies(version: &str, requirement: &str) -> Option<bool> {
     let (actual, wanted) = (numbers(version), numbers(wanted));
     let length = actual.len().max(wanted.len());
     let part = |v: &[u64], i: usize| v.get(i).copied().unwrap_or(0);
-    let order = (0..length)
-        .map(|i| part(&actual, i).cmp(&part(&wanted, i)))
-        .find(|o| o.is_ne());
+    let order = (0..length).map(|i| part(&actual, i).cmp(&part(&wanted, i))).find(|o| o.is_ne());
     let order = order.unwrap_or(std::cmp::Ordering::Equal);
     Some(match operator.trim() {
         ">=" | "" => order.is_ge(),
@@ -72,10 +65,7 @@ pub fn kernel_satisfies(version: &str, requirement: &str) -> Option<bool> {
 }
 
 fn numbers(version: &str) -> Vec<u64> {
-    let leading = version
-        .split(|c: char| !(c.is_ascii_digit() || c == '.'))
-        .next()
-        .unwrap_or_default();
+    let leading = version.split(|c: char| !(c.is_ascii_digit() || c == '.')).next().unwrap_or_default();
     leading.split('.').map_while(|part| part.parse().ok()).collect()
 }
 
@@ -96,11 +86,7 @@ mod tests {
             ("6.12.4", "newest", None),
             ("6.12.4", "~6", None),
         ] {
-            assert_eq!(
-                kernel_satisfies(version, requirement),
-                expected,
-                "{version} {requirement}"
-            );
+            assert_eq!(kernel_satisfies(version, requirement), expected, "{version} {requirement}");
         }
     }
 }

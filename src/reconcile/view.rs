@@ -48,9 +48,7 @@ impl<'a> View<'a> {
 
     /// All nodes of the campaign with their groups.
     pub(super) fn nodes(&self) -> impl Iterator<Item = (&'a GroupNodes, &'a str)> + use<'a> {
-        self.groups
-            .iter()
-            .flat_map(|g| g.nodes.iter().map(move |n| (g, n.as_str())))
+        self.groups.iter().flat_map(|g| g.nodes.iter().map(move |n| (g, n.as_str())))
     }
 
     /// This campaign's state of a node, if it carries one.

@@ -25,9 +25,7 @@ pub(super) fn fold(view: &View<'_>, status: &mut MaintenanceCampaignStatus) {
     }
     if !added.is_empty() {
         status.virtual_machines.extend(added);
-        status
-            .virtual_machines
-            .sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+        status.virtual_machines.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
     }
 }
 
@@ -37,10 +35,7 @@ fn begin(vmi: &VirtualMachineInstance) -> CampaignVm {
         name: vmi.name.name.clone(),
         uid: vmi.uid.clone(),
         node: vmi.node.clone(),
-        replica: vmi
-            .controller
-            .as_ref()
-            .is_some_and(|o| o.kind == "VirtualMachineInstanceReplicaSet"),
+        replica: vmi.controller.as_ref().is_some_and(|o| o.kind == "VirtualMachineInstanceReplicaSet"),
         ..CampaignVm::default()
     }
 }
@@ -81,10 +76,8 @@ fn ended(inventory: &Inventory, record: &mut CampaignVm, name: &ObjectName) {
         record.outcome = VmOutcome::Restarted;
         return;
     }
-    let comes_back = inventory
-        .vms()
-        .get(name)
-        .is_some_and(|vm| vm.run_strategy == crate::inventory::RunStrategy::Always);
+    let comes_back =
+        inventory.vms().get(name).is_some_and(|vm| vm.run_strategy == crate::inventory::RunStrategy::Always);
     // Between two lives of a VM that comes back: what it will be is known when it runs again.
     if !comes_back || record.outcome == VmOutcome::Untouched {
         record.outcome = VmOutcome::Stopped;

@@ -13,10 +13,7 @@ pub struct Clock {
 impl Clock {
     /// A clock that reads `base` now.
     pub fn starting_at(base: Timestamp) -> Self {
-        Self {
-            base,
-            origin: Instant::now(),
-        }
+        Self { base, origin: Instant::now() }
     }
 
     /// The time.

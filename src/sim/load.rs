@@ -23,10 +23,7 @@ pub fn read(file: &str, text: &str) -> Result<Vec<Value>, Error> {
         flatten(file, index + 1, document, &mut objects)?;
     }
     if !objects.iter().any(|o| o["kind"] == "Node") {
-        return Err(Error::NoNodes {
-            file: file.to_owned(),
-            objects: objects.len(),
-        });
+        return Err(Error::NoNodes { file: file.to_owned(), objects: objects.len() });
     }
     objects.sort_by_key(rank);
     Ok(objects)
@@ -36,11 +33,7 @@ fn flatten(file: &str, document: usize, value: Value, objects: &mut Vec<Value>) 
     if value.is_null() {
         return Ok(());
     }
-    let bad = |why: &str| Error::NotAnObject {
-        file: file.to_owned(),
-        document,
-        why: why.to_owned(),
-    };
+    let bad = |why: &str| Error::NotAnObject { file: file.to_owned(), document, why: why.to_owned() };
     let Some(kind) = value["kind"].as_str() else {
         return Err(bad("not a Kubernetes object: it has no kind"));
     };
@@ -76,10 +69,7 @@ fn rank(object: &Value) -> usize {
         "PersistentVolumeClaim",
     ];
     let kind = object["kind"].as_str().unwrap_or_default();
-    ORDER
-        .iter()
-        .position(|k| *k == kind)
-        .unwrap_or(ORDER.len() + usize::from(kind == "Pod"))
+    ORDER.iter().position(|k| *k == kind).unwrap_or(ORDER.len() + usize::from(kind == "Pod"))
 }
 
 /// Creates the objects, with the status that they bring along.
@@ -131,9 +121,7 @@ pub fn create(store: &mut Store, file: &str, objects: Vec<Value>) -> Result<(), 
             continue;
         }
         fill_defaults(store, &resource.name, &mut object);
-        store
-            .create(&resource.name, object)
-            .map_err(|e| refused(e.message))?;
+        store.create(&resource.name, object).map_err(|e| refused(e.message))?;
     }
     drop_dangling_owners(store, &uids);
     Ok(())
@@ -157,11 +145,7 @@ fn drop_dangling_owners(store: &mut Store, uids: &BTreeMap<String, ()>) {
                 .flatten()
                 .any(|r| !r["uid"].as_str().is_some_and(|uid| uids.contains_key(uid)))
         };
-        let keys: Vec<Key> = store
-            .list(&resource)
-            .filter(|o| dangling(o))
-            .map(|o| Key::of(o))
-            .collect();
+        let keys: Vec<Key> = store.list(&resource).filter(|o| dangling(o)).map(|o| Key::of(o)).collect();
         for key in keys {
             store.modify(&resource, &key, |object| {
                 if let Some(references) = object["metadata"]["ownerReferences"].as_array_mut() {

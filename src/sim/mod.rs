@@ -12,9 +12,11 @@
 
 pub mod api;
 mod clock;
+mod controllers;
 mod error;
 mod extension;
 mod load;
+mod scheduler;
 pub mod store;
 
 use std::sync::{Arc, Mutex};
@@ -101,7 +103,29 @@ impl EmbeddedCluster {
     }
 
     /// Starts controllers, scheduler, kubelets and, if the cluster has KubeVirt, its model.
-    pub async fn start(&self) {}
+    /// They run as tasks of the current runtime until it ends.
+    pub async fn start(&self) {
+        tokio::spawn(controllers::Manager::new(self.store.clone()).run());
+    }
+
+    /// Waits until nothing has changed for `quiet` of (virtual) time, at most for `at_most`. True if it got quiet.
+    pub async fn settle(&self, quiet: Duration, at_most: Duration) -> bool {
+        let end = tokio::time::Instant::now() + at_most;
+        let mut seen = self.revision();
+        while tokio::time::Instant::now() < end {
+            tokio::time::sleep(quiet).await;
+            let now = self.revision();
+            if now == seen {
+                return true;
+            }
+            seen = now;
+        }
+        false
+    }
+
+    fn revision(&self) -> u64 {
+        self.store.lock().map(|s| s.revision()).unwrap_or_default()
+    }
 
     /// All objects, in a fixed order.
     pub fn dump(&self) -> Vec<Value> {
@@ -109,9 +133,9 @@ impl EmbeddedCluster {
             return Vec::new();
         };
         let names: Vec<String> = store.resources().map(|r| r.name.clone()).collect();
-        names
-            .iter()
-            .flat_map(|name| store.list(name).map(|o| (**o).clone()).collect::<Vec<_>>())
-            .collect()
+        names.iter().flat_map(|name| store.list(name).map(|o| (**o).clone()).collect::<Vec<_>>()).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,12 +9,7 @@ use super::{HookPoint, MaintenancePlanSpec};
 
 /// One execution of a plan.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema, CustomResource)]
-#[kube(
-    group = "virtroll.dev",
-    version = "v1alpha1",
-    kind = "MaintenanceCampaign",
-    shortname = "mcampaign"
-)]
+#[kube(group = "virtroll.dev", version = "v1alpha1", kind = "MaintenanceCampaign", shortname = "mcampaign")]
 #[kube(status = "MaintenanceCampaignStatus", derive = "PartialEq")]
 #[kube(printcolumn = r#"{"name":"Plan","type":"string","jsonPath":".spec.planName"}"#)]
 #[kube(printcolumn = r#"{"name":"Phase","type":"string","jsonPath":".status.phase"}"#)]

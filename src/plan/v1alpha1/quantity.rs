@@ -111,9 +111,7 @@ impl<'de> Deserialize<'de> for IntOrPercent {
                 f.write_str("a whole number of nodes or a percentage from 1% to 100%")
             }
             fn visit_u64<E: de::Error>(self, n: u64) -> Result<IntOrPercent, E> {
-                u32::try_from(n)
-                    .map(IntOrPercent::Int)
-                    .map_err(|_| E::custom("more nodes than there can be"))
+                u32::try_from(n).map(IntOrPercent::Int).map_err(|_| E::custom("more nodes than there can be"))
             }
             fn visit_i64<E: de::Error>(self, n: i64) -> Result<IntOrPercent, E> {
                 u32::try_from(n)
@@ -139,9 +137,7 @@ pub(crate) fn parse_int_or_percent(text: &str) -> Result<IntOrPercent, String> {
         Some(percent) => {
             let percent: u32 = percent.trim().parse().map_err(|_| wanted())?;
             if percent > 100 {
-                return Err(format!(
-                    "{percent}% is more than all nodes: want a percentage from 1% to 100%"
-                ));
+                return Err(format!("{percent}% is more than all nodes: want a percentage from 1% to 100%"));
             }
             Ok(IntOrPercent::Percent(percent))
         }
@@ -176,11 +172,7 @@ mod tests {
             ("4", 2, 4),
             ("0", 9, 0),
         ] {
-            assert_eq!(
-                parse_int_or_percent(text).expect(text).of(total),
-                expected,
-                "{text} of {total}"
-            );
+            assert_eq!(parse_int_or_percent(text).expect(text).of(total), expected, "{text} of {total}");
         }
     }
 

@@ -9,12 +9,7 @@ use super::{Drain, Duration, Hook, IntOrPercent, VirtualMachines};
 
 /// What to do to which nodes, in which order, and how many at once.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema, CustomResource)]
-#[kube(
-    group = "virtroll.dev",
-    version = "v1alpha1",
-    kind = "MaintenancePlan",
-    shortname = "mplan"
-)]
+#[kube(group = "virtroll.dev", version = "v1alpha1", kind = "MaintenancePlan", shortname = "mplan")]
 #[kube(derive = "PartialEq")]
 #[serde(rename_all = "camelCase")]
 pub struct MaintenancePlanSpec {
@@ -118,9 +113,7 @@ pub struct SafePowerOff {
 
 impl Default for SafePowerOff {
     fn default() -> Self {
-        Self {
-            timeout: Duration::from_secs(1800),
-        }
+        Self { timeout: Duration::from_secs(1800) }
     }
 }
 
@@ -142,12 +135,7 @@ pub struct Verify {
 
 impl Default for Verify {
     fn default() -> Self {
-        Self {
-            ready: true,
-            boot_id_changed: false,
-            kernel_version: None,
-            timeout: Duration::from_secs(900),
-        }
+        Self { ready: true, boot_id_changed: false, kernel_version: None, timeout: Duration::from_secs(900) }
     }
 }
 

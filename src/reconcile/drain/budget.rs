@@ -29,12 +29,9 @@ pub enum BudgetAnswer {
 
 /// The budgets that select a pod.
 pub fn budgets_of<'a>(inventory: &'a Inventory, pod: &'a Pod) -> impl Iterator<Item = &'a Budget> {
-    inventory.budgets_in(&pod.name.namespace).filter(|budget| {
-        budget
-            .selector
-            .as_ref()
-            .is_some_and(|s| selector::matches(s, &pod.labels))
-    })
+    inventory
+        .budgets_in(&pod.name.namespace)
+        .filter(|budget| budget.selector.as_ref().is_some_and(|s| selector::matches(s, &pod.labels)))
 }
 
 /// Disruptions that were granted (or asked for) and that the budgets' observed status doesn't count yet.
@@ -49,9 +46,7 @@ impl Pending {
             if !matches!(attempt.answer, None | Some(EvictionAnswer::Granted)) {
                 continue;
             }
-            let Some(pod) = inventory
-                .pod(&attempt.pod)
-                .filter(|p| &p.uid == uid && p.deletion.is_none())
+            let Some(pod) = inventory.pod(&attempt.pod).filter(|p| &p.uid == uid && p.deletion.is_none())
             else {
                 continue;
             };
@@ -99,11 +94,7 @@ fn ask_one(budget: &Budget, pod: &Pod, pending: i32) -> BudgetAnswer {
         return BudgetAnswer::Free(Some(budget.name.clone()));
     }
     let (why, prospect) = explain(budget, pending);
-    BudgetAnswer::Blocked {
-        budget: budget.name.clone(),
-        why,
-        prospect,
-    }
+    BudgetAnswer::Blocked { budget: budget.name.clone(), why, prospect }
 }
 
 /// The budget's own terms, such as `minAvailable 2`.
@@ -117,12 +108,7 @@ fn terms(budget: &Budget) -> String {
 
 /// Why a budget allows no disruption, and whether waiting can help.
 pub fn explain(budget: &Budget, pending: i32) -> (String, Prospect) {
-    let Budget {
-        expected_pods,
-        desired_healthy,
-        current_healthy,
-        ..
-    } = budget;
+    let Budget { expected_pods, desired_healthy, current_healthy, .. } = budget;
     let terms = terms(budget);
     if budget.observed_generation < budget.generation {
         return (

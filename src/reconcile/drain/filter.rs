@@ -36,11 +36,7 @@ pub enum Verdict {
 
 /// Applies the filters to one pod.
 pub fn judge(pod: &Pod, inventory: &Inventory, options: &DrainOptions, now: Timestamp) -> Verdict {
-    if options
-        .pod_selector
-        .as_ref()
-        .is_some_and(|s| !selector::matches(s, &pod.labels))
-    {
+    if options.pod_selector.as_ref().is_some_and(|s| !selector::matches(s, &pod.labels)) {
         return Verdict::Leave(None);
     }
     if is_long_deleted(pod, options, now) {
@@ -92,11 +88,7 @@ fn daemon_set(pod: &Pod, inventory: &Inventory, options: &DrainOptions) -> Verdi
     let name = ObjectName::new(&pod.name.namespace, &owner.name);
     if inventory.daemon_set(&name).is_none() {
         let text = format!("daemonsets.apps {:?} not found", owner.name);
-        return if options.force {
-            Verdict::Evict(Some(text))
-        } else {
-            Verdict::Fatal(text)
-        };
+        return if options.force { Verdict::Evict(Some(text)) } else { Verdict::Fatal(text) };
     }
     if options.ignore_daemon_sets {
         Verdict::Leave(Some(DAEMON_SET_WARNING.to_owned()))
@@ -113,20 +105,10 @@ fn guards_running_guest(pod: &Pod) -> bool {
 
 /// Joins messages as kubectl prints them: `message: ns/a, ns/b; other message: ns/c`.
 pub fn join(messages: &BTreeMap<String, Vec<ObjectName>>) -> String {
-    messages
-        .iter()
-        .map(|(message, pods)| group(message, pods))
-        .collect::<Vec<_>>()
-        .join("; ")
+    messages.iter().map(|(message, pods)| group(message, pods)).collect::<Vec<_>>().join("; ")
 }
 
 /// One message with its pods, as kubectl prints it.
 pub fn group(message: &str, pods: &[ObjectName]) -> String {
-    format!(
-        "{message}: {}",
-        pods.iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(", ")
-    )
+    format!("{message}: {}", pods.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
 }

@@ -89,13 +89,7 @@ pub fn drain_node(
     if !step.fatal.is_empty() {
         return step;
     }
-    let mut look = Look {
-        inventory,
-        ledger,
-        options,
-        node,
-        now,
-    };
+    let mut look = Look { inventory, ledger, options, node, now };
     let mut tiers = leaving.into_iter();
     if let Some((tier, pods)) = tiers.next() {
         for pod in pods {
@@ -103,10 +97,7 @@ pub fn drain_node(
         }
         let waiting = tiers.map(|(_, pods)| pods.len()).sum();
         if waiting > 0 {
-            step.holds.push(Hold::Tier {
-                waiting,
-                tier: options.tier_name(tier),
-            });
+            step.holds.push(Hold::Tier { waiting, tier: options.tier_name(tier) });
         }
     }
     step
@@ -133,11 +124,7 @@ pub fn obstacles(inventory: &Inventory, node: &str, options: &DrainOptions, now:
 fn vm_obstacle(inventory: &Inventory, pod: &Pod, options: &DrainOptions) -> Option<String> {
     let consent = options.consent.as_ref()?;
     let vmi = inventory.vmi_of(pod)?;
-    consent.refusal(
-        &vmi.name,
-        pod.node.as_deref().unwrap_or_default(),
-        &fate(inventory, pod),
-    )
+    consent.refusal(&vmi.name, pod.node.as_deref().unwrap_or_default(), &fate(inventory, pod))
 }
 
 fn budget_obstacle(inventory: &Inventory, pod: &Pod, options: &DrainOptions) -> Option<String> {
@@ -145,20 +132,10 @@ fn budget_obstacle(inventory: &Inventory, pod: &Pod, options: &DrainOptions) -> 
         return None;
     }
     let hold = match budget::ask(inventory, pod, &Pending::default()) {
-        BudgetAnswer::Blocked {
-            budget,
-            why,
-            prospect: Prospect::Never,
-        } => Hold::Budget {
-            pod: pod.name.clone(),
-            budget,
-            why,
-            prospect: Prospect::Never,
-        },
-        BudgetAnswer::Many(budgets) => Hold::ManyBudgets {
-            pod: pod.name.clone(),
-            budgets,
-        },
+        BudgetAnswer::Blocked { budget, why, prospect: Prospect::Never } => {
+            Hold::Budget { pod: pod.name.clone(), budget, why, prospect: Prospect::Never }
+        }
+        BudgetAnswer::Many(budgets) => Hold::ManyBudgets { pod: pod.name.clone(), budgets },
         BudgetAnswer::Blocked { .. } | BudgetAnswer::Free(_) => return None,
     };
     Some(hold.to_string())
@@ -176,10 +153,7 @@ struct Look<'a> {
 impl Look<'_> {
     fn pod(&mut self, pod: &Pod, pending: &mut Pending, step: &mut DrainStep) {
         if pod.deletion.is_some() {
-            step.holds.push(Hold::Terminating {
-                pod: pod.name.clone(),
-                until: pod.deletion,
-            });
+            step.holds.push(Hold::Terminating { pod: pod.name.clone(), until: pod.deletion });
             return;
         }
         if self.options.disable_eviction {
@@ -218,21 +192,14 @@ impl Look<'_> {
                 return self.restart(pod, vmi, step);
             }
             if let Some(why) = consent.refusal(&name, self.node, &fate) {
-                step.holds.push(Hold::VirtualMachine {
-                    vmi: name,
-                    why,
-                    prospect: Prospect::Never,
-                });
+                step.holds.push(Hold::VirtualMachine { vmi: name, why, prospect: Prospect::Never });
                 return;
             }
         }
         match fate {
             VmFate::MigrationTarget => step.holds.push(Hold::Migrating {
                 vmi: name,
-                progress: format!(
-                    "is migrating to {}; it leaves again once it has arrived",
-                    self.node
-                ),
+                progress: format!("is migrating to {}; it leaves again once it has arrived", self.node),
             }),
             VmFate::MigrationSource => {
                 step.holds.push(Hold::Migrating {
@@ -242,11 +209,7 @@ impl Look<'_> {
             }
             VmFate::NotMigratable { reason, message } => {
                 let why = not_migratable_text(self.node, &reason, &message);
-                step.holds.push(Hold::VirtualMachine {
-                    vmi: name,
-                    why,
-                    prospect: Prospect::Never,
-                });
+                step.holds.push(Hold::VirtualMachine { vmi: name, why, prospect: Prospect::Never });
                 // A campaign trusts the object; `virtroll drain` lets the webhook say it, once a minute.
                 if self.options.consent.is_none() {
                     self.evict(pod, step);
@@ -254,11 +217,7 @@ impl Look<'_> {
             }
             VmFate::Booting => {
                 let why = "is still booting; whether it can migrate is known when its guest runs".to_owned();
-                step.holds.push(Hold::VirtualMachine {
-                    vmi: name,
-                    why,
-                    prospect: Prospect::Slow,
-                });
+                step.holds.push(Hold::VirtualMachine { vmi: name, why, prospect: Prospect::Slow });
             }
             VmFate::Migrates | VmFate::External => self.evacuate(pod, &name, &fate, step),
             VmFate::ShutsDown(_) | VmFate::Over => self.evict_within_budget(pod, pending, step),
@@ -266,27 +225,18 @@ impl Look<'_> {
     }
 
     fn restart(&self, pod: &Pod, vmi: &crate::inventory::VirtualMachineInstance, step: &mut DrainStep) {
-        let hold = |progress: String| Hold::Migrating {
-            vmi: vmi.name.clone(),
-            progress,
-        };
+        let hold = |progress: String| Hold::Migrating { vmi: vmi.name.clone(), progress };
         if vmi.deleting {
-            step.holds.push(hold(
-                "can't migrate and is being restarted, as the plan says".to_owned(),
-            ));
+            step.holds.push(hold("can't migrate and is being restarted, as the plan says".to_owned()));
             return;
         }
         if let Some(request) = self.ledger.vm_requests.get(&vmi.name) {
             let again = request.asked_at + RETRY + RETRY;
             if self.now < again {
                 step.wake(again);
-                let refused = request
-                    .refused
-                    .as_deref()
-                    .map(|r| format!(" (last try: {r})"))
-                    .unwrap_or_default();
-                step.holds
-                    .push(hold(format!("can't migrate; its restart was asked for{refused}")));
+                let refused =
+                    request.refused.as_deref().map(|r| format!(" (last try: {r})")).unwrap_or_default();
+                step.holds.push(hold(format!("can't migrate; its restart was asked for{refused}")));
                 return;
             }
         }
@@ -295,15 +245,9 @@ impl Look<'_> {
             Comeback::ByItself | Comeback::BareInstance => None,
         };
         let by_subresource = matches!(strategy, Some("Manual" | "RerunOnFailure"));
-        step.effects.push(Effect::RestartVmi {
-            vmi: vmi.name.clone(),
-            uid: vmi.uid.clone(),
-            by_subresource,
-        });
-        step.holds.push(hold(format!(
-            "can't migrate; pod {} is restarted elsewhere, as the plan says",
-            pod.name
-        )));
+        step.effects.push(Effect::RestartVmi { vmi: vmi.name.clone(), uid: vmi.uid.clone(), by_subresource });
+        step.holds
+            .push(hold(format!("can't migrate; pod {} is restarted elsewhere, as the plan says", pod.name)));
     }
 
     /// Asks for an evacuation once, then watches the mark and the migrations.
@@ -322,10 +266,7 @@ impl Look<'_> {
             }
             _ => migration_progress(self.inventory, name),
         };
-        step.holds.push(Hold::Migrating {
-            vmi: name.clone(),
-            progress,
-        });
+        step.holds.push(Hold::Migrating { vmi: name.clone(), progress });
         if let Some(attempt) = asked.filter(|_| !marked && !moving) {
             step.wake(attempt.asked_at + RETRY);
         }
@@ -340,22 +281,12 @@ impl Look<'_> {
                     pending.take(&budget);
                 }
             }
-            BudgetAnswer::Blocked {
-                budget,
-                why,
-                prospect,
-            } => {
-                step.holds.push(Hold::Budget {
-                    pod: pod.name.clone(),
-                    budget,
-                    why,
-                    prospect,
-                });
+            BudgetAnswer::Blocked { budget, why, prospect } => {
+                step.holds.push(Hold::Budget { pod: pod.name.clone(), budget, why, prospect });
             }
-            BudgetAnswer::Many(budgets) => step.holds.push(Hold::ManyBudgets {
-                pod: pod.name.clone(),
-                budgets,
-            }),
+            BudgetAnswer::Many(budgets) => {
+                step.holds.push(Hold::ManyBudgets { pod: pod.name.clone(), budgets })
+            }
         }
     }
 
@@ -375,10 +306,7 @@ impl Look<'_> {
     /// If the latest attempt is too fresh to repeat: what is waited for.
     fn retry_wait(&self, pod: &Pod, step: &mut DrainStep) -> Option<Hold> {
         let attempt = self.ledger.evictions.get(&pod.uid)?;
-        let terminating = || Hold::Terminating {
-            pod: pod.name.clone(),
-            until: None,
-        };
+        let terminating = || Hold::Terminating { pod: pod.name.clone(), until: None };
         let Some(answer) = &attempt.answer else {
             return Some(terminating());
         };
@@ -387,19 +315,15 @@ impl Look<'_> {
             return None;
         }
         step.wake(due);
-        let refused = |why: &str, prospect| Hold::Refused {
-            pod: pod.name.clone(),
-            why: why.to_owned(),
-            prospect,
-        };
+        let refused =
+            |why: &str, prospect| Hold::Refused { pod: pod.name.clone(), why: why.to_owned(), prospect };
         Some(match answer {
             EvictionAnswer::Granted | EvictionAnswer::Gone | EvictionAnswer::NamespaceTerminating => {
                 terminating()
             }
-            EvictionAnswer::Evacuating => Hold::Migrating {
-                vmi: pod.name.clone(),
-                progress: "is being evacuated".to_owned(),
-            },
+            EvictionAnswer::Evacuating => {
+                Hold::Migrating { vmi: pod.name.clone(), progress: "is being evacuated".to_owned() }
+            }
             EvictionAnswer::BudgetRefused { message, .. } => refused(message, Prospect::Slow),
             EvictionAnswer::Wait { message } | EvictionAnswer::Trouble { message } => {
                 refused(message, Prospect::Uncertain)
@@ -447,11 +371,7 @@ fn migration_progress(inventory: &Inventory, vmi: &ObjectName) -> String {
         0 => String::new(),
         n => format!(" ({n} tries failed{reason}; KubeVirt tries again with growing waits)"),
     };
-    match migrations
-        .last()
-        .filter(|m| !m.is_final())
-        .map(|m| m.phase.as_str())
-    {
+    match migrations.last().filter(|m| !m.is_final()).map(|m| m.phase.as_str()) {
         Some("" | "Pending") => {
             format!("queued for migration: KubeVirt's parallel limits are in use{before}")
         }

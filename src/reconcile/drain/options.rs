@@ -49,11 +49,7 @@ impl DrainOptions {
             force: drain.force,
             grace_seconds: drain.grace_period_seconds,
             disable_eviction: false,
-            pod_selector: if vms_only {
-                launcher()
-            } else {
-                drain.pod_selector.clone()
-            },
+            pod_selector: if vms_only { launcher() } else { drain.pod_selector.clone() },
             skip_wait_for_delete: None,
             only: None,
             tiers: drain.tiers.clone(),
@@ -69,10 +65,7 @@ impl DrainOptions {
         let class = pod.priority_class.as_deref();
         let belongs = |tier: &Tier| {
             class.is_some_and(|c| tier.priority_class_names.iter().any(|n| n == c))
-                || tier
-                    .selector
-                    .as_ref()
-                    .is_some_and(|s| selector::matches(s, &pod.labels))
+                || tier.selector.as_ref().is_some_and(|s| selector::matches(s, &pod.labels))
         };
         self.tiers.iter().position(belongs).map_or(1, |index| index + 2)
     }
@@ -81,10 +74,7 @@ impl DrainOptions {
         match tier {
             0 => "virtual machines".to_owned(),
             1 => "workloads".to_owned(),
-            n => self
-                .tiers
-                .get(n - 2)
-                .map_or_else(|| n.to_string(), |t| t.name.clone()),
+            n => self.tiers.get(n - 2).map_or_else(|| n.to_string(), |t| t.name.clone()),
         }
     }
 }

@@ -15,11 +15,7 @@ fn now() -> Timestamp {
 }
 
 fn owner(kind: &str, name: &str) -> Option<Owner> {
-    Some(Owner {
-        kind: kind.into(),
-        name: name.into(),
-        ..Owner::default()
-    })
+    Some(Owner { kind: kind.into(), name: name.into(), ..Owner::default() })
 }
 
 fn pod(name: &str) -> Pod {
@@ -49,14 +45,7 @@ fn budget(expected: i32, desired: i32, current: i32) -> Budget {
 }
 
 fn step(inventory: &Inventory, ledger: &Ledger, options: &DrainOptions) -> DrainStep {
-    drain_node(
-        inventory,
-        ledger,
-        &mut Pending::count(inventory, ledger),
-        "w1",
-        options,
-        now(),
-    )
+    drain_node(inventory, ledger, &mut Pending::count(inventory, ledger), "w1", options, now())
 }
 
 fn with_pods(pods: impl IntoIterator<Item = Pod>) -> Inventory {
@@ -78,87 +67,32 @@ fn evicted(step: &DrainStep) -> Vec<&str> {
 #[test]
 fn filters_answer_in_kubectls_order_with_kubectls_texts() {
     let plain = DrainOptions::default();
-    let all = DrainOptions {
-        ignore_daemon_sets: true,
-        delete_empty_dir_data: true,
-        force: true,
-        ..plain.clone()
-    };
-    let daemon = Pod {
-        controller: owner("DaemonSet", "agent"),
-        has_empty_dir: true,
-        ..pod("agent")
-    };
-    let orphan_daemon = Pod {
-        controller: owner("DaemonSet", "gone"),
-        ..pod("orphan")
-    };
-    let scratch = Pod {
-        has_empty_dir: true,
-        ..pod("scratch")
-    };
-    let bare = Pod {
-        controller: None,
-        ..pod("bare")
-    };
-    let bare_scratch = Pod {
-        controller: None,
-        has_empty_dir: true,
-        ..pod("both")
-    };
-    let finished = Pod {
-        phase: PodPhase::Succeeded,
-        ..bare_scratch.clone()
-    };
-    let mirror = Pod {
-        is_mirror: true,
-        controller: None,
-        ..pod("static")
-    };
+    let all =
+        DrainOptions { ignore_daemon_sets: true, delete_empty_dir_data: true, force: true, ..plain.clone() };
+    let daemon = Pod { controller: owner("DaemonSet", "agent"), has_empty_dir: true, ..pod("agent") };
+    let orphan_daemon = Pod { controller: owner("DaemonSet", "gone"), ..pod("orphan") };
+    let scratch = Pod { has_empty_dir: true, ..pod("scratch") };
+    let bare = Pod { controller: None, ..pod("bare") };
+    let bare_scratch = Pod { controller: None, has_empty_dir: true, ..pod("both") };
+    let finished = Pod { phase: PodPhase::Succeeded, ..bare_scratch.clone() };
+    let mirror = Pod { is_mirror: true, controller: None, ..pod("static") };
     let fatal = |t: &str| Verdict::Fatal(t.to_owned());
     let evict = |t: Option<&str>| Verdict::Evict(t.map(str::to_owned));
     let mut inventory = Inventory::new();
-    inventory.put_daemon_set(Workload {
-        name: ObjectName::new("shop", "agent"),
-        uid: "1".into(),
-    });
+    inventory.put_daemon_set(Workload { name: ObjectName::new("shop", "agent"), uid: "1".into() });
     for (pod, options, expected) in [
-        (
-            &daemon,
-            &plain,
-            fatal("cannot delete DaemonSet-managed Pods (use --ignore-daemonsets to ignore)"),
-        ),
-        (
-            &daemon,
-            &all,
-            Verdict::Leave(Some("ignoring DaemonSet-managed Pods".into())),
-        ),
-        (
-            &orphan_daemon,
-            &plain,
-            fatal("daemonsets.apps \"gone\" not found"),
-        ),
-        (
-            &orphan_daemon,
-            &all,
-            evict(Some("daemonsets.apps \"gone\" not found")),
-        ),
+        (&daemon, &plain, fatal("cannot delete DaemonSet-managed Pods (use --ignore-daemonsets to ignore)")),
+        (&daemon, &all, Verdict::Leave(Some("ignoring DaemonSet-managed Pods".into()))),
+        (&orphan_daemon, &plain, fatal("daemonsets.apps \"gone\" not found")),
+        (&orphan_daemon, &all, evict(Some("daemonsets.apps \"gone\" not found"))),
         (
             &scratch,
             &plain,
             fatal("cannot delete Pods with local storage (use --delete-emptydir-data to override)"),
         ),
         (&scratch, &all, evict(Some("deleting Pods with local storage"))),
-        (
-            &bare,
-            &plain,
-            fatal("cannot delete Pods that declare no controller (use --force to override)"),
-        ),
-        (
-            &bare,
-            &all,
-            evict(Some("deleting Pods that declare no controller")),
-        ),
+        (&bare, &plain, fatal("cannot delete Pods that declare no controller (use --force to override)")),
+        (&bare, &all, evict(Some("deleting Pods that declare no controller"))),
         (
             &bare_scratch,
             &plain,
@@ -168,24 +102,13 @@ fn filters_answer_in_kubectls_order_with_kubectls_texts() {
         (&mirror, &plain, Verdict::Leave(None)),
         (&mirror, &all, Verdict::Leave(None)),
     ] {
-        assert_eq!(
-            filter::judge(pod, &inventory, options, now()),
-            expected,
-            "{} {options:?}",
-            pod.name
-        );
+        assert_eq!(filter::judge(pod, &inventory, options, now()), expected, "{} {options:?}", pod.name);
     }
 }
 
 #[test]
 fn one_fatal_pod_keeps_every_other_from_being_evicted() {
-    let inventory = with_pods([
-        pod("a"),
-        Pod {
-            controller: None,
-            ..pod("b")
-        },
-    ]);
+    let inventory = with_pods([pod("a"), Pod { controller: None, ..pod("b") }]);
     let step = step(&inventory, &Ledger::default(), &DrainOptions::default());
     assert_eq!(evicted(&step), Vec::<&str>::new());
     assert_eq!(step.fatal.len(), 1);
@@ -220,18 +143,12 @@ fn granted_evictions_count_until_the_budget_shows_them() {
         answer: Some(EvictionAnswer::Granted),
     };
     ledger.evictions.insert("uid-a".into(), granted);
-    assert_eq!(
-        evicted(&step(&inventory, &ledger, &DrainOptions::default())),
-        Vec::<&str>::new()
-    );
+    assert_eq!(evicted(&step(&inventory, &ledger, &DrainOptions::default())), Vec::<&str>::new());
     // The budget has recovered: the pod is in its disruptedPods, and one more may go.
     let mut shown = budget(3, 1, 2);
     shown.disrupted_pods.insert("a".into());
     inventory.put_budget(shown);
-    assert_eq!(
-        evicted(&step(&inventory, &ledger, &DrainOptions::default())),
-        ["b"]
-    );
+    assert_eq!(evicted(&step(&inventory, &ledger, &DrainOptions::default())), ["b"]);
 }
 
 #[test]
@@ -248,11 +165,7 @@ fn a_budget_that_never_allows_is_told_from_a_slow_one() {
             "{expected} {desired} {current}"
         );
     }
-    let stale = Budget {
-        generation: 2,
-        observed_generation: 1,
-        ..budget(2, 2, 2)
-    };
+    let stale = Budget { generation: 2, observed_generation: 1, ..budget(2, 2, 2) };
     assert_eq!(budget::explain(&stale, 0).1, Prospect::Slow);
     let mut inventory = with_pods([pod("a")]);
     inventory.put_budget(budget(2, 2, 2));
@@ -269,20 +182,12 @@ fn a_budget_that_never_allows_is_told_from_a_slow_one() {
 #[test]
 fn an_unready_pod_goes_as_the_budgets_policy_says() {
     use crate::inventory::UnhealthyPodEvictionPolicy::{AlwaysAllow, IfHealthyBudget};
-    let unready = Pod {
-        ready: false,
-        ..pod("a")
-    };
-    for (policy, current, free) in [
-        (AlwaysAllow, 0, true),
-        (IfHealthyBudget, 0, false),
-        (IfHealthyBudget, 2, true),
-    ] {
+    let unready = Pod { ready: false, ..pod("a") };
+    for (policy, current, free) in
+        [(AlwaysAllow, 0, true), (IfHealthyBudget, 0, false), (IfHealthyBudget, 2, true)]
+    {
         let mut inventory = with_pods([unready.clone()]);
-        inventory.put_budget(Budget {
-            unhealthy_policy: policy,
-            ..budget(3, 2, current)
-        });
+        inventory.put_budget(Budget { unhealthy_policy: policy, ..budget(3, 2, current) });
         assert_eq!(
             !evicted(&step(&inventory, &Ledger::default(), &DrainOptions::default())).is_empty(),
             free
@@ -294,10 +199,7 @@ fn an_unready_pod_goes_as_the_budgets_policy_says() {
 fn two_budgets_on_one_pod_are_never_asked() {
     let mut inventory = with_pods([pod("a")]);
     inventory.put_budget(budget(3, 1, 3));
-    inventory.put_budget(Budget {
-        name: ObjectName::new("shop", "second"),
-        ..budget(3, 1, 3)
-    });
+    inventory.put_budget(Budget { name: ObjectName::new("shop", "second"), ..budget(3, 1, 3) });
     let step = step(&inventory, &Ledger::default(), &DrainOptions::default());
     assert!(step.effects.is_empty());
     assert_eq!(step.holds[0].prospect(), Prospect::Never);
@@ -306,20 +208,14 @@ fn two_budgets_on_one_pod_are_never_asked() {
 #[test]
 fn tiers_leave_one_after_the_other() {
     let launcher = launcher_pod("vm", None);
-    let system = Pod {
-        priority_class: Some("system-cluster-critical".into()),
-        ..pod("csi")
-    };
+    let system = Pod { priority_class: Some("system-cluster-critical".into()), ..pod("csi") };
     let options = DrainOptions {
         delete_empty_dir_data: true,
         tiers: crate::plan::v1alpha1::Drain::default().tiers,
         ..Default::default()
     };
     let mut inventory = with_pods([launcher.clone(), pod("web"), system.clone()]);
-    assert_eq!(
-        evicted(&step(&inventory, &Ledger::default(), &options)),
-        ["virt-launcher-vm"]
-    );
+    assert_eq!(evicted(&step(&inventory, &Ledger::default(), &options)), ["virt-launcher-vm"]);
     inventory.remove_pod(&launcher.name);
     assert_eq!(evicted(&step(&inventory, &Ledger::default(), &options)), ["web"]);
     inventory.remove_pod(&pod("web").name);
@@ -360,10 +256,7 @@ fn vmi(
         phase: VmiPhase::Running,
         node: Some("w1".into()),
         eviction_strategy: strategy.map(str::to_owned),
-        conditions: migratable
-            .map(|m| ("LiveMigratable".to_owned(), condition(m)))
-            .into_iter()
-            .collect(),
+        conditions: migratable.map(|m| ("LiveMigratable".to_owned(), condition(m))).into_iter().collect(),
         controller: kind.and_then(|k| owner(k, name)),
         ..VirtualMachineInstance::default()
     }
@@ -372,11 +265,7 @@ fn vmi(
 fn cluster_with(vmi: VirtualMachineInstance, strategy: RunStrategy) -> Inventory {
     let mut inventory = with_pods([launcher_pod(&vmi.name.name, None)]);
     inventory.kubevirt = Some(KubeVirt::default());
-    inventory.put_vm(VirtualMachine {
-        name: vmi.name.clone(),
-        run_strategy: strategy,
-        ..Default::default()
-    });
+    inventory.put_vm(VirtualMachine { name: vmi.name.clone(), run_strategy: strategy, ..Default::default() });
     inventory.put_vmi(vmi);
     inventory
 }
@@ -385,56 +274,25 @@ fn cluster_with(vmi: VirtualMachineInstance, strategy: RunStrategy) -> Inventory
 fn the_fate_of_a_vm_follows_strategy_migratability_and_owner() {
     use RunStrategy::{Always, Halted, Manual, Once, RerunOnFailure};
     let shuts = VmFate::ShutsDown;
-    let no = || VmFate::NotMigratable {
-        reason: "InterfaceNotLiveMigratable".into(),
-        message: String::new(),
-    };
+    let no = || VmFate::NotMigratable { reason: "InterfaceNotLiveMigratable".into(), message: String::new() };
     let vm = Some("VirtualMachine");
     for (strategy, migratable, kind, run, expected) in [
         (Some("LiveMigrate"), Some(true), vm, Always, VmFate::Migrates),
         (Some("LiveMigrate"), Some(false), vm, Always, no()),
-        (
-            Some("LiveMigrateIfPossible"),
-            Some(true),
-            vm,
-            Always,
-            VmFate::Migrates,
-        ),
-        (
-            Some("LiveMigrateIfPossible"),
-            Some(false),
-            vm,
-            Always,
-            shuts(Comeback::ByItself),
-        ),
+        (Some("LiveMigrateIfPossible"), Some(true), vm, Always, VmFate::Migrates),
+        (Some("LiveMigrateIfPossible"), Some(false), vm, Always, shuts(Comeback::ByItself)),
         (Some("External"), Some(true), vm, Always, VmFate::External),
         (Some("None"), Some(true), vm, Always, shuts(Comeback::ByItself)),
         (None, Some(true), vm, Manual, shuts(Comeback::StaysOff(Manual))),
         (None, Some(true), vm, Once, shuts(Comeback::StaysOff(Once))),
-        (
-            None,
-            Some(true),
-            vm,
-            RerunOnFailure,
-            shuts(Comeback::StaysOff(RerunOnFailure)),
-        ),
+        (None, Some(true), vm, RerunOnFailure, shuts(Comeback::StaysOff(RerunOnFailure))),
         (None, Some(true), vm, Halted, shuts(Comeback::StaysOff(Halted))),
         (None, Some(true), None, Always, shuts(Comeback::BareInstance)),
-        (
-            None,
-            Some(true),
-            Some("VirtualMachineInstanceReplicaSet"),
-            Always,
-            shuts(Comeback::ByItself),
-        ),
+        (None, Some(true), Some("VirtualMachineInstanceReplicaSet"), Always, shuts(Comeback::ByItself)),
     ] {
         let inventory = cluster_with(vmi("db", strategy, migratable, kind), run);
         let pod = launcher_pod("db", None);
-        assert_eq!(
-            fate(&inventory, &pod),
-            expected,
-            "{strategy:?} {migratable:?} {kind:?} {run:?}"
-        );
+        assert_eq!(fate(&inventory, &pod), expected, "{strategy:?} {migratable:?} {kind:?} {run:?}");
     }
 }
 
@@ -447,48 +305,20 @@ fn consent_is_asked_for_by_the_name_of_the_case() {
     };
     let bare = cluster_with(vmi("db", None, Some(true), None), RunStrategy::Halted);
     let refused = obstacles(&bare, "w1", &options(VirtualMachines::default()), now());
-    assert!(
-        refused[0].contains("virtualMachines.staysOff: Allow"),
-        "{refused:?}"
-    );
-    assert!(
-        evicted(&step(
-            &bare,
-            &Ledger::default(),
-            &options(VirtualMachines::default())
-        ))
-        .is_empty()
-    );
-    let allow = options(VirtualMachines {
-        stays_off: StaysOff::Allow,
-        ..Default::default()
-    });
-    assert_eq!(
-        evicted(&step(&bare, &Ledger::default(), &allow)),
-        ["virt-launcher-db"]
-    );
+    assert!(refused[0].contains("virtualMachines.staysOff: Allow"), "{refused:?}");
+    assert!(evicted(&step(&bare, &Ledger::default(), &options(VirtualMachines::default()))).is_empty());
+    let allow = options(VirtualMachines { stays_off: StaysOff::Allow, ..Default::default() });
+    assert_eq!(evicted(&step(&bare, &Ledger::default(), &allow)), ["virt-launcher-db"]);
     let stuck = cluster_with(
         vmi("db", Some("LiveMigrate"), Some(false), Some("VirtualMachine")),
         RunStrategy::Always,
     );
     let waiting = step(&stuck, &Ledger::default(), &options(VirtualMachines::default()));
-    assert!(
-        waiting.effects.is_empty() && waiting.holds[0].to_string().contains("masquerade"),
-        "{waiting:?}"
-    );
-    let restart = options(VirtualMachines {
-        non_migratable: NonMigratable::Restart,
-        ..Default::default()
-    });
+    assert!(waiting.effects.is_empty() && waiting.holds[0].to_string().contains("masquerade"), "{waiting:?}");
+    let restart = options(VirtualMachines { non_migratable: NonMigratable::Restart, ..Default::default() });
     let restarted = step(&stuck, &Ledger::default(), &restart);
     assert!(
-        matches!(
-            &restarted.effects[..],
-            [Effect::RestartVmi {
-                by_subresource: false,
-                ..
-            }]
-        ),
+        matches!(&restarted.effects[..], [Effect::RestartVmi { by_subresource: false, .. }]),
         "{restarted:?}"
     );
 }
@@ -496,15 +326,9 @@ fn consent_is_asked_for_by_the_name_of_the_case() {
 #[test]
 fn an_evacuation_is_asked_for_once_and_then_watched() {
     let mut marked = vmi("db", Some("LiveMigrate"), Some(true), Some("VirtualMachine"));
-    let options = DrainOptions {
-        delete_empty_dir_data: true,
-        ..Default::default()
-    };
+    let options = DrainOptions { delete_empty_dir_data: true, ..Default::default() };
     let mut inventory = cluster_with(marked.clone(), RunStrategy::Always);
-    assert_eq!(
-        evicted(&step(&inventory, &Ledger::default(), &options)),
-        ["virt-launcher-db"]
-    );
+    assert_eq!(evicted(&step(&inventory, &Ledger::default(), &options)), ["virt-launcher-db"]);
     marked.evacuation_node = Some("w1".into());
     inventory.put_vmi(marked);
     // Marked: not asked again, however long ago the last question was.
@@ -530,10 +354,7 @@ fn an_inbound_migration_target_is_left_alone() {
     let step = step(
         &inventory,
         &Ledger::default(),
-        &DrainOptions {
-            delete_empty_dir_data: true,
-            ..Default::default()
-        },
+        &DrainOptions { delete_empty_dir_data: true, ..Default::default() },
     );
     assert!(step.effects.is_empty() && !step.done);
 }

@@ -58,10 +58,7 @@ pub fn fate(inventory: &Inventory, pod: &Pod) -> VmFate {
     if let Some(fate) = elsewhere(inventory, pod, vmi) {
         return fate;
     }
-    let cluster_wide = inventory
-        .kubevirt
-        .as_ref()
-        .and_then(|k| k.eviction_strategy.as_deref());
+    let cluster_wide = inventory.kubevirt.as_ref().and_then(|k| k.eviction_strategy.as_deref());
     let migratable = vmi.live_migratable();
     let can_migrate = migratable.is_some_and(|c| c.status == "True");
     match vmi.eviction_strategy.as_deref().or(cluster_wide) {
@@ -79,9 +76,8 @@ pub fn fate(inventory: &Inventory, pod: &Pod) -> VmFate {
 /// A pod that isn't where its VMI runs: a target before the handoff's end, or a source after it.
 fn elsewhere(inventory: &Inventory, pod: &Pod, vmi: &VirtualMachineInstance) -> Option<VmFate> {
     let runs_here = vmi.node.is_none() || vmi.node == pod.node;
-    let target_of = pod
-        .migration_uid()
-        .and_then(|uid| inventory.migrations_of(&vmi.name).find(|m| m.uid == uid));
+    let target_of =
+        pod.migration_uid().and_then(|uid| inventory.migrations_of(&vmi.name).find(|m| m.uid == uid));
     match target_of {
         // The label outlives the migration: only an unfinished one makes the pod a target.
         Some(migration) if !migration.is_final() => Some(VmFate::MigrationTarget),
@@ -93,10 +89,7 @@ fn elsewhere(inventory: &Inventory, pod: &Pod, vmi: &VirtualMachineInstance) -> 
 
 fn not_migratable(condition: Option<&Condition>, phase: VmiPhase) -> VmFate {
     match condition {
-        Some(c) => VmFate::NotMigratable {
-            reason: c.reason.clone(),
-            message: c.message.clone(),
-        },
+        Some(c) => VmFate::NotMigratable { reason: c.reason.clone(), message: c.message.clone() },
         None if phase == VmiPhase::Running => VmFate::NotMigratable {
             reason: "Unknown".to_owned(),
             message: "virt-handler has not said yet whether it can".to_owned(),
@@ -138,11 +131,7 @@ pub fn remedy(reason: &str) -> &'static str {
 
 /// The sentence about a VM that can't migrate.
 pub fn not_migratable_text(node: &str, reason: &str, message: &str) -> String {
-    let message = if message.is_empty() {
-        String::new()
-    } else {
-        format!(" ({message})")
-    };
+    let message = if message.is_empty() { String::new() } else { format!(" ({message})") };
     format!(
         "on {node} cannot live-migrate: {reason}{message}; waiting will not help: {}, or set virtualMachines.nonMigratable: Restart",
         remedy(reason)

@@ -26,11 +26,7 @@ pub fn fill(store: &Store, resource: &str, object: &mut Value) {
             if spec["strategy"]["type"] == "RollingUpdate" {
                 default(&mut spec["strategy"], "rollingUpdate", json!({}));
                 default(&mut spec["strategy"]["rollingUpdate"], "maxSurge", json!("25%"));
-                default(
-                    &mut spec["strategy"]["rollingUpdate"],
-                    "maxUnavailable",
-                    json!("25%"),
-                );
+                default(&mut spec["strategy"]["rollingUpdate"], "maxUnavailable", json!("25%"));
             }
             default(spec, "revisionHistoryLimit", json!(10));
             default(spec, "progressDeadlineSeconds", json!(600));
@@ -39,18 +35,10 @@ pub fn fill(store: &Store, resource: &str, object: &mut Value) {
         "statefulsets.apps" => {
             workload(object);
             default(&mut object["spec"], "podManagementPolicy", json!("OrderedReady"));
-            default(
-                &mut object["spec"],
-                "updateStrategy",
-                json!({"type": "RollingUpdate"}),
-            );
+            default(&mut object["spec"], "updateStrategy", json!({"type": "RollingUpdate"}));
         }
         "daemonsets.apps" => {
-            default(
-                &mut object["spec"],
-                "updateStrategy",
-                json!({"type": "RollingUpdate"}),
-            );
+            default(&mut object["spec"], "updateStrategy", json!({"type": "RollingUpdate"}));
             template(object, "Always");
         }
         "jobs.batch" => job(object),
@@ -99,10 +87,7 @@ fn pod_spec(spec: &mut Value, restart_policy: &str) {
     for list in ["containers", "initContainers"] {
         for container in spec[list].as_array_mut().into_iter().flatten() {
             // A limit without a request is the request.
-            let limits = container["resources"]["limits"]
-                .as_object()
-                .cloned()
-                .unwrap_or_default();
+            let limits = container["resources"]["limits"].as_object().cloned().unwrap_or_default();
             for (resource, quantity) in limits {
                 default(&mut container["resources"]["requests"], &resource, quantity);
             }

@@ -29,10 +29,7 @@ pub fn answer(store: &Store, path: &str) -> Option<Value> {
 fn groups(store: &Store) -> Value {
     let mut versions: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for resource in store.resources().filter(|r| !r.group.is_empty()) {
-        versions
-            .entry(&resource.group)
-            .or_default()
-            .insert(&resource.version);
+        versions.entry(&resource.group).or_default().insert(&resource.version);
     }
     let groups: Vec<Value> = versions
         .into_iter()
@@ -48,15 +45,9 @@ fn groups(store: &Store) -> Value {
 }
 
 fn resources(store: &Store, group: &str, version: &str) -> Value {
-    let served = store
-        .resources()
-        .filter(|r| r.group == group && r.version == version);
+    let served = store.resources().filter(|r| r.group == group && r.version == version);
     let listed: Vec<Value> = served.flat_map(|r| with_subresources(r)).collect();
-    let group_version = if group.is_empty() {
-        version.to_owned()
-    } else {
-        format!("{group}/{version}")
-    };
+    let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
     json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": listed})
 }
 

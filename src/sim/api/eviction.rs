@@ -16,10 +16,7 @@ pub fn evict(
     dry_run: bool,
 ) -> Result<Value, Refusal> {
     let key = Key::new(namespace, name);
-    let pod = store
-        .get_key("pods", &key)
-        .cloned()
-        .ok_or_else(|| Refusal::not_found("pods", name))?;
+    let pod = store.get_key("pods", &key).cloned().ok_or_else(|| Refusal::not_found("pods", name))?;
     let delete = &eviction["deleteOptions"];
     let text = |v: &Value| v.as_str().map(str::to_owned);
     let options = DeleteOptions {
@@ -28,15 +25,8 @@ pub fn evict(
         resource_version: text(&delete["preconditions"]["resourceVersion"]),
         propagation: None,
     };
-    let dry_run = dry_run
-        || delete["dryRun"]
-            .as_array()
-            .is_some_and(|d| d.contains(&json!("All")));
-    if let Some(uid) = options
-        .uid
-        .as_deref()
-        .filter(|uid| Some(*uid) != pod["metadata"]["uid"].as_str())
-    {
+    let dry_run = dry_run || delete["dryRun"].as_array().is_some_and(|d| d.contains(&json!("All")));
+    if let Some(uid) = options.uid.as_deref().filter(|uid| Some(*uid) != pod["metadata"]["uid"].as_str()) {
         let meta = pod["metadata"]["uid"].as_str().unwrap_or_default();
         let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {meta}");
         return Err(Refusal::conflict("pods", name, &why));
@@ -58,10 +48,7 @@ fn needs_budget(pod: &Value) -> bool {
 
 fn is_ready(pod: &Value) -> bool {
     let conditions = pod["status"]["conditions"].as_array();
-    conditions
-        .into_iter()
-        .flatten()
-        .any(|c| c["type"] == "Ready" && c["status"] == "True")
+    conditions.into_iter().flatten().any(|c| c["type"] == "Ready" && c["status"] == "True")
 }
 
 fn ask_budgets(
@@ -120,14 +107,10 @@ fn ask_budgets(
     }
     if !dry_run {
         let now = store.clock().now_text();
-        store.modify(
-            "poddisruptionbudgets.policy",
-            &Key::new(namespace, budget_name),
-            |b| {
-                b["status"]["disruptionsAllowed"] = json!(number("disruptionsAllowed") - 1);
-                b["status"]["disruptedPods"][name] = json!(now);
-            },
-        );
+        store.modify("poddisruptionbudgets.policy", &Key::new(namespace, budget_name), |b| {
+            b["status"]["disruptionsAllowed"] = json!(number("disruptionsAllowed") - 1);
+            b["status"]["disruptedPods"][name] = json!(now);
+        });
     }
     Ok(())
 }
@@ -155,10 +138,5 @@ pub fn selects(selector: &Value, labels: &Value) -> bool {
         }
     };
     by_labels
-        && parts
-            .get("matchExpressions")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .all(by_expression)
+        && parts.get("matchExpressions").and_then(Value::as_array).into_iter().flatten().all(by_expression)
 }

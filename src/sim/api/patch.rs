@@ -71,13 +71,7 @@ fn strategic(target: &mut Value, patch: &Value) {
         return;
     };
     if fields.get("$patch") == Some(&json!("replace")) {
-        *target = Value::Object(
-            fields
-                .iter()
-                .filter(|(k, _)| *k != "$patch")
-                .map(clone_pair)
-                .collect(),
-        );
+        *target = Value::Object(fields.iter().filter(|(k, _)| *k != "$patch").map(clone_pair).collect());
         return;
     }
     if !target.is_object() {
@@ -88,20 +82,18 @@ fn strategic(target: &mut Value, patch: &Value) {
     };
     for (field, value) in fields {
         if let Some(list) = field.strip_prefix("$deleteFromPrimitiveList/") {
-            if let (Some(have), Some(gone)) = (
-                object.get_mut(list).and_then(Value::as_array_mut),
-                value.as_array(),
-            ) {
+            if let (Some(have), Some(gone)) =
+                (object.get_mut(list).and_then(Value::as_array_mut), value.as_array())
+            {
                 have.retain(|v| !gone.contains(v));
             }
         } else if field.starts_with('$') {
             // Directives about this level were handled above; element orders are hints.
         } else if value.is_null() {
             object.remove(field);
-        } else if let (Some(key), Some(items)) = (
-            merge_key(field),
-            value.as_array().filter(|a| a.iter().all(Value::is_object)),
-        ) {
+        } else if let (Some(key), Some(items)) =
+            (merge_key(field), value.as_array().filter(|a| a.iter().all(Value::is_object)))
+        {
             let entry = object.entry(field.clone()).or_insert_with(|| json!([]));
             merge_list(entry, items, key);
         } else if field == "finalizers" && value.is_array() {
@@ -128,11 +120,7 @@ fn merge_list(target: &mut Value, items: &[Value], key: &str) {
     }
     let Some(list) = target.as_array_mut() else { return };
     if items.iter().any(|i| i["$patch"] == "replace") {
-        *list = items
-            .iter()
-            .filter(|i| i.get("$patch").is_none())
-            .cloned()
-            .collect();
+        *list = items.iter().filter(|i| i.get("$patch").is_none()).cloned().collect();
         return;
     }
     for item in items {
@@ -168,30 +156,20 @@ pub fn server_side_apply(
         metadata.remove("managedFields");
     }
     let mine = leaves(&wanted);
-    let entries = result["metadata"]["managedFields"]
-        .as_array()
-        .cloned()
-        .unwrap_or_default();
+    let entries = result["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
     let mut kept = Vec::new();
     let mut conflicts = Vec::new();
     let mut before: Vec<String> = Vec::new();
     for mut entry in entries {
-        let theirs: Vec<String> = entry["fieldsV1"]
-            .as_object()
-            .into_iter()
-            .flatten()
-            .map(|(path, _)| path.clone())
-            .collect();
+        let theirs: Vec<String> =
+            entry["fieldsV1"].as_object().into_iter().flatten().map(|(path, _)| path.clone()).collect();
         if entry["manager"] == manager && entry["operation"] == "Apply" {
             before = theirs;
             continue;
         }
         let disputed: Vec<&String> = theirs
             .iter()
-            .filter(|path| {
-                mine.iter()
-                    .any(|(p, v)| p == *path && current.and_then(|c| at(c, p)) != Some(v))
-            })
+            .filter(|path| mine.iter().any(|(p, v)| p == *path && current.and_then(|c| at(c, p)) != Some(v)))
             .collect();
         if force {
             if let Some(fields) = entry["fieldsV1"].as_object_mut() {
@@ -199,11 +177,7 @@ pub fn server_side_apply(
             }
         } else {
             let shown = |path: &String| format!(".{}", path.replace('\u{1f}', "."));
-            conflicts.extend(
-                disputed
-                    .into_iter()
-                    .map(|path| (entry["manager"].clone(), shown(path))),
-            );
+            conflicts.extend(disputed.into_iter().map(|path| (entry["manager"].clone(), shown(path))));
         }
         kept.push(entry);
     }
@@ -224,16 +198,10 @@ pub fn server_side_apply(
 }
 
 fn conflict(conflicts: &[(Value, String)]) -> Refusal {
-    let first = conflicts
-        .first()
-        .map(|(m, _)| m.as_str().unwrap_or_default())
-        .unwrap_or_default();
+    let first = conflicts.first().map(|(m, _)| m.as_str().unwrap_or_default()).unwrap_or_default();
     let message = match conflicts {
         [(_, path)] => format!("Apply failed with 1 conflict: conflict with {first:?}: {path}"),
-        many => format!(
-            "Apply failed with {} conflicts: conflicts with {first:?}",
-            many.len()
-        ),
+        many => format!("Apply failed with {} conflicts: conflicts with {first:?}", many.len()),
     };
     let causes: Vec<Value> = conflicts
         .iter()
@@ -262,17 +230,9 @@ fn leaves(object: &Value) -> Vec<(String, Value)> {
     }
     let mut found = Vec::new();
     walk(object, "", &mut found);
-    let identity = [
-        "apiVersion",
-        "kind",
-        "metadata\u{1f}name",
-        "metadata\u{1f}namespace",
-    ];
+    let identity = ["apiVersion", "kind", "metadata\u{1f}name", "metadata\u{1f}namespace"];
     found.retain(|(path, _)| !identity.contains(&path.trim_start_matches('\u{1f}')));
-    found
-        .into_iter()
-        .map(|(path, value)| (path.trim_start_matches('\u{1f}').to_owned(), value))
-        .collect()
+    found.into_iter().map(|(path, value)| (path.trim_start_matches('\u{1f}').to_owned(), value)).collect()
 }
 
 fn at<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {

@@ -24,25 +24,14 @@ impl Route {
     /// # Errors
     /// 404 for a path or kind that isn't served.
     pub fn parse(store: &Store, path: &str) -> Result<Self, Refusal> {
-        let missing = || {
-            Refusal::new(
-                404,
-                "NotFound",
-                "the server could not find the requested resource",
-            )
-        };
+        let missing = || Refusal::new(404, "NotFound", "the server could not find the requested resource");
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         let (group, rest) = match parts.as_slice() {
             ["api", "v1", rest @ ..] => ("", rest),
             ["apis", group, _, rest @ ..] => (*group, rest),
             _ => return Err(missing()),
         };
-        let kind = |plural: &str| {
-            store
-                .resource(&full_name(plural, group))
-                .cloned()
-                .ok_or_else(missing)
-        };
+        let kind = |plural: &str| store.resource(&full_name(plural, group)).cloned().ok_or_else(missing);
         let (namespace, rest) = match rest {
             // The namespace itself, and its status, are cluster-scoped objects.
             ["namespaces", _] | ["namespaces", _, "status" | "finalize"] if group.is_empty() => ("", rest),
@@ -58,12 +47,7 @@ impl Route {
             }),
             [plural, name] => {
                 let name = Some((*name).to_owned());
-                Ok(Self {
-                    resource: kind(plural)?,
-                    namespace: namespace.into(),
-                    name,
-                    subresource: None,
-                })
+                Ok(Self { resource: kind(plural)?, namespace: namespace.into(), name, subresource: None })
             }
             [plural, name, subresource] => Ok(Self {
                 resource: kind(plural)?,
@@ -95,9 +79,7 @@ fn decode(text: &str) -> String {
             b'+' => bytes.push(b' '),
             b'%' => {
                 let digits: Vec<u8> = rest.by_ref().take(2).collect();
-                let hex = std::str::from_utf8(&digits)
-                    .ok()
-                    .and_then(|d| u8::from_str_radix(d, 16).ok());
+                let hex = std::str::from_utf8(&digits).ok().and_then(|d| u8::from_str_radix(d, 16).ok());
                 bytes.push(hex.unwrap_or(b'%'));
             }
             other => bytes.push(other),

@@ -25,20 +25,15 @@ impl Selector {
     /// # Errors
     /// 400 for what can't be read or isn't supported.
     pub fn parse(labels: &str, fields: &str) -> Result<Self, Refusal> {
-        let labels = split(labels)
-            .into_iter()
-            .map(|part| label_test(&part))
-            .collect::<Result<_, _>>()?;
+        let labels = split(labels).into_iter().map(|part| label_test(&part)).collect::<Result<_, _>>()?;
         let fields = split(fields)
             .into_iter()
             .map(|part| {
                 let (key, value, equal) = match part.split_once("!=") {
                     Some((key, value)) => (key, value, false),
                     None => {
-                        let (key, value) = part
-                            .split_once("==")
-                            .or_else(|| part.split_once('='))
-                            .ok_or_else(|| {
+                        let (key, value) =
+                            part.split_once("==").or_else(|| part.split_once('=')).ok_or_else(|| {
                                 Refusal::bad_request(format!(
                                     "invalid selector: '{part}'; can't understand '{part}'"
                                 ))
@@ -54,13 +49,8 @@ impl Selector {
 
     /// The value that `spec.nodeName` must have, if that is asked for: an index serves it.
     pub fn node_name(&self) -> Option<&str> {
-        let wanted = self
-            .fields
-            .iter()
-            .find(|(key, _, equal)| key == "spec.nodeName" && *equal);
-        wanted
-            .map(|(_, value, _)| value.as_str())
-            .filter(|v| !v.is_empty())
+        let wanted = self.fields.iter().find(|(key, _, equal)| key == "spec.nodeName" && *equal);
+        wanted.map(|(_, value, _)| value.as_str()).filter(|v| !v.is_empty())
     }
 
     /// True if the object satisfies both parts.
@@ -73,10 +63,7 @@ impl Selector {
             Test::Absent(key) => label(key).is_none(),
         };
         self.labels.iter().all(holds)
-            && self
-                .fields
-                .iter()
-                .all(|(path, value, equal)| (field(object, path) == *value) == *equal)
+            && self.fields.iter().all(|(path, value, equal)| (field(object, path) == *value) == *equal)
     }
 }
 
@@ -106,11 +93,7 @@ fn split(text: &str) -> Vec<String> {
         part.push(character);
     }
     parts.push(part);
-    parts
-        .into_iter()
-        .map(|p| p.trim().to_owned())
-        .filter(|p| !p.is_empty())
-        .collect()
+    parts.into_iter().map(|p| p.trim().to_owned()).filter(|p| !p.is_empty()).collect()
 }
 
 fn label_test(part: &str) -> Result<Test, Refusal> {
@@ -131,9 +114,7 @@ fn label_test(part: &str) -> Result<Test, Refusal> {
         if let Some(name) = head.strip_suffix(" in") {
             return Ok(Test::In(key(name), set(&part[open..])));
         }
-        return Err(Refusal::bad_request(format!(
-            "unable to parse requirement: {part:?}"
-        )));
+        return Err(Refusal::bad_request(format!("unable to parse requirement: {part:?}")));
     }
     if let Some((name, value)) = part.split_once("!=") {
         return Ok(Test::NotIn(key(name), vec![key(value)]));

@@ -56,33 +56,23 @@ impl Call {
 
 fn full(code: StatusCode, value: &Value) -> Response<ResponseBody> {
     let bytes = serde_json::to_vec(value).unwrap_or_default();
-    let body = Full::new(Bytes::from(bytes))
-        .map_err(|never| match never {})
-        .boxed_unsync();
+    let body = Full::new(Bytes::from(bytes)).map_err(|never| match never {}).boxed_unsync();
     let mut response = Response::new(body);
     *response.status_mut() = code;
-    response.headers_mut().insert(
-        http::header::CONTENT_TYPE,
-        http::HeaderValue::from_static("application/json"),
-    );
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     response
 }
 
 fn refuse(refusal: &Refusal) -> Response<ResponseBody> {
-    full(
-        StatusCode::from_u16(refusal.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-        &refusal.status(),
-    )
+    full(StatusCode::from_u16(refusal.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), &refusal.status())
 }
 
 impl ApiServer {
     /// An API server over a store; `latency` is what each request costs.
     pub fn new(store: Arc<Mutex<Store>>, latency: Duration) -> Self {
-        Self {
-            store,
-            extensions: Arc::default(),
-            latency,
-        }
+        Self { store, extensions: Arc::default(), latency }
     }
 
     /// Lets a part join: webhooks and aggregated APIs.
@@ -110,10 +100,7 @@ impl ApiServer {
                     .map(|bytes| Full::new(bytes).map_err(|never| match never {}).boxed_unsync());
             }
         }
-        let content_type = parts
-            .headers
-            .get(http::header::CONTENT_TYPE)
-            .and_then(|v| v.to_str().ok());
+        let content_type = parts.headers.get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
         let call = Call {
             method: parts.method,
             path: parts.uri.path().to_owned(),
@@ -171,18 +158,13 @@ impl ApiServer {
         let eviction = call.json()?;
         let name = route.name.clone().unwrap_or_default();
         {
-            let store = self
-                .store
-                .lock()
-                .map_err(|_| Refusal::new(500, "InternalError", "the store is broken"))?;
+            let store =
+                self.store.lock().map_err(|_| Refusal::new(500, "InternalError", "the store is broken"))?;
             if store.get("pods", &route.namespace, &name).is_none() {
                 return Err(Refusal::not_found("pods", &name));
             }
         }
-        let object_name = eviction["metadata"]["name"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
+        let object_name = eviction["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         for extension in self.extensions() {
             for webhook in extension.eviction_webhooks() {
                 if !object_name.starts_with(&webhook.name_prefix) {
@@ -204,10 +186,8 @@ impl ApiServer {
                 }
             }
         }
-        let mut store = self
-            .store
-            .lock()
-            .map_err(|_| Refusal::new(500, "InternalError", "the store is broken"))?;
+        let mut store =
+            self.store.lock().map_err(|_| Refusal::new(500, "InternalError", "the store is broken"))?;
         let status = eviction::evict(&mut store, &route.namespace, &name, &eviction, call.is_dry_run())?;
         Ok(full(StatusCode::CREATED, &status))
     }
@@ -218,17 +198,10 @@ fn admitted(webhook: &str, response: &Value) -> Result<(), Refusal> {
         return Ok(());
     }
     let status = &response["status"];
-    let code = status["code"]
-        .as_u64()
-        .and_then(|c| u16::try_from(c).ok())
-        .unwrap_or(403);
+    let code = status["code"].as_u64().and_then(|c| u16::try_from(c).ok()).unwrap_or(403);
     let why = status["message"].as_str().unwrap_or("denied without a reason");
     let reason = status["reason"].as_str().unwrap_or_default();
-    Err(Refusal::new(
-        code,
-        reason,
-        format!("admission webhook {webhook:?} denied the request: {why}"),
-    ))
+    Err(Refusal::new(code, reason, format!("admission webhook {webhook:?} denied the request: {why}")))
 }
 
 fn webhook_down(webhook: &str, why: &str) -> Refusal {
@@ -255,11 +228,7 @@ fn read(store: &Store, call: &Call, route: &Route) -> Result<Value, Refusal> {
 fn list(store: &Store, call: &Call, route: &Route) -> Result<Value, Refusal> {
     let text = |key: &str| call.query.get(key).map_or("", String::as_str);
     let selector = Selector::parse(text("labelSelector"), text("fieldSelector"))?;
-    let limit: usize = text("limit")
-        .parse()
-        .ok()
-        .filter(|l| *l > 0)
-        .unwrap_or(usize::MAX);
+    let limit: usize = text("limit").parse().ok().filter(|l| *l > 0).unwrap_or(usize::MAX);
     let after = text("continue");
     let name = route.resource.name.as_str();
     let objects: Vec<_> = match selector.node_name().filter(|_| name == "pods") {

@@ -139,17 +139,13 @@ pub fn begin(
         fields = format!("metadata.name={name}");
     }
     let selector = Selector::parse(text("labelSelector"), &fields)?;
-    let guard = store
-        .lock()
-        .map_err(|_| Refusal::new(500, "InternalError", "the store is broken"))?;
+    let guard = store.lock().map_err(|_| Refusal::new(500, "InternalError", "the store is broken"))?;
     let asked = text("resourceVersion");
     let from_now = asked.is_empty() || asked == "0";
     let revision = if from_now {
         guard.revision()
     } else {
-        asked
-            .parse()
-            .map_err(|_| Refusal::bad_request(format!("invalid resource version {asked:?}")))?
+        asked.parse().map_err(|_| Refusal::bad_request(format!("invalid resource version {asked:?}")))?
     };
     let timeout: Option<u64> = text("timeoutSeconds").parse().ok();
     let mut watch = Watch {
@@ -168,11 +164,8 @@ pub fn begin(
     };
     if flag("sendInitialEvents") || from_now {
         watch.revision = guard.revision();
-        let initial: Vec<Bytes> = guard
-            .list(&watch.resource)
-            .filter(|o| watch.selects(o))
-            .map(|o| line("ADDED", o))
-            .collect();
+        let initial: Vec<Bytes> =
+            guard.list(&watch.resource).filter(|o| watch.selects(o)).map(|o| line("ADDED", o)).collect();
         watch.ready.extend(initial);
         if flag("sendInitialEvents") {
             let bookmark = watch.bookmark(true);

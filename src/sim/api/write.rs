@@ -20,23 +20,14 @@ pub(super) fn create(store: &mut Store, call: &Call, route: &Route) -> Result<Va
     }
     if let Some(name) = &route.name {
         let what = route.subresource.clone().unwrap_or_else(|| name.clone());
-        return Err(Refusal::not_modelled(&format!(
-            "POST to {}/{what}",
-            route.resource.name
-        )));
+        return Err(Refusal::not_modelled(&format!("POST to {}/{what}", route.resource.name)));
     }
     place(store, &mut object, route)?;
     if route.resource.has_status && route.resource.name != "namespaces" {
         // As in the real one, a status given at creation is dropped.
         object.as_object_mut().map(|o| o.remove("status"));
     }
-    for field in [
-        "uid",
-        "creationTimestamp",
-        "resourceVersion",
-        "deletionTimestamp",
-        "generation",
-    ] {
+    for field in ["uid", "creationTimestamp", "resourceVersion", "deletionTimestamp", "generation"] {
         object["metadata"].as_object_mut().map(|m| m.remove(field));
     }
     defaults::fill(store, &route.resource.name, &mut object);
@@ -88,9 +79,7 @@ fn place(store: &Store, object: &mut Value, route: &Route) -> Result<(), Refusal
 
 fn bind(store: &mut Store, route: &Route, name: &str, binding: &Value) -> Result<Value, Refusal> {
     let key = Key::new(&route.namespace, name);
-    let pod = store
-        .get_key("pods", &key)
-        .ok_or_else(|| Refusal::not_found("pods", name))?;
+    let pod = store.get_key("pods", &key).ok_or_else(|| Refusal::not_found("pods", name))?;
     if pod["spec"]["nodeName"].as_str().is_some_and(|n| !n.is_empty()) {
         return Err(Refusal::conflict(
             "pods/binding",
@@ -111,13 +100,9 @@ fn current(store: &Store, route: &Route) -> Result<Object, Refusal> {
 
 /// What `/scale` shows of an object.
 pub(super) fn scale_of(object: &Value) -> Value {
-    let selector = object["spec"]["selector"]["matchLabels"]
-        .as_object()
-        .into_iter()
-        .flatten();
-    let selector: Vec<String> = selector
-        .map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or_default()))
-        .collect();
+    let selector = object["spec"]["selector"]["matchLabels"].as_object().into_iter().flatten();
+    let selector: Vec<String> =
+        selector.map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or_default())).collect();
     json!({
         "kind": "Scale", "apiVersion": "autoscaling/v1",
         "metadata": {
@@ -146,13 +131,11 @@ pub(super) fn replace(store: &mut Store, call: &Call, route: &Route) -> Result<V
 fn store_back(store: &mut Store, call: &Call, route: &Route, object: Value) -> Result<Value, Refusal> {
     match route.subresource.as_deref() {
         None if call.is_dry_run() => Ok(object),
-        None => store
-            .update(&route.resource.name, object, false)
-            .map(|o| whole(&o)),
+        None => store.update(&route.resource.name, object, false).map(|o| whole(&o)),
         Some("status") if route.resource.has_status && call.is_dry_run() => Ok(object),
-        Some("status") if route.resource.has_status => store
-            .update(&route.resource.name, object, true)
-            .map(|o| whole(&o)),
+        Some("status") if route.resource.has_status => {
+            store.update(&route.resource.name, object, true).map(|o| whole(&o))
+        }
         Some("scale") if route.resource.has_scale => {
             let mut scaled = whole(&current(store, route)?);
             scaled["spec"]["replicas"] = object["spec"]["replicas"].clone();
@@ -170,11 +153,7 @@ pub(super) fn patch(store: &mut Store, call: &Call, route: &Route) -> Result<(St
         return apply(store, call, route);
     }
     let old = current(store, route)?;
-    let base = if route.subresource.as_deref() == Some("scale") {
-        scale_of(&old)
-    } else {
-        whole(&old)
-    };
+    let base = if route.subresource.as_deref() == Some("scale") { scale_of(&old) } else { whole(&old) };
     let mut patched = patches::apply(&call.content_type, &base, &call.body)?;
     if patched["metadata"]["name"] != base["metadata"]["name"] {
         return Err(Refusal::bad_request("the name of the object can't be patched"));
@@ -210,19 +189,13 @@ fn apply(store: &mut Store, call: &Call, route: &Route) -> Result<(StatusCode, V
             if call.is_dry_run() {
                 return Ok((StatusCode::CREATED, merged));
             }
-            store
-                .create(&route.resource.name, merged)
-                .map(|o| (StatusCode::CREATED, whole(&o)))
+            store.create(&route.resource.name, merged).map(|o| (StatusCode::CREATED, whole(&o)))
         }
     }
 }
 
 fn delete_options(call: &Call) -> Result<(DeleteOptions, bool), Refusal> {
-    let body = if call.body.is_empty() {
-        Value::Null
-    } else {
-        call.json()?
-    };
+    let body = if call.body.is_empty() { Value::Null } else { call.json()? };
     let text = |v: &Value| v.as_str().map(str::to_owned);
     let query = |key: &str| call.query.get(key).cloned();
     let options = DeleteOptions {
@@ -233,10 +206,7 @@ fn delete_options(call: &Call) -> Result<(DeleteOptions, bool), Refusal> {
         resource_version: text(&body["preconditions"]["resourceVersion"]),
         propagation: text(&body["propagationPolicy"]).or_else(|| query("propagationPolicy")),
     };
-    let dry_run = call.is_dry_run()
-        || body["dryRun"]
-            .as_array()
-            .is_some_and(|d| d.contains(&json!("All")));
+    let dry_run = call.is_dry_run() || body["dryRun"].as_array().is_some_and(|d| d.contains(&json!("All")));
     Ok((options, dry_run))
 }
 
@@ -274,11 +244,8 @@ fn delete_collection(
     let resource = route.resource.name.as_str();
     let here =
         |o: &Object| route.namespace.is_empty() || o["metadata"]["namespace"] == route.namespace.as_str();
-    let keys: Vec<Key> = store
-        .list(resource)
-        .filter(|o| here(o) && selector.matches(o))
-        .map(|o| Key::of(o))
-        .collect();
+    let keys: Vec<Key> =
+        store.list(resource).filter(|o| here(o) && selector.matches(o)).map(|o| Key::of(o)).collect();
     for key in keys.iter().filter(|_| !dry_run) {
         store.delete(resource, key, options)?;
     }

@@ -34,10 +34,7 @@ pub struct Key {
 impl Key {
     /// Of a namespace and a name.
     pub fn new(namespace: &str, name: &str) -> Self {
-        Self {
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-        }
+        Self { namespace: namespace.to_owned(), name: name.to_owned() }
     }
 
     /// Of an object.
@@ -118,11 +115,7 @@ pub struct Store {
 
 /// UIDs of all owners of an object.
 fn owners(object: &Value) -> impl Iterator<Item = &str> {
-    object["metadata"]["ownerReferences"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|o| o["uid"].as_str())
+    object["metadata"]["ownerReferences"].as_array().into_iter().flatten().filter_map(|o| o["uid"].as_str())
 }
 
 impl Store {
@@ -153,13 +146,7 @@ impl Store {
             Some(collection) => collection.resource = resource,
             None => {
                 let (objects, history) = (BTreeMap::new(), VecDeque::new());
-                let collection = Collection {
-                    resource,
-                    name: name.clone(),
-                    objects,
-                    history,
-                    forgotten: 0,
-                };
+                let collection = Collection { resource, name: name.clone(), objects, history, forgotten: 0 };
                 self.collections.insert(name.to_string(), collection);
             }
         }
@@ -203,10 +190,7 @@ impl Store {
 
     /// One object.
     pub fn get(&self, resource: &str, namespace: &str, name: &str) -> Option<&Object> {
-        self.collections
-            .get(resource)?
-            .objects
-            .get(&Key::new(namespace, name))
+        self.collections.get(resource)?.objects.get(&Key::new(namespace, name))
     }
 
     /// One object, by key.
@@ -216,10 +200,7 @@ impl Store {
 
     /// All objects of a kind in order of their keys.
     pub fn list<'a>(&'a self, resource: &str) -> impl Iterator<Item = &'a Object> + use<'a> {
-        self.collections
-            .get(resource)
-            .into_iter()
-            .flat_map(|c| c.objects.values())
+        self.collections.get(resource).into_iter().flat_map(|c| c.objects.values())
     }
 
     /// The objects of a kind in a namespace.
@@ -231,9 +212,7 @@ impl Store {
         let collection = self.collections.get(resource);
         collection.into_iter().flat_map(move |c| {
             let range = c.objects.range(Key::new(namespace, "")..);
-            range
-                .take_while(move |(key, _)| key.namespace == namespace)
-                .map(|(_, object)| object)
+            range.take_while(move |(key, _)| key.namespace == namespace).map(|(_, object)| object)
         })
     }
 
@@ -249,23 +228,13 @@ impl Store {
         uid: &str,
         resource: &'a str,
     ) -> impl Iterator<Item = &'a Object> + use<'a> {
-        let owned = self
-            .by_owner
-            .get(uid)
-            .into_iter()
-            .flatten()
-            .filter(move |(r, _)| &**r == resource);
+        let owned = self.by_owner.get(uid).into_iter().flatten().filter(move |(r, _)| &**r == resource);
         owned.filter_map(|(resource, key)| self.get_key(resource, key))
     }
 
     /// Everything that names this UID as an owner.
     pub fn dependants(&self, uid: &str) -> Vec<(String, Key)> {
-        self.by_owner
-            .get(uid)
-            .into_iter()
-            .flatten()
-            .map(|(r, k)| (r.to_string(), k.clone()))
-            .collect()
+        self.by_owner.get(uid).into_iter().flatten().map(|(r, k)| (r.to_string(), k.clone())).collect()
     }
 
     /// The changes since the last call, oldest first: for the one controller manager.
@@ -318,13 +287,7 @@ impl Store {
     }
 
     fn collection(&self, resource: &str) -> Result<&Collection, Refusal> {
-        let missing = || {
-            Refusal::new(
-                404,
-                "NotFound",
-                "the server could not find the requested resource",
-            )
-        };
+        let missing = || Refusal::new(404, "NotFound", "the server could not find the requested resource");
         self.collections.get(resource).ok_or_else(missing)
     }
 
@@ -336,18 +299,9 @@ impl Store {
     pub fn create(&mut self, resource: &str, mut object: Value) -> Result<Object, Refusal> {
         let kind = self.collection(resource)?.resource.clone();
         if object["metadata"]["name"].as_str().is_none_or(str::is_empty) {
-            let Some(prefix) = object["metadata"]["generateName"]
-                .as_str()
-                .filter(|p| !p.is_empty())
-            else {
+            let Some(prefix) = object["metadata"]["generateName"].as_str().filter(|p| !p.is_empty()) else {
                 let why = "Required value: name or generateName is required";
-                return Err(Refusal::invalid(
-                    &kind.group,
-                    &kind.kind,
-                    "",
-                    "metadata.name",
-                    why,
-                ));
+                return Err(Refusal::invalid(&kind.group, &kind.kind, "", "metadata.name", why));
             };
             let name = format!("{prefix}{}", self.name_suffix());
             object["metadata"]["name"] = json!(name);
@@ -383,19 +337,15 @@ impl Store {
     ) -> Result<Object, Refusal> {
         let kind = self.collection(resource)?.resource.clone();
         let key = Key::of(&object);
-        let old = self
-            .get_key(resource, &key)
-            .cloned()
-            .ok_or_else(|| Refusal::not_found(resource, &key.name))?;
+        let old =
+            self.get_key(resource, &key).cloned().ok_or_else(|| Refusal::not_found(resource, &key.name))?;
         let given = object["metadata"]["resourceVersion"].as_str();
         if given.is_some_and(|v| !v.is_empty() && Some(v) != old["metadata"]["resourceVersion"].as_str()) {
             let why =
                 "the object has been modified; please apply your changes to the latest version and try again";
             return Err(Refusal::conflict(resource, &key.name, why));
         }
-        if object["metadata"]["uid"]
-            .as_str()
-            .is_some_and(|uid| Some(uid) != old["metadata"]["uid"].as_str())
+        if object["metadata"]["uid"].as_str().is_some_and(|uid| Some(uid) != old["metadata"]["uid"].as_str())
         {
             let why = "Precondition failed: UID in precondition differs from the UID in object meta";
             return Err(Refusal::conflict(resource, &key.name, why));
@@ -412,13 +362,9 @@ impl Store {
                 }
             }
         }
-        for field in [
-            "uid",
-            "creationTimestamp",
-            "deletionTimestamp",
-            "deletionGracePeriodSeconds",
-            "generation",
-        ] {
+        for field in
+            ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"]
+        {
             match old["metadata"].get(field) {
                 Some(value) => object["metadata"][field] = value.clone(),
                 None => {
@@ -474,10 +420,8 @@ impl Store {
         options: &DeleteOptions,
     ) -> Result<(Object, bool), Refusal> {
         self.collection(resource)?;
-        let old = self
-            .get_key(resource, key)
-            .cloned()
-            .ok_or_else(|| Refusal::not_found(resource, &key.name))?;
+        let old =
+            self.get_key(resource, key).cloned().ok_or_else(|| Refusal::not_found(resource, &key.name))?;
         check_preconditions(resource, key, &old, options)?;
         let mut object = (*old).clone();
         match options.propagation.as_deref() {
@@ -485,16 +429,10 @@ impl Store {
             Some("Orphan") => add_finalizer(&mut object, "orphan"),
             _ => {}
         }
-        let grace = if resource == "pods" {
-            pod_grace(&object, options.grace_seconds)
-        } else {
-            0
-        };
+        let grace = if resource == "pods" { pod_grace(&object, options.grace_seconds) } else { 0 };
         let deleting = !object["metadata"]["deletionTimestamp"].is_null();
         if deleting {
-            let current = object["metadata"]["deletionGracePeriodSeconds"]
-                .as_i64()
-                .unwrap_or(0);
+            let current = object["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0);
             if grace > 0 && grace >= current {
                 return Ok((old, false));
             }
@@ -540,13 +478,8 @@ impl Store {
         } else {
             collection.objects.insert(key.clone(), object.clone());
         }
-        let change = Change {
-            revision,
-            resource: name.clone(),
-            kind,
-            object: object.clone(),
-            old: old.clone(),
-        };
+        let change =
+            Change { revision, resource: name.clone(), kind, object: object.clone(), old: old.clone() };
         collection.history.push_back(change.clone());
         if collection.history.len() > self.history_limit
             && let Some(dropped) = collection.history.pop_front()
@@ -554,12 +487,7 @@ impl Store {
             collection.forgotten = dropped.revision;
         }
         self.changes.push(change);
-        self.reindex(
-            &name,
-            &key,
-            old.as_deref(),
-            (kind != ChangeKind::Deleted).then_some(&object),
-        );
+        self.reindex(&name, &key, old.as_deref(), (kind != ChangeKind::Deleted).then_some(&object));
         if resource == "customresourcedefinitions.apiextensions.k8s.io" {
             for resource in resource::defined_by(&object) {
                 self.define(resource);
@@ -576,10 +504,7 @@ impl Store {
             }
         }
         for uid in new.into_iter().flat_map(|o| owners(o)) {
-            self.by_owner
-                .entry(uid.to_owned())
-                .or_default()
-                .insert((resource.clone(), key.clone()));
+            self.by_owner.entry(uid.to_owned()).or_default().insert((resource.clone(), key.clone()));
         }
         if &**resource != "pods" {
             return;
@@ -590,10 +515,7 @@ impl Store {
             set.remove(key);
         }
         if let Some(node) = new.and_then(|o| o["spec"]["nodeName"].as_str()) {
-            self.pods_by_node
-                .entry(node.to_owned())
-                .or_default()
-                .insert(key.clone());
+            self.pods_by_node.entry(node.to_owned()).or_default().insert(key.clone());
         }
     }
 }
@@ -616,9 +538,7 @@ fn spec_differs(old: &Value, new: &Value) -> bool {
 }
 
 fn has_finalizers(object: &Value) -> bool {
-    object["metadata"]["finalizers"]
-        .as_array()
-        .is_some_and(|f| !f.is_empty())
+    object["metadata"]["finalizers"].as_array().is_some_and(|f| !f.is_empty())
 }
 
 fn add_finalizer(object: &mut Value, finalizer: &str) {
@@ -637,10 +557,7 @@ fn pod_grace(pod: &Value, asked: Option<i64>) -> i64 {
     if pod["spec"]["nodeName"].as_str().is_none_or(str::is_empty) || ended {
         return 0;
     }
-    asked
-        .or_else(|| pod["spec"]["terminationGracePeriodSeconds"].as_i64())
-        .unwrap_or(30)
-        .max(0)
+    asked.or_else(|| pod["spec"]["terminationGracePeriodSeconds"].as_i64()).unwrap_or(30).max(0)
 }
 
 fn check_preconditions(
@@ -657,11 +574,7 @@ fn check_preconditions(
         );
         return Err(Refusal::conflict(resource, &key.name, &why));
     }
-    if let Some(version) = options
-        .resource_version
-        .as_deref()
-        .filter(|v| *v != metadata("resourceVersion"))
-    {
+    if let Some(version) = options.resource_version.as_deref().filter(|v| *v != metadata("resourceVersion")) {
         let why = format!(
             "Precondition failed: ResourceVersion in precondition: {version}, ResourceVersion in object meta: {}",
             metadata("resourceVersion")
@@ -669,4 +582,11 @@ fn check_preconditions(
         return Err(Refusal::conflict(resource, &key.name, &why));
     }
     Ok(())
+}
+
+/// A number that depends on a seed and some texts only: randomness of its own for each object, so that one object more
+/// doesn't reshuffle the others.
+pub(in crate::sim) fn mix_text(seed: u64, texts: &[&str]) -> u64 {
+    let bytes = texts.iter().flat_map(|t| t.bytes().chain([0]));
+    bytes.fold(mix(seed), |hash, byte| mix(hash ^ u64::from(byte)))
 }

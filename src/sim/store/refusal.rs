@@ -26,12 +26,7 @@ impl std::error::Error for Refusal {}
 impl Refusal {
     /// A refusal with a code, a reason and a message.
     pub fn new(code: u16, reason: &str, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            reason: reason.to_owned(),
-            message: message.into(),
-            details: None,
-        }
+        Self { code, reason: reason.to_owned(), message: message.into(), details: None }
     }
 
     /// 404 for an object. `resource` is the full name, such as `deployments.apps`.
@@ -45,11 +40,7 @@ impl Refusal {
     /// 409 because the name is taken.
     pub fn already_exists(resource: &str, name: &str) -> Self {
         let (kind, group) = resource.split_once('.').unwrap_or((resource, ""));
-        let mut refusal = Self::new(
-            409,
-            "AlreadyExists",
-            format!("{resource} {name:?} already exists"),
-        );
+        let mut refusal = Self::new(409, "AlreadyExists", format!("{resource} {name:?} already exists"));
         refusal.details = Some(details(name, group, kind));
         refusal
     }
@@ -65,16 +56,8 @@ impl Refusal {
 
     /// 422 for one field.
     pub fn invalid(group: &str, kind: &str, name: &str, field: &str, why: &str) -> Self {
-        let title = if group.is_empty() {
-            kind.to_owned()
-        } else {
-            format!("{kind}.{group}")
-        };
-        let mut refusal = Self::new(
-            422,
-            "Invalid",
-            format!("{title} {name:?} is invalid: {field}: {why}"),
-        );
+        let title = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
+        let mut refusal = Self::new(422, "Invalid", format!("{title} {name:?} is invalid: {field}: {why}"));
         refusal.details = Some(json!({
             "name": name, "group": group, "kind": kind,
             "causes": [{"reason": "FieldValueInvalid", "message": why, "field": field}],
@@ -94,11 +77,7 @@ impl Refusal {
 
     /// 501: the embedded cluster doesn't model this.
     pub fn not_modelled(what: &str) -> Self {
-        Self::new(
-            501,
-            "NotImplemented",
-            format!("the embedded cluster does not model {what}"),
-        )
+        Self::new(501, "NotImplemented", format!("the embedded cluster does not model {what}"))
     }
 
     /// The `Status` object.

@@ -30,25 +30,12 @@ pub struct Resource {
 impl Resource {
     /// `apiVersion` of its objects.
     pub fn api_version(&self) -> String {
-        if self.group.is_empty() {
-            self.version.clone()
-        } else {
-            format!("{}/{}", self.group, self.version)
-        }
+        if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
     }
 }
 
 /// group, version, kind, plural, short name, namespaced, status, scale.
-type Row = (
-    &'static str,
-    &'static str,
-    &'static str,
-    &'static str,
-    &'static str,
-    bool,
-    bool,
-    bool,
-);
+type Row = (&'static str, &'static str, &'static str, &'static str, &'static str, bool, bool, bool);
 
 const BUILT_IN: &[Row] = &[
     ("", "v1", "Namespace", "namespaces", "ns", false, true, false),
@@ -58,242 +45,35 @@ const BUILT_IN: &[Row] = &[
     ("", "v1", "Endpoints", "endpoints", "ep", true, false, false),
     ("", "v1", "ConfigMap", "configmaps", "cm", true, false, false),
     ("", "v1", "Secret", "secrets", "", true, false, false),
-    (
-        "",
-        "v1",
-        "ServiceAccount",
-        "serviceaccounts",
-        "sa",
-        true,
-        false,
-        false,
-    ),
+    ("", "v1", "ServiceAccount", "serviceaccounts", "sa", true, false, false),
     ("", "v1", "Event", "events", "ev", true, false, false),
-    (
-        "",
-        "v1",
-        "PersistentVolume",
-        "persistentvolumes",
-        "pv",
-        false,
-        true,
-        false,
-    ),
-    (
-        "",
-        "v1",
-        "PersistentVolumeClaim",
-        "persistentvolumeclaims",
-        "pvc",
-        true,
-        true,
-        false,
-    ),
-    (
-        "",
-        "v1",
-        "ReplicationController",
-        "replicationcontrollers",
-        "rc",
-        true,
-        true,
-        true,
-    ),
-    (
-        "",
-        "v1",
-        "ResourceQuota",
-        "resourcequotas",
-        "quota",
-        true,
-        true,
-        false,
-    ),
-    (
-        "",
-        "v1",
-        "LimitRange",
-        "limitranges",
-        "limits",
-        true,
-        false,
-        false,
-    ),
-    (
-        "apps",
-        "v1",
-        "Deployment",
-        "deployments",
-        "deploy",
-        true,
-        true,
-        true,
-    ),
+    ("", "v1", "PersistentVolume", "persistentvolumes", "pv", false, true, false),
+    ("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", "pvc", true, true, false),
+    ("", "v1", "ReplicationController", "replicationcontrollers", "rc", true, true, true),
+    ("", "v1", "ResourceQuota", "resourcequotas", "quota", true, true, false),
+    ("", "v1", "LimitRange", "limitranges", "limits", true, false, false),
+    ("apps", "v1", "Deployment", "deployments", "deploy", true, true, true),
     ("apps", "v1", "ReplicaSet", "replicasets", "rs", true, true, true),
-    (
-        "apps",
-        "v1",
-        "StatefulSet",
-        "statefulsets",
-        "sts",
-        true,
-        true,
-        true,
-    ),
+    ("apps", "v1", "StatefulSet", "statefulsets", "sts", true, true, true),
     ("apps", "v1", "DaemonSet", "daemonsets", "ds", true, true, false),
-    (
-        "apps",
-        "v1",
-        "ControllerRevision",
-        "controllerrevisions",
-        "",
-        true,
-        false,
-        false,
-    ),
+    ("apps", "v1", "ControllerRevision", "controllerrevisions", "", true, false, false),
     ("batch", "v1", "Job", "jobs", "", true, true, false),
     ("batch", "v1", "CronJob", "cronjobs", "cj", true, true, false),
-    (
-        "policy",
-        "v1",
-        "PodDisruptionBudget",
-        "poddisruptionbudgets",
-        "pdb",
-        true,
-        true,
-        false,
-    ),
-    (
-        "coordination.k8s.io",
-        "v1",
-        "Lease",
-        "leases",
-        "",
-        true,
-        false,
-        false,
-    ),
-    (
-        "storage.k8s.io",
-        "v1",
-        "StorageClass",
-        "storageclasses",
-        "sc",
-        false,
-        false,
-        false,
-    ),
-    (
-        "storage.k8s.io",
-        "v1",
-        "VolumeAttachment",
-        "volumeattachments",
-        "",
-        false,
-        true,
-        false,
-    ),
-    (
-        "storage.k8s.io",
-        "v1",
-        "CSINode",
-        "csinodes",
-        "",
-        false,
-        false,
-        false,
-    ),
-    (
-        "storage.k8s.io",
-        "v1",
-        "CSIDriver",
-        "csidrivers",
-        "",
-        false,
-        false,
-        false,
-    ),
-    (
-        "scheduling.k8s.io",
-        "v1",
-        "PriorityClass",
-        "priorityclasses",
-        "pc",
-        false,
-        false,
-        false,
-    ),
-    (
-        "discovery.k8s.io",
-        "v1",
-        "EndpointSlice",
-        "endpointslices",
-        "",
-        true,
-        false,
-        false,
-    ),
+    ("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", "pdb", true, true, false),
+    ("coordination.k8s.io", "v1", "Lease", "leases", "", true, false, false),
+    ("storage.k8s.io", "v1", "StorageClass", "storageclasses", "sc", false, false, false),
+    ("storage.k8s.io", "v1", "VolumeAttachment", "volumeattachments", "", false, true, false),
+    ("storage.k8s.io", "v1", "CSINode", "csinodes", "", false, false, false),
+    ("storage.k8s.io", "v1", "CSIDriver", "csidrivers", "", false, false, false),
+    ("scheduling.k8s.io", "v1", "PriorityClass", "priorityclasses", "pc", false, false, false),
+    ("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", "", true, false, false),
     ("events.k8s.io", "v1", "Event", "events", "ev", true, false, false),
-    (
-        "networking.k8s.io",
-        "v1",
-        "Ingress",
-        "ingresses",
-        "ing",
-        true,
-        true,
-        false,
-    ),
-    (
-        "networking.k8s.io",
-        "v1",
-        "NetworkPolicy",
-        "networkpolicies",
-        "netpol",
-        true,
-        false,
-        false,
-    ),
-    (
-        "rbac.authorization.k8s.io",
-        "v1",
-        "Role",
-        "roles",
-        "",
-        true,
-        false,
-        false,
-    ),
-    (
-        "rbac.authorization.k8s.io",
-        "v1",
-        "RoleBinding",
-        "rolebindings",
-        "",
-        true,
-        false,
-        false,
-    ),
-    (
-        "rbac.authorization.k8s.io",
-        "v1",
-        "ClusterRole",
-        "clusterroles",
-        "",
-        false,
-        false,
-        false,
-    ),
-    (
-        "rbac.authorization.k8s.io",
-        "v1",
-        "ClusterRoleBinding",
-        "clusterrolebindings",
-        "",
-        false,
-        false,
-        false,
-    ),
+    ("networking.k8s.io", "v1", "Ingress", "ingresses", "ing", true, true, false),
+    ("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", "netpol", true, false, false),
+    ("rbac.authorization.k8s.io", "v1", "Role", "roles", "", true, false, false),
+    ("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings", "", true, false, false),
+    ("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles", "", false, false, false),
+    ("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings", "", false, false, false),
     (
         "admissionregistration.k8s.io",
         "v1",
@@ -318,33 +98,25 @@ const BUILT_IN: &[Row] = &[
 
 /// The built-in kinds.
 pub(super) fn built_in() -> impl Iterator<Item = Resource> {
-    BUILT_IN.iter().map(
-        |&(group, version, kind, plural, short, namespaced, has_status, has_scale)| Resource {
+    BUILT_IN.iter().map(|&(group, version, kind, plural, short, namespaced, has_status, has_scale)| {
+        Resource {
             name: full_name(plural, group),
             group: group.to_owned(),
             version: version.to_owned(),
             kind: kind.to_owned(),
             plural: plural.to_owned(),
-            short_names: if short.is_empty() {
-                Vec::new()
-            } else {
-                vec![short.to_owned()]
-            },
+            short_names: if short.is_empty() { Vec::new() } else { vec![short.to_owned()] },
             namespaced,
             has_status,
             has_scale,
             schema: None,
-        },
-    )
+        }
+    })
 }
 
 /// `plural`, or `plural.group`.
 pub fn full_name(plural: &str, group: &str) -> String {
-    if group.is_empty() {
-        plural.to_owned()
-    } else {
-        format!("{plural}.{group}")
-    }
+    if group.is_empty() { plural.to_owned() } else { format!("{plural}.{group}") }
 }
 
 /// The kinds that a CustomResourceDefinition defines: one for each served version.
@@ -352,11 +124,7 @@ pub(super) fn defined_by(crd: &Value) -> Vec<Resource> {
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
     let spec = &crd["spec"];
     let names = &spec["names"];
-    let served = spec["versions"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter(|v| v["served"] == true);
+    let served = spec["versions"].as_array().into_iter().flatten().filter(|v| v["served"] == true);
     served
         .map(|version| Resource {
             name: full_name(&text(&names["plural"]), &text(&spec["group"])),
@@ -364,12 +132,7 @@ pub(super) fn defined_by(crd: &Value) -> Vec<Resource> {
             version: text(&version["name"]),
             kind: text(&names["kind"]),
             plural: text(&names["plural"]),
-            short_names: names["shortNames"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .map(text)
-                .collect(),
+            short_names: names["shortNames"].as_array().into_iter().flatten().map(text).collect(),
             namespaced: spec["scope"] == "Namespaced",
             has_status: !version["subresources"]["status"].is_null(),
             has_scale: !version["subresources"]["scale"].is_null(),

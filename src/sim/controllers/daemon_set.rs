@@ -1,0 +1,110 @@
+//! DaemonSets: one pod on every eligible node, cordoned ones included.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::pods;
+use crate::sim::scheduler::{affine, pod_tolerates};
+use crate::sim::store::{DeleteOptions, Key, Object, Store};
+
+/// What every DaemonSet pod tolerates.
+const TOLERATED: [(&str, &str); 6] = [
+    ("node.kubernetes.io/not-ready", "NoExecute"),
+    ("node.kubernetes.io/unreachable", "NoExecute"),
+    ("node.kubernetes.io/disk-pressure", "NoSchedule"),
+    ("node.kubernetes.io/memory-pressure", "NoSchedule"),
+    ("node.kubernetes.io/pid-pressure", "NoSchedule"),
+    ("node.kubernetes.io/unschedulable", "NoSchedule"),
+];
+
+fn pod_for(set: &Value, node: &str) -> Value {
+    let mut pod = pods::from_template(set);
+    let name = set["metadata"]["name"].as_str().unwrap_or_default();
+    pod["metadata"]["generateName"] = json!(format!("{name}-"));
+    if !pod["spec"]["tolerations"].is_array() {
+        pod["spec"]["tolerations"] = json!([]);
+    }
+    if let Some(list) = pod["spec"]["tolerations"].as_array_mut() {
+        list.extend(
+            TOLERATED.map(|(key, effect)| json!({"key": key, "operator": "Exists", "effect": effect})),
+        );
+    }
+    // The real one pins by affinity to metadata.name, and keeps the template's own terms.
+    let pin = json!([{"key": "metadata.name", "operator": "In", "values": [node]}]);
+    let required =
+        &mut pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
+    match required["nodeSelectorTerms"].as_array_mut().filter(|terms| !terms.is_empty()) {
+        Some(terms) => terms.iter_mut().for_each(|term| term["matchFields"] = pin.clone()),
+        None => required["nodeSelectorTerms"] = json!([{"matchFields": pin}]),
+    }
+    pod
+}
+
+fn eligible(pod: &Value, node: &Value) -> bool {
+    let taints = node["spec"]["taints"].as_array().into_iter().flatten();
+    let mut hard = taints.filter(|t| t["effect"] == "NoSchedule" || t["effect"] == "NoExecute");
+    affine(pod, node) && hard.all(|t| pod_tolerates(pod, t))
+}
+
+/// The node that a pod runs on or is pinned to.
+fn node_of(pod: &Value) -> Option<String> {
+    let bound = pod["spec"]["nodeName"].as_str().filter(|n| !n.is_empty());
+    let terms = &pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"];
+    bound.or_else(|| terms[0]["matchFields"][0]["values"][0].as_str()).map(str::to_owned)
+}
+
+/// One round of a DaemonSet.
+pub(super) fn reconcile(store: &mut Store, key: &Key) {
+    let Some(set) = store.get_key("daemonsets.apps", key).cloned() else {
+        return;
+    };
+    if !set["metadata"]["deletionTimestamp"].is_null() {
+        return;
+    }
+    let mut by_node: BTreeMap<String, Vec<Object>> = BTreeMap::new();
+    for pod in pods::of(store, &set) {
+        if let Some(node) = node_of(&pod) {
+            by_node.entry(node).or_default().push(pod);
+        }
+    }
+    let nodes: Vec<Object> = store.list("nodes").cloned().collect();
+    let (mut desired, mut ready, mut misplaced) = (0, 0, 0);
+    for node in &nodes {
+        let name = node["metadata"]["name"].as_str().unwrap_or_default();
+        let pod = pod_for(&set, name);
+        let mine = by_node.remove(name).unwrap_or_default();
+        if !eligible(&pod, node) {
+            misplaced += mine.iter().filter(|p| pods::is_active(p)).count();
+            delete(store, &mine);
+            continue;
+        }
+        desired += 1;
+        ready += usize::from(mine.iter().any(|p| pods::is_active(p) && pods::is_ready(p)));
+        let over: Vec<Object> = mine
+            .iter()
+            .filter(|p| matches!(p["status"]["phase"].as_str(), Some("Failed" | "Succeeded")))
+            .cloned()
+            .collect();
+        delete(store, &over);
+        if mine.is_empty() {
+            pods::create(store, pod);
+        }
+    }
+    for pods in by_node.into_values() {
+        delete(store, &pods);
+    }
+    store.modify("daemonsets.apps", key, |set| {
+        set["status"] = json!({
+            "observedGeneration": set["metadata"]["generation"], "desiredNumberScheduled": desired,
+            "currentNumberScheduled": desired, "numberReady": ready, "numberAvailable": ready,
+            "updatedNumberScheduled": desired, "numberMisscheduled": misplaced,
+        });
+    });
+}
+
+fn delete(store: &mut Store, pods: &[Object]) {
+    for pod in pods.iter().filter(|p| p["metadata"]["deletionTimestamp"].is_null()) {
+        let _ = store.delete("pods", &Key::of(pod), &DeleteOptions::default());
+    }
+}

@@ -1,0 +1,176 @@
+//! Kubelets: pods start, become ready, complete, stop.
+//!
+//! How long things take is said by annotations on the pod, all under `sim.virtroll.dev/`: `starts-after` (1 s), `ready-after`
+//! (1 s more), `stops-after` (1 s after SIGTERM), `stops: external` (ends only when somebody sets its phase, or when its grace
+//! has run out), `runs-for` (pods of Jobs: 2 s), `exit-code` (0).
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::node::{annotation, duration};
+use super::{pods, until};
+use crate::sim::clock::{parse_time, seconds_text};
+use crate::sim::scheduler::set_condition;
+use crate::sim::store::{DeleteOptions, Key, Store, mix_text};
+
+const SECOND: SignedDuration = SignedDuration::from_secs(1);
+
+fn setting(pod: &Value, name: &str, default: SignedDuration) -> SignedDuration {
+    annotation(pod, &format!("sim.virtroll.dev/{name}")).and_then(duration).unwrap_or(default)
+}
+
+/// One round of a pod.
+pub(super) fn reconcile(store: &mut Store, key: &Key, now: Timestamp) -> Option<Duration> {
+    let pod = store.get_key("pods", key).cloned()?;
+    let node = pod["spec"]["nodeName"].as_str().filter(|n| !n.is_empty())?.to_owned();
+    let Some(node) = store.get("nodes", "", &node).cloned() else {
+        // Its node is gone: the pod collector deletes it, and nobody is there to stop it in order.
+        let _ =
+            store.delete("pods", key, &DeleteOptions { grace_seconds: Some(0), ..DeleteOptions::default() });
+        return None;
+    };
+    if pods::condition(&node, "Ready") != Some("True") {
+        return None;
+    }
+    if !pod["metadata"]["deletionTimestamp"].is_null() {
+        return stop(store, key, &pod, now);
+    }
+    match pod["status"]["phase"].as_str() {
+        Some("Running") => run(store, key, &pod, now),
+        Some("Succeeded" | "Failed") => None,
+        _ => start(store, key, &pod, now),
+    }
+}
+
+fn start(store: &mut Store, key: &Key, pod: &Value, now: Timestamp) -> Option<Duration> {
+    let Some(admitted) = pod["status"]["startTime"].as_str().and_then(parse_time) else {
+        let text = seconds_text(now);
+        store.modify("pods", key, |pod| pod["status"]["startTime"] = json!(text));
+        return None;
+    };
+    if claims_unbound(store, key, pod) {
+        return Some(Duration::from_secs(1));
+    }
+    let due = admitted + setting(pod, "starts-after", SECOND);
+    if now < due {
+        return Some(until(now, due));
+    }
+    let bits = mix_text(store.seed(), &[&key.namespace, &key.name]);
+    let ip = format!("10.{}.{}.{}", bits & 0xff, (bits >> 8) & 0xff, (bits >> 16) & 0xff);
+    let text = seconds_text(now);
+    store.modify("pods", key, |pod| {
+        let containers = pod["spec"]["containers"].as_array().into_iter().flatten();
+        let statuses: Vec<Value> = containers
+            .map(|c| {
+                json!({
+                    "name": c["name"], "image": c["image"], "imageID": "", "ready": false, "started": true,
+                    "restartCount": 0, "state": {"running": {"startedAt": text}},
+                })
+            })
+            .collect();
+        pod["status"]["phase"] = json!("Running");
+        pod["status"]["podIP"] = json!(ip);
+        pod["status"]["podIPs"] = json!([{"ip": ip}]);
+        pod["status"]["containerStatuses"] = json!(statuses);
+        set_condition(&mut pod["status"], "Initialized", "True", "", "", &text);
+        set_condition(&mut pod["status"], "Ready", "False", "ContainersNotReady", "", &text);
+    });
+    None
+}
+
+fn claims_unbound(store: &Store, key: &Key, pod: &Value) -> bool {
+    let volumes = pod["spec"]["volumes"].as_array().into_iter().flatten();
+    let mut claims = volumes.filter_map(|v| v["persistentVolumeClaim"]["claimName"].as_str());
+    claims.any(|claim| {
+        let claim = store.get("persistentvolumeclaims", &key.namespace, claim);
+        claim.is_none_or(|c| c["status"]["phase"] != "Bound")
+    })
+}
+
+fn running_since(pod: &Value) -> Option<Timestamp> {
+    pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"].as_str().and_then(parse_time)
+}
+
+fn run(store: &mut Store, key: &Key, pod: &Value, now: Timestamp) -> Option<Duration> {
+    let since = running_since(pod).unwrap_or(now);
+    let once = pod["spec"]["restartPolicy"] != "Always";
+    let of_job = pod["metadata"]["ownerReferences"][0]["kind"] == "Job";
+    let runs_for =
+        annotation(pod, "sim.virtroll.dev/runs-for").and_then(duration).or(of_job.then_some(SECOND * 2));
+    if let Some(due) = runs_for.filter(|_| once).map(|r| since + r) {
+        if now < due {
+            return Some(until(now, due));
+        }
+        complete(store, key, pod, now);
+        return None;
+    }
+    if pods::is_ready(pod) {
+        return None;
+    }
+    let due = since + setting(pod, "ready-after", SECOND);
+    if now < due {
+        return Some(until(now, due));
+    }
+    let gates = pod["spec"]["readinessGates"].as_array().into_iter().flatten();
+    let open = gates
+        .filter_map(|g| g["conditionType"].as_str())
+        .all(|gate| pods::condition(pod, gate) == Some("True"));
+    let text = seconds_text(now);
+    store.modify("pods", key, |pod| {
+        for status in pod["status"]["containerStatuses"].as_array_mut().into_iter().flatten() {
+            status["ready"] = json!(true);
+        }
+        set_condition(&mut pod["status"], "ContainersReady", "True", "", "", &text);
+        let (value, reason) = if open { ("True", "") } else { ("False", "ReadinessGatesNotReady") };
+        set_condition(&mut pod["status"], "Ready", value, reason, "", &text);
+    });
+    None
+}
+
+fn complete(store: &mut Store, key: &Key, pod: &Value, now: Timestamp) {
+    let code: i64 = annotation(pod, "sim.virtroll.dev/exit-code").and_then(|c| c.parse().ok()).unwrap_or(0);
+    end(store, key, code, now);
+}
+
+/// All containers end with this code.
+fn end(store: &mut Store, key: &Key, code: i64, now: Timestamp) {
+    let text = seconds_text(now);
+    store.modify("pods", key, |pod| {
+        let reason = if code == 0 { "Completed" } else { "Error" };
+        for status in pod["status"]["containerStatuses"].as_array_mut().into_iter().flatten() {
+            status["ready"] = json!(false);
+            status["state"] = json!({"terminated": {"exitCode": code, "reason": reason, "finishedAt": text}});
+        }
+        pod["status"]["phase"] = json!(if code == 0 { "Succeeded" } else { "Failed" });
+        set_condition(&mut pod["status"], "Ready", "False", "PodCompleted", "", &text);
+    });
+}
+
+/// SIGTERM, then the end: after the pod's own time, or when its grace has run out.
+fn stop(store: &mut Store, key: &Key, pod: &Value, now: Timestamp) -> Option<Duration> {
+    let deadline = pod["metadata"]["deletionTimestamp"].as_str().and_then(parse_time).unwrap_or(now);
+    let grace = pod["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0);
+    let asked = deadline - SignedDuration::from_secs(grace);
+    let over = matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
+    let external = annotation(pod, "sim.virtroll.dev/stops") == Some("external");
+    let own = if external { deadline } else { asked + setting(pod, "stops-after", SECOND) };
+    let due = own.min(deadline);
+    if !over && now < due {
+        return Some(until(now, due));
+    }
+    if has_finalizers(pod) {
+        if !over {
+            end(store, key, 0, now);
+        }
+        return Some(Duration::from_secs(1));
+    }
+    let options = DeleteOptions { grace_seconds: Some(0), ..DeleteOptions::default() };
+    let _ = store.delete("pods", key, &options);
+    None
+}
+
+fn has_finalizers(pod: &Value) -> bool {
+    pod["metadata"]["finalizers"].as_array().is_some_and(|f| !f.is_empty())
+}

@@ -1,0 +1,222 @@
+//! Nodes: taints for cordons and for nodes that aren't Ready, eviction from those, reboots.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::{pods, until};
+use crate::sim::clock::{parse_time, seconds_text};
+use crate::sim::scheduler::{pod_tolerates, set_condition};
+use crate::sim::store::{DeleteOptions, Key, Object, Store, mix_text};
+
+/// A node is doubted after this long without a heartbeat (the node monitor's grace period).
+const GRACE: SignedDuration = SignedDuration::from_secs(40);
+/// How long a reboot takes unless the node says otherwise.
+const REBOOT: SignedDuration = SignedDuration::from_secs(90);
+
+const DOWN: &str = "sim.virtroll.dev/down";
+const DOWN_SINCE: &str = "sim.virtroll.dev/down-since";
+const UP_AGAIN: &str = "sim.virtroll.dev/up-again-at";
+const REBOOTS_IN: &str = "sim.virtroll.dev/reboots-in";
+const KERNEL: &str = "sim.virtroll.dev/kernel-after-reboot";
+const REBOOT_REQUEST: &str = "virtroll.dev/reboot-requested";
+
+pub(super) fn annotation<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
+    object["metadata"]["annotations"][name].as_str()
+}
+
+/// Reads `90s`, `2m`, `1m30s`.
+pub(super) fn duration(text: &str) -> Option<SignedDuration> {
+    text.parse().ok()
+}
+
+/// One round of a node.
+pub(super) fn reconcile(store: &mut Store, key: &Key, now: Timestamp) -> Option<Duration> {
+    let node = store.get_key("nodes", key).cloned()?;
+    if pods::condition(&node, "Ready").is_none() {
+        set_ready(store, key, "True", "KubeletReady", now);
+    }
+    let mut again = power(store, key, &node, now);
+    taints(store, key, now);
+    if let Some(wait) = evict_from_unready(store, key, now) {
+        again = Some(again.map_or(wait, |a| a.min(wait)));
+    }
+    again
+}
+
+fn set_ready(store: &mut Store, key: &Key, value: &str, reason: &str, now: Timestamp) {
+    let text = seconds_text(now);
+    store.modify("nodes", key, |node| set_condition(&mut node["status"], "Ready", value, reason, "", &text));
+}
+
+/// Power: a node that is down is found out after the grace; a reboot takes it down and brings it up with a new bootID.
+fn power(store: &mut Store, key: &Key, node: &Value, now: Timestamp) -> Option<Duration> {
+    if let Some(at) = annotation(node, UP_AGAIN).and_then(parse_time) {
+        if now < at {
+            return Some(until(now, at));
+        }
+        boot(store, key, now);
+        return None;
+    }
+    if let Some(pod) = asks_for_reboot(store, key, node) {
+        let takes = annotation(node, REBOOTS_IN).and_then(duration).unwrap_or(REBOOT);
+        let up_again = seconds_text(now + takes);
+        store.modify("nodes", key, |node| node["metadata"]["annotations"][UP_AGAIN] = json!(up_again));
+        set_ready(store, key, "False", "KubeletNotReady", now);
+        if let Some(pod) = pod {
+            store.modify("pods", &pod, |pod| pod["status"]["phase"] = json!("Succeeded"));
+        }
+        return Some(until(now, now + takes));
+    }
+    if annotation(node, DOWN) != Some("true") {
+        if annotation(node, DOWN_SINCE).is_some() {
+            store.modify("nodes", key, |node| {
+                node["metadata"]["annotations"].as_object_mut().map(|a| a.remove(DOWN_SINCE));
+            });
+            set_ready(store, key, "True", "KubeletReady", now);
+        }
+        return None;
+    }
+    let Some(since) = annotation(node, DOWN_SINCE).and_then(parse_time) else {
+        let text = seconds_text(now);
+        store.modify("nodes", key, |node| node["metadata"]["annotations"][DOWN_SINCE] = json!(text));
+        return Some(until(now, now + GRACE));
+    };
+    if now < since + GRACE {
+        return Some(until(now, since + GRACE));
+    }
+    set_ready(store, key, "Unknown", "NodeStatusUnknown", now);
+    None
+}
+
+/// A request by annotation (once for each bootID), or a privileged pod in the host's process namespace that runs a
+/// command with the word `reboot`.
+fn asks_for_reboot(store: &Store, key: &Key, node: &Value) -> Option<Option<Key>> {
+    let boot_id = node["status"]["nodeInfo"]["bootID"].as_str().unwrap_or_default();
+    if annotation(node, REBOOT_REQUEST) == Some(boot_id) {
+        return Some(None);
+    }
+    let reboots = |pod: &Object| {
+        let container = &pod["spec"]["containers"][0];
+        let words = ["command", "args"].iter().flat_map(|f| container[*f].as_array().into_iter().flatten());
+        let mut words = words.filter_map(Value::as_str).flat_map(str::split_whitespace);
+        pod["spec"]["hostPID"] == true
+            && container["securityContext"]["privileged"] == true
+            && pod["status"]["phase"] == "Running"
+            && words.any(|w| w == "reboot")
+    };
+    store.pods_on(&key.name).find(|p| reboots(p)).map(|p| Some(Key::of(p)))
+}
+
+fn boot(store: &mut Store, key: &Key, now: Timestamp) {
+    let seed = store.seed();
+    let text = seconds_text(now);
+    store.modify("nodes", key, |node| {
+        let old = node["status"]["nodeInfo"]["bootID"].as_str().unwrap_or_default();
+        let new = mix_text(seed, &[&key.name, old]);
+        node["status"]["nodeInfo"]["bootID"] = json!(format!("{new:016x}"));
+        if let Some(kernel) = annotation(node, KERNEL).map(str::to_owned) {
+            node["status"]["nodeInfo"]["kernelVersion"] = json!(kernel);
+        }
+        node["metadata"]["annotations"].as_object_mut().map(|a| a.remove(UP_AGAIN));
+        set_condition(&mut node["status"], "Ready", "True", "KubeletReady", "", &text);
+    });
+    // What should run here runs again; what runs once was cut off.
+    let pods: Vec<Key> = store.pods_on(&key.name).map(|p| Key::of(p)).collect();
+    for pod in pods {
+        store.modify("pods", &pod, |pod| {
+            let once = pod["spec"]["restartPolicy"] != "Always" && pod["status"]["phase"] == "Running";
+            if once {
+                pod["status"]["phase"] = json!("Failed");
+                pod["status"]["reason"] = json!("Terminated");
+            }
+        });
+    }
+}
+
+/// The taints that the control plane puts on a node by its state.
+fn taints(store: &mut Store, key: &Key, now: Timestamp) {
+    let Some(node) = store.get_key("nodes", key).cloned() else {
+        return;
+    };
+    let ready = pods::condition(&node, "Ready").unwrap_or("Unknown").to_owned();
+    let mut wanted: Vec<(&str, &str)> = Vec::new();
+    if node["spec"]["unschedulable"] == true {
+        wanted.push(("node.kubernetes.io/unschedulable", "NoSchedule"));
+    }
+    match ready.as_str() {
+        "True" => {}
+        "False" => wanted.extend([
+            ("node.kubernetes.io/not-ready", "NoSchedule"),
+            ("node.kubernetes.io/not-ready", "NoExecute"),
+        ]),
+        _ => wanted.extend([
+            ("node.kubernetes.io/unreachable", "NoSchedule"),
+            ("node.kubernetes.io/unreachable", "NoExecute"),
+        ]),
+    }
+    const MANAGED: [&str; 3] = [
+        "node.kubernetes.io/unschedulable",
+        "node.kubernetes.io/not-ready",
+        "node.kubernetes.io/unreachable",
+    ];
+    let have = node["spec"]["taints"].as_array().cloned().unwrap_or_default();
+    let managed = |t: &Value| t["key"].as_str().is_some_and(|k| MANAGED.contains(&k));
+    let mut taints: Vec<Value> = have.iter().filter(|t| !managed(t)).cloned().collect();
+    for (name, effect) in wanted {
+        let kept = have.iter().find(|t| t["key"] == name && t["effect"] == effect).cloned();
+        let mut taint = json!({"key": name, "effect": effect});
+        if effect == "NoExecute" {
+            taint["timeAdded"] = json!(seconds_text(now));
+        }
+        taints.push(kept.unwrap_or(taint));
+    }
+    if taints != have {
+        store.modify("nodes", key, |node| node["spec"]["taints"] = json!(taints));
+    }
+}
+
+/// Taint-based eviction: pods that don't tolerate a NoExecute taint (for so long) are deleted. Not Ready in the meantime.
+fn evict_from_unready(store: &mut Store, key: &Key, now: Timestamp) -> Option<Duration> {
+    let node = store.get_key("nodes", key).cloned()?;
+    let taints: Vec<&Value> =
+        node["spec"]["taints"].as_array()?.iter().filter(|t| t["effect"] == "NoExecute").collect();
+    if taints.is_empty() {
+        return None;
+    }
+    let text = seconds_text(now);
+    let mut again: Option<Duration> = None;
+    let pods: Vec<Object> = store.pods_on(&key.name).cloned().collect();
+    for pod in pods.iter().filter(|p| pods::is_active(p)) {
+        if pods::is_ready(pod) {
+            store.modify("pods", &Key::of(pod), |p| {
+                set_condition(&mut p["status"], "Ready", "False", "NodeNotReady", "", &text);
+            });
+        }
+        for taint in &taints {
+            let since = taint["timeAdded"].as_str().and_then(parse_time).unwrap_or(now);
+            let due = match tolerated_for(pod, taint) {
+                None => continue,
+                Some(seconds) => since + SignedDuration::from_secs(seconds),
+            };
+            if now >= due {
+                let _ = store.delete("pods", &Key::of(pod), &DeleteOptions::default());
+            } else {
+                again = Some(again.map_or(until(now, due), |a| a.min(until(now, due))));
+            }
+        }
+    }
+    again
+}
+
+/// Seconds for which a pod tolerates a taint; `None`: for ever.
+fn tolerated_for(pod: &Value, taint: &Value) -> Option<i64> {
+    if !pod_tolerates(pod, taint) {
+        return Some(0);
+    }
+    let tolerations = pod["spec"]["tolerations"].as_array().into_iter().flatten();
+    let matching = tolerations
+        .filter(|t| (t["key"] == taint["key"] || t["key"].is_null()) && t["effect"] != "NoSchedule");
+    matching.map(|t| t["tolerationSeconds"].as_i64()).min_by_key(|s| s.unwrap_or(i64::MAX)).flatten()
+}
