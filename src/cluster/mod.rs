@@ -1,1 +1,20 @@
-//! cluster
+//! The Kubernetes API, as far as virtroll uses it: `kube::Client` in, inventory values out; effects in, answers out.
+//!
+//! # Why
+//! Everything that knows wire formats, status codes and KubeVirt's texts is here, so that deciding knows none of it. Besides
+//! inventory and effects, this room knows the plan's custom resources, because the record is one.
+
+mod apply;
+mod campaigns;
+mod capture;
+mod connect;
+mod error;
+mod observe;
+mod wire;
+
+pub use apply::Actor;
+pub use campaigns::{LEASE_SECONDS, RENEW_EVERY, begin, ensure_definitions, hold, of_plan, record, release};
+pub use capture::capture;
+pub use connect::{Target, connect};
+pub use error::Error;
+pub use observe::{Observer, Scope};

@@ -1,1 +1,30 @@
-//! engine
+//! The engine: observes, decides, acts, and waits for what comes next.
+//!
+//! # Why
+//! Level-triggered: each round decides anew from what is observed, so that a lost message, a crash or somebody else's change
+//! needs no special path. Every await in the loop is one `select!` with a fixed order, so that a simulated run is repeatable.
+
+mod campaign;
+mod clock;
+mod drain;
+mod error;
+mod hooks;
+mod tasks;
+
+pub use campaign::{Outcome, Run, prepare, run_campaign};
+pub use clock::Clock;
+pub use drain::{Drain, DrainReport, drain_nodes};
+pub use error::Error;
+
+/// Where events go.
+pub type Sink<'a> = &'a mut dyn FnMut(crate::journal::Event);
+
+/// How far a stop has been asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Stop {
+    /// Not at all.
+    #[default]
+    No,
+    /// Nothing new is started; what runs is awaited.
+    Gently,
+}

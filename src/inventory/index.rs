@@ -139,6 +139,16 @@ impl Inventory {
         self.budgets.remove(name);
     }
 
+    /// All DaemonSets by name.
+    pub fn daemon_sets(&self) -> &BTreeMap<ObjectName, Workload> {
+        &self.daemon_sets
+    }
+
+    /// All volume attachments by name.
+    pub fn attachments(&self) -> &BTreeMap<String, VolumeAttachment> {
+        &self.attachments
+    }
+
     /// The DaemonSet of that name.
     pub fn daemon_set(&self, name: &ObjectName) -> Option<&Workload> {
         self.daemon_sets.get(name)

@@ -1,1 +1,149 @@
-//! journal
+//! The journal: what happened, as typed events. Every display and report reads it; none asks the cluster.
+//!
+//! # Why
+//! One source keeps progress bars, plain lines, JSON and tests from telling different stories.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::inventory::ObjectName;
+use crate::reconcile::{NodePhase, NodeProgress};
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Event {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum EventKind {
+    /// A campaign was begun or taken up.
+    CampaignStarted {
+        /// Name of the campaign.
+        campaign: String,
+        /// Name of the plan.
+        plan: String,
+        /// Groups with their numbers of nodes, in order.
+        groups: Vec<(String, usize)>,
+        /// Pods, VMs and budgets of the cluster.
+        pods: usize,
+        /// VMIs.
+        virtual_machines: usize,
+        /// PodDisruptionBudgets.
+        budgets: usize,
+        /// True if an earlier driver had begun it.
+        resumed: bool,
+    },
+    /// A node entered a phase.
+    NodePhaseChanged {
+        /// The node.
+        node: String,
+        /// Its group.
+        group: String,
+        /// Its wave.
+        wave: u32,
+        /// The phase.
+        phase: String,
+        /// Why, for `Failed` and `Skipped`.
+        reason: Option<String>,
+    },
+    /// A node began to wait for something else than before.
+    NodeWaits {
+        /// The node.
+        node: String,
+        /// For what.
+        why: String,
+    },
+    /// An eviction was granted.
+    PodEvicted {
+        /// The pod.
+        pod: ObjectName,
+        /// The node that it leaves.
+        node: String,
+    },
+    /// An eviction was refused.
+    EvictionRefused {
+        /// The pod.
+        pod: ObjectName,
+        /// The node.
+        node: String,
+        /// In words.
+        why: String,
+    },
+    /// A pod that was to leave has left.
+    PodLeft {
+        /// The pod.
+        pod: ObjectName,
+        /// The node.
+        node: String,
+    },
+    /// A VM moved or stopped: its record changed.
+    VmChanged {
+        /// The VM.
+        vm: ObjectName,
+        /// Its outcome so far.
+        outcome: String,
+        /// The node that it is on now.
+        node: Option<String>,
+    },
+    /// A hook was started.
+    HookStarted {
+        /// Its name.
+        hook: String,
+        /// `node w1`, `group workers`, `the campaign`.
+        scope: String,
+        /// The try.
+        attempt: u32,
+    },
+    /// A hook ended.
+    HookEnded {
+        /// Its name.
+        hook: String,
+        /// What it was run for.
+        scope: String,
+        /// The try.
+        attempt: u32,
+        /// How it failed; `None` if it didn't.
+        error: Option<String>,
+    },
+    /// Something that people should know.
+    Warning {
+        /// In words.
+        text: String,
+    },
+    /// The state of all nodes, for displays; not part of the record.
+    #[serde(skip)]
+    Progress(BTreeMap<String, NodeProgress>),
+    /// The campaign ended, or this driver leaves it.
+    CampaignEnded {
+        /// `Succeeded`, `Failed`, `Paused`.
+        phase: String,
+        /// Why.
+        reason: Option<String>,
+    },
+}
+
+/// The name of a phase as people read it.
+pub fn phase_words(phase: NodePhase) -> &'static str {
+    match phase {
+        NodePhase::Pending => "waiting",
+        NodePhase::Cordoned => "cordoned",
+        NodePhase::Draining => "draining",
+        NodePhase::Drained => "drained",
+        NodePhase::SafeToPowerOff => "safe to power off",
+        NodePhase::InMaintenance => "in maintenance",
+        NodePhase::Verifying => "verifying",
+        NodePhase::Uncordoning => "uncordoned",
+        NodePhase::Done => "done",
+        NodePhase::Failed => "failed",
+        NodePhase::Skipped => "skipped",
+    }
+}

@@ -20,9 +20,10 @@ pub mod verify;
 mod view;
 mod vms;
 
+pub use crate::schedule::GroupNodes;
 pub use decide::decide;
 pub use effect::{Effect, HookRunId, HookScope, NodePatch, RebootRequest, StateChange};
 pub use hold::{Hold, Prospect};
 pub use ledger::{EvictionAnswer, EvictionAttempt, HookStatus, Ledger, VmRequest};
 pub use state::{DrainedVm, HookProgress, NodePhase, NodeState, REBOOT_ANNOTATION, STATE_ANNOTATION};
-pub use view::{Decision, End, GroupNodes, NodeProgress, View};
+pub use view::{Decision, End, NodeProgress, View};

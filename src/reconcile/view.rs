@@ -7,15 +7,7 @@ use jiff::Timestamp;
 use crate::inventory::{Inventory, Node};
 use crate::plan::v1alpha1::{Group, MaintenanceCampaignStatus, MaintenancePlanSpec};
 use crate::reconcile::{Effect, Hold, Ledger, NodePhase, NodeState};
-
-/// The nodes of a group, in the order in which they are taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GroupNodes {
-    /// Name of the group.
-    pub name: String,
-    /// Its nodes.
-    pub nodes: Vec<String>,
-}
+use crate::schedule::GroupNodes;
 
 /// Everything that a decision is a function of.
 #[derive(Debug, Clone, Copy)]

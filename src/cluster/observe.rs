@@ -1,0 +1,341 @@
+//! Observing: one watch a kind keeps an inventory up to date.
+//!
+//! Each watch lists in pages, then watches from there; a broken watch goes on from its last revision, and only 410 lists
+//! anew. Waits after failures grow, and shrink back only when a list or an event has come through, so that a failing API
+//! server isn't hammered. Objects are reduced to inventory values as they arrive: nothing keeps their JSON.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures::StreamExt;
+use kube::Client;
+use kube::api::{Api, ApiResource, DynamicObject, ListParams, WatchEvent, WatchParams};
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::{Error, wire};
+use crate::inventory::{Inventory, ObjectName};
+
+/// Pods of this many nodes are watched node by node; of more, all pods.
+const FEW_NODES: usize = 10;
+/// Objects in a page.
+const PAGE: u32 = 500;
+/// A watch is renewed after this long, seconds.
+const WATCH_SECONDS: u32 = 290;
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// The kinds that are observed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Node,
+    Pod,
+    Budget,
+    DaemonSet,
+    Attachment,
+    KubeVirt,
+    Vm,
+    Vmi,
+    Migration,
+}
+
+impl Kind {
+    fn resource(self) -> ApiResource {
+        let (group, kind, plural) = match self {
+            Self::Node => ("", "Node", "nodes"),
+            Self::Pod => ("", "Pod", "pods"),
+            Self::Budget => ("policy", "PodDisruptionBudget", "poddisruptionbudgets"),
+            Self::DaemonSet => ("apps", "DaemonSet", "daemonsets"),
+            Self::Attachment => ("storage.k8s.io", "VolumeAttachment", "volumeattachments"),
+            Self::KubeVirt => ("kubevirt.io", "KubeVirt", "kubevirts"),
+            Self::Vm => ("kubevirt.io", "VirtualMachine", "virtualmachines"),
+            Self::Vmi => ("kubevirt.io", "VirtualMachineInstance", "virtualmachineinstances"),
+            Self::Migration => {
+                ("kubevirt.io", "VirtualMachineInstanceMigration", "virtualmachineinstancemigrations")
+            }
+        };
+        let api_version = if group.is_empty() { "v1".to_owned() } else { format!("{group}/v1") };
+        ApiResource {
+            group: group.into(),
+            version: "v1".into(),
+            api_version,
+            kind: kind.into(),
+            plural: plural.into(),
+        }
+    }
+}
+
+/// What is observed.
+#[derive(Debug, Clone, Default)]
+pub struct Scope {
+    /// Only pods on these nodes; `None`: all pods.
+    pub nodes: Option<Vec<String>>,
+    /// Volume attachments, which only power-off asks for.
+    pub volumes: bool,
+}
+
+enum Seen {
+    Put(Box<Slim>),
+    Gone(Kind, ObjectName),
+    /// A list has ended: whatever of this watch it didn't name is gone.
+    Listed(Kind, Option<String>, BTreeSet<ObjectName>),
+    Failed(Error),
+}
+
+enum Slim {
+    Node(crate::inventory::Node),
+    Pod(crate::inventory::Pod),
+    Budget(crate::inventory::Budget),
+    DaemonSet(crate::inventory::Workload),
+    Attachment(crate::inventory::VolumeAttachment),
+    KubeVirt(crate::inventory::KubeVirt),
+    Vm(crate::inventory::VirtualMachine),
+    Vmi(crate::inventory::VirtualMachineInstance),
+    Migration(crate::inventory::Migration),
+}
+
+fn slim(kind: Kind, object: &Value) -> Slim {
+    match kind {
+        Kind::Node => Slim::Node(wire::node(object)),
+        Kind::Pod => Slim::Pod(wire::pod(object)),
+        Kind::Budget => Slim::Budget(wire::budget(object)),
+        Kind::DaemonSet => Slim::DaemonSet(wire::daemon_set(object)),
+        Kind::Attachment => Slim::Attachment(wire::attachment(object)),
+        Kind::KubeVirt => Slim::KubeVirt(wire::kubevirt(object)),
+        Kind::Vm => Slim::Vm(wire::vm(object)),
+        Kind::Vmi => Slim::Vmi(wire::vmi(object)),
+        Kind::Migration => Slim::Migration(wire::migration(object)),
+    }
+}
+
+/// Keeps an inventory up to date. Dropping it ends the watches.
+pub struct Observer {
+    seen: mpsc::Receiver<Seen>,
+    unsynced: usize,
+    _tasks: tokio::task::JoinSet<()>,
+}
+
+impl Observer {
+    /// Starts the watches and waits until every first list is in the inventory.
+    ///
+    /// # Errors
+    /// The first list that is refused (403 and the like); a cluster that doesn't answer is waited for.
+    pub async fn start(client: &Client, scope: Scope, inventory: &mut Inventory) -> Result<Self, Error> {
+        let (sender, seen) = mpsc::channel(1024);
+        let mut kinds = vec![Kind::Node, Kind::Budget, Kind::DaemonSet];
+        if scope.volumes {
+            kinds.push(Kind::Attachment);
+        }
+        if has_kubevirt(client).await? {
+            kinds.extend([Kind::KubeVirt, Kind::Vm, Kind::Vmi, Kind::Migration]);
+        }
+        let mut watches: Vec<(Kind, Option<String>)> = kinds.into_iter().map(|k| (k, None)).collect();
+        match scope.nodes.filter(|nodes| nodes.len() <= FEW_NODES) {
+            Some(nodes) => watches.extend(nodes.into_iter().map(|node| (Kind::Pod, Some(node)))),
+            None => watches.push((Kind::Pod, None)),
+        }
+        let unsynced = watches.len();
+        let mut tasks = tokio::task::JoinSet::new();
+        for (kind, node) in watches {
+            tasks.spawn(watch(client.clone(), kind, node, sender.clone()));
+        }
+        let mut observer = Self { seen, unsynced, _tasks: tasks };
+        while observer.unsynced > 0 {
+            observer.changed(inventory).await?;
+        }
+        Ok(observer)
+    }
+
+    /// Waits for the next observation and applies it, together with everything else that is there already.
+    ///
+    /// # Errors
+    /// A watch that can't go on.
+    pub async fn changed(&mut self, inventory: &mut Inventory) -> Result<(), Error> {
+        let Some(first) = self.seen.recv().await else {
+            return Err(Error::Unreachable("all watches have ended".to_owned()));
+        };
+        self.apply(first, inventory)?;
+        while let Ok(next) = self.seen.try_recv() {
+            self.apply(next, inventory)?;
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, seen: Seen, inventory: &mut Inventory) -> Result<(), Error> {
+        match seen {
+            Seen::Put(object) => put(inventory, *object),
+            Seen::Gone(kind, name) => remove(inventory, kind, &name),
+            Seen::Listed(kind, node, present) => {
+                self.unsynced = self.unsynced.saturating_sub(1);
+                for name in known(inventory, kind, node.as_deref()) {
+                    if !present.contains(&name) {
+                        remove(inventory, kind, &name);
+                    }
+                }
+            }
+            Seen::Failed(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+fn put(inventory: &mut Inventory, object: Slim) {
+    match object {
+        Slim::Node(node) => inventory.put_node(node),
+        Slim::Pod(pod) => inventory.put_pod(pod),
+        Slim::Budget(budget) => inventory.put_budget(budget),
+        Slim::DaemonSet(set) => inventory.put_daemon_set(set),
+        Slim::Attachment(attachment) => inventory.put_attachment(attachment),
+        Slim::KubeVirt(kubevirt) => inventory.kubevirt = Some(kubevirt),
+        Slim::Vm(vm) => inventory.put_vm(vm),
+        Slim::Vmi(vmi) => inventory.put_vmi(vmi),
+        Slim::Migration(migration) => inventory.put_migration(migration),
+    }
+}
+
+fn remove(inventory: &mut Inventory, kind: Kind, name: &ObjectName) {
+    match kind {
+        Kind::Node => inventory.remove_node(&name.name),
+        Kind::Pod => inventory.remove_pod(name),
+        Kind::Budget => inventory.remove_budget(name),
+        Kind::DaemonSet => inventory.remove_daemon_set(name),
+        Kind::Attachment => inventory.remove_attachment(&name.name),
+        Kind::KubeVirt => inventory.kubevirt = None,
+        Kind::Vm => inventory.remove_vm(name),
+        Kind::Vmi => inventory.remove_vmi(name),
+        Kind::Migration => inventory.remove_migration(name),
+    }
+}
+
+fn known(inventory: &Inventory, kind: Kind, node: Option<&str>) -> Vec<ObjectName> {
+    let cluster_scoped = |name: &String| ObjectName::new("", name);
+    match (kind, node) {
+        (Kind::Node, _) => inventory.nodes().keys().map(cluster_scoped).collect(),
+        (Kind::Pod, Some(node)) => inventory.pods_on(node).map(|p| p.name.clone()).collect(),
+        (Kind::Pod, None) => inventory.pods().keys().cloned().collect(),
+        (Kind::Budget, _) => inventory.budgets().keys().cloned().collect(),
+        (Kind::Vm, _) => inventory.vms().keys().cloned().collect(),
+        (Kind::Vmi, _) => inventory.vmis().keys().cloned().collect(),
+        (Kind::Migration, _) => inventory.migrations().keys().cloned().collect(),
+        (Kind::DaemonSet, _) => inventory.daemon_sets().keys().cloned().collect(),
+        (Kind::Attachment, _) => inventory.attachments().keys().map(cluster_scoped).collect(),
+        (Kind::KubeVirt, _) => Vec::new(),
+    }
+}
+
+/// Whether the cluster serves KubeVirt's API.
+async fn has_kubevirt(client: &Client) -> Result<bool, Error> {
+    let groups =
+        client.list_api_groups().await.map_err(|e| Error::of("discover the cluster's API groups", e))?;
+    Ok(groups.groups.iter().any(|g| g.name == "kubevirt.io"))
+}
+
+/// Lists, watches, and so on, until nobody listens any more or the API server refuses for good.
+async fn watch(client: Client, kind: Kind, node: Option<String>, sender: mpsc::Sender<Seen>) {
+    let api: Api<DynamicObject> = Api::all_with(client, &kind.resource());
+    let fields = node.as_ref().map(|n| format!("spec.nodeName={n}"));
+    let mut wait = FIRST_WAIT;
+    let mut version: Option<String> = None;
+    while !sender.is_closed() {
+        let outcome = match version.take() {
+            None => list(&api, kind, node.clone(), fields.as_deref(), &sender).await.map(Some),
+            Some(from) => follow(&api, kind, fields.as_deref(), from, &sender).await,
+        };
+        match outcome {
+            Ok(next) => {
+                version = next;
+                wait = FIRST_WAIT;
+            }
+            Err(error @ (Error::Forbidden(_) | Error::Refused { .. })) => {
+                let _ = sender.send(Seen::Failed(error)).await;
+                return;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "watch of {} broke; trying again in {wait:?}", kind.resource().plural);
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(LONGEST_WAIT);
+            }
+        }
+    }
+}
+
+async fn list(
+    api: &Api<DynamicObject>,
+    kind: Kind,
+    node: Option<String>,
+    fields: Option<&str>,
+    sender: &mpsc::Sender<Seen>,
+) -> Result<String, Error> {
+    let plural = kind.resource().plural;
+    let mut params = ListParams::default().limit(PAGE);
+    params.field_selector = fields.map(str::to_owned);
+    let mut present = BTreeSet::new();
+    loop {
+        let page = match api.list(&params).await {
+            Ok(page) => page,
+            Err(kube::Error::Api(status)) if status.code >= 500 || status.code == 429 => {
+                return Err(Error::Unreachable(format!("list {plural}: {}", status.message)));
+            }
+            Err(error) => return Err(Error::of(&format!("list {plural}"), error)),
+        };
+        for object in &page.items {
+            let value = serde_json::to_value(object).unwrap_or_default();
+            present.insert(wire::name(&value));
+            let _ = sender.send(Seen::Put(Box::new(slim(kind, &value)))).await;
+        }
+        match page.metadata.continue_.filter(|c| !c.is_empty()) {
+            Some(next) => params.continue_token = Some(next),
+            None => {
+                let _ = sender.send(Seen::Listed(kind, node, present)).await;
+                return Ok(page.metadata.resource_version.unwrap_or_default());
+            }
+        }
+    }
+}
+
+/// Watches from a revision on. Gives the revision to go on from; `None`: list anew.
+async fn follow(
+    api: &Api<DynamicObject>,
+    kind: Kind,
+    fields: Option<&str>,
+    from: String,
+    sender: &mpsc::Sender<Seen>,
+) -> Result<Option<String>, Error> {
+    let mut params = WatchParams::default().timeout(WATCH_SECONDS);
+    params.field_selector = fields.map(str::to_owned);
+    let what = format!("watch {}", kind.resource().plural);
+    let stream = api.watch(&params, &from).await;
+    let stream = match stream {
+        Ok(stream) => stream,
+        Err(kube::Error::Api(status)) if status.code == 410 => return Ok(None),
+        Err(kube::Error::Api(status)) if status.code >= 500 || status.code == 429 => {
+            tokio::time::sleep(FIRST_WAIT).await;
+            return Ok(Some(from));
+        }
+        Err(kube::Error::Api(status)) => return Err(Error::of(&what, kube::Error::Api(status))),
+        Err(_) => {
+            tokio::time::sleep(FIRST_WAIT).await;
+            return Ok(Some(from));
+        }
+    };
+    let mut stream = std::pin::pin!(stream);
+    let mut version = from;
+    while let Some(event) = stream.next().await {
+        match event {
+            Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
+                version = object.metadata.resource_version.clone().unwrap_or(version);
+                let value = serde_json::to_value(&object).unwrap_or_default();
+                let _ = sender.send(Seen::Put(Box::new(slim(kind, &value)))).await;
+            }
+            Ok(WatchEvent::Deleted(object)) => {
+                version = object.metadata.resource_version.clone().unwrap_or(version);
+                let value = serde_json::to_value(&object).unwrap_or_default();
+                let _ = sender.send(Seen::Gone(kind, wire::name(&value))).await;
+            }
+            Ok(WatchEvent::Bookmark(bookmark)) => version = bookmark.metadata.resource_version,
+            Ok(WatchEvent::Error(status)) if status.code == 410 => return Ok(None),
+            Ok(WatchEvent::Error(_)) | Err(_) => return Ok(Some(version)),
+        }
+    }
+    Ok(Some(version))
+}

@@ -1,0 +1,297 @@
+//! From the API's JSON to inventory values: just the fields that are needed.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use serde_json::Value;
+
+use crate::inventory::{
+    Budget, Condition, KubeVirt, Migration, MigrationState, Node, ObjectName, Owner, Pod, PodPhase,
+    Readiness, RunStrategy, Taint, UnhealthyPodEvictionPolicy, VirtualMachine, VirtualMachineInstance,
+    VmiPhase, VolumeAttachment, Workload,
+};
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn optional(value: &Value) -> Option<String> {
+    value.as_str().filter(|t| !t.is_empty()).map(str::to_owned)
+}
+
+fn time(value: &Value) -> Option<Timestamp> {
+    value.as_str()?.parse().ok()
+}
+
+fn map(value: &Value) -> BTreeMap<String, String> {
+    value.as_object().into_iter().flatten().map(|(k, v)| (k.clone(), text(v))).collect()
+}
+
+/// Namespace and name of an object.
+pub(super) fn name(object: &Value) -> ObjectName {
+    ObjectName::new(text(&object["metadata"]["namespace"]), text(&object["metadata"]["name"]))
+}
+
+fn controller(object: &Value) -> Option<Owner> {
+    let owners = object["metadata"]["ownerReferences"].as_array()?;
+    let owner = owners.iter().find(|o| o["controller"] == true)?;
+    Some(Owner {
+        api_version: text(&owner["apiVersion"]),
+        kind: text(&owner["kind"]),
+        name: text(&owner["name"]),
+        uid: text(&owner["uid"]),
+    })
+}
+
+fn conditions(object: &Value) -> BTreeMap<String, Condition> {
+    let list = object["status"]["conditions"].as_array().into_iter().flatten();
+    list.map(|c| {
+        let condition = Condition {
+            status: text(&c["status"]),
+            reason: text(&c["reason"]),
+            message: text(&c["message"]),
+        };
+        (text(&c["type"]), condition)
+    })
+    .collect()
+}
+
+/// A Node.
+pub(super) fn node(object: &Value) -> Node {
+    let ready =
+        object["status"]["conditions"].as_array().into_iter().flatten().find(|c| c["type"] == "Ready");
+    let mut annotations = map(&object["metadata"]["annotations"]);
+    annotations.retain(|key, _| key.starts_with("virtroll.dev/") || key == "kubevirt.io/heartbeat");
+    let taints = object["spec"]["taints"].as_array().into_iter().flatten();
+    Node {
+        name: text(&object["metadata"]["name"]),
+        uid: text(&object["metadata"]["uid"]),
+        resource_version: text(&object["metadata"]["resourceVersion"]),
+        labels: map(&object["metadata"]["labels"]),
+        annotations,
+        unschedulable: object["spec"]["unschedulable"] == true,
+        readiness: match ready.and_then(|c| c["status"].as_str()) {
+            Some("True") => Readiness::Ready,
+            Some("False") => Readiness::NotReady,
+            _ => Readiness::Unknown,
+        },
+        ready_since: ready.and_then(|c| time(&c["lastTransitionTime"])),
+        taints: taints
+            .map(|t| Taint { key: text(&t["key"]), value: text(&t["value"]), effect: text(&t["effect"]) })
+            .collect(),
+        boot_id: text(&object["status"]["nodeInfo"]["bootID"]),
+        kernel_version: text(&object["status"]["nodeInfo"]["kernelVersion"]),
+        kvm: object["status"]["allocatable"]["devices.kubevirt.io/kvm"].as_str().and_then(kvm_devices),
+    }
+}
+
+/// KubeVirt announces `1k` devices.
+fn kvm_devices(quantity: &str) -> Option<u64> {
+    match quantity.strip_suffix('k') {
+        Some(thousands) => thousands.parse::<u64>().ok().map(|n| n * 1000),
+        None => quantity.parse().ok(),
+    }
+}
+
+/// A Pod.
+pub(super) fn pod(object: &Value) -> Pod {
+    let (metadata, spec, status) = (&object["metadata"], &object["spec"], &object["status"]);
+    let conditions = status["conditions"].as_array().into_iter().flatten();
+    let volumes = || spec["volumes"].as_array().into_iter().flatten();
+    Pod {
+        name: name(object),
+        uid: text(&metadata["uid"]),
+        labels: map(&metadata["labels"]),
+        node: optional(&spec["nodeName"]),
+        phase: match status["phase"].as_str() {
+            Some("Running") => PodPhase::Running,
+            Some("Succeeded") => PodPhase::Succeeded,
+            Some("Failed") => PodPhase::Failed,
+            Some("Unknown") => PodPhase::Unknown,
+            _ => PodPhase::Pending,
+        },
+        ready: conditions.into_iter().any(|c| c["type"] == "Ready" && c["status"] == "True"),
+        deletion: time(&metadata["deletionTimestamp"]),
+        deletion_grace_seconds: metadata["deletionGracePeriodSeconds"].as_i64(),
+        grace_seconds: spec["terminationGracePeriodSeconds"].as_i64().unwrap_or(30),
+        controller: controller(object),
+        has_empty_dir: volumes().any(|v| !v["emptyDir"].is_null()),
+        is_mirror: metadata["annotations"]["kubernetes.io/config.mirror"].is_string(),
+        has_finalizers: metadata["finalizers"].as_array().is_some_and(|f| !f.is_empty()),
+        priority_class: optional(&spec["priorityClassName"]),
+        claims: volumes().filter_map(|v| optional(&v["persistentVolumeClaim"]["claimName"])).collect(),
+        domain: optional(&metadata["annotations"]["kubevirt.io/domain"]),
+        created: time(&metadata["creationTimestamp"]),
+    }
+}
+
+/// A PodDisruptionBudget.
+pub(super) fn budget(object: &Value) -> Budget {
+    let (spec, status) = (&object["spec"], &object["status"]);
+    let written = |v: &Value| match v {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    };
+    let number = |field: &str| status[field].as_i64().unwrap_or(0) as i32;
+    let selector: Option<LabelSelector> = serde_json::from_value(spec["selector"].clone()).ok().flatten();
+    Budget {
+        name: name(object),
+        resource_version: text(&object["metadata"]["resourceVersion"]),
+        selector,
+        min_available: written(&spec["minAvailable"]),
+        max_unavailable: written(&spec["maxUnavailable"]),
+        unhealthy_policy: match spec["unhealthyPodEvictionPolicy"].as_str() {
+            Some("AlwaysAllow") => UnhealthyPodEvictionPolicy::AlwaysAllow,
+            _ => UnhealthyPodEvictionPolicy::IfHealthyBudget,
+        },
+        generation: object["metadata"]["generation"].as_i64().unwrap_or(0),
+        observed_generation: status["observedGeneration"].as_i64().unwrap_or(0),
+        expected_pods: number("expectedPods"),
+        desired_healthy: number("desiredHealthy"),
+        current_healthy: number("currentHealthy"),
+        disruptions_allowed: number("disruptionsAllowed"),
+        disrupted_pods: status["disruptedPods"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(pod, _)| pod.clone())
+            .collect(),
+    }
+}
+
+/// A DaemonSet.
+pub(super) fn daemon_set(object: &Value) -> Workload {
+    Workload { name: name(object), uid: text(&object["metadata"]["uid"]) }
+}
+
+/// A VolumeAttachment.
+pub(super) fn attachment(object: &Value) -> VolumeAttachment {
+    VolumeAttachment {
+        name: text(&object["metadata"]["name"]),
+        node: text(&object["spec"]["nodeName"]),
+        volume: text(&object["spec"]["source"]["persistentVolumeName"]),
+        attached: object["status"]["attached"] == true,
+    }
+}
+
+/// The KubeVirt installation.
+pub(super) fn kubevirt(object: &Value) -> KubeVirt {
+    let configuration = &object["spec"]["configuration"];
+    let migrations = &configuration["migrations"];
+    let defaults = KubeVirt::default();
+    let number = |field: &str| {
+        let value = &migrations[field];
+        value.as_u64().or_else(|| value.as_str().and_then(|s| s.parse().ok()))
+    };
+    let narrow = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+    KubeVirt {
+        version: text(&object["status"]["observedKubeVirtVersion"]),
+        phase: text(&object["status"]["phase"]),
+        eviction_strategy: optional(&configuration["evictionStrategy"]),
+        node_drain_taint_key: optional(&migrations["nodeDrainTaintKey"])
+            .unwrap_or(defaults.node_drain_taint_key),
+        parallel_migrations_per_cluster: number("parallelMigrationsPerCluster")
+            .map_or(defaults.parallel_migrations_per_cluster, narrow),
+        parallel_outbound_migrations_per_node: number("parallelOutboundMigrationsPerNode")
+            .map_or(defaults.parallel_outbound_migrations_per_node, narrow),
+        completion_timeout_per_gib: number("completionTimeoutPerGiB")
+            .unwrap_or(defaults.completion_timeout_per_gib),
+        progress_timeout: number("progressTimeout").unwrap_or(defaults.progress_timeout),
+    }
+}
+
+/// A VirtualMachine.
+pub(super) fn vm(object: &Value) -> VirtualMachine {
+    let (spec, status) = (&object["spec"], &object["status"]);
+    let running = if spec["running"] == true { "Always" } else { "Halted" };
+    let strategy = spec["runStrategy"].as_str().unwrap_or(running);
+    VirtualMachine {
+        name: name(object),
+        uid: text(&object["metadata"]["uid"]),
+        run_strategy: match strategy {
+            "Always" => RunStrategy::Always,
+            "RerunOnFailure" => RunStrategy::RerunOnFailure,
+            "Manual" => RunStrategy::Manual,
+            "Once" => RunStrategy::Once,
+            _ => RunStrategy::Halted,
+        },
+        ready: status["ready"] == true,
+        created: status["created"] == true,
+        printable_status: text(&status["printableStatus"]),
+    }
+}
+
+/// A VirtualMachineInstance.
+pub(super) fn vmi(object: &Value) -> VirtualMachineInstance {
+    let (metadata, spec, status) = (&object["metadata"], &object["spec"], &object["status"]);
+    let state = &status["migrationState"];
+    let labels = map(&metadata["labels"]);
+    let memory = optional(&spec["domain"]["memory"]["guest"]);
+    VirtualMachineInstance {
+        name: name(object),
+        uid: text(&metadata["uid"]),
+        migration_target_node: labels.get("kubevirt.io/migrationTargetNodeName").cloned(),
+        labels,
+        controller: controller(object),
+        deleting: !metadata["deletionTimestamp"].is_null(),
+        eviction_strategy: optional(&spec["evictionStrategy"]),
+        grace_seconds: spec["terminationGracePeriodSeconds"].as_i64().unwrap_or(30),
+        memory_bytes: memory.and_then(|m| bytes(&m)).unwrap_or(0),
+        phase: match status["phase"].as_str() {
+            None | Some("" | "Pending") => VmiPhase::Pending,
+            Some("Scheduling") => VmiPhase::Scheduling,
+            Some("Scheduled") => VmiPhase::Scheduled,
+            Some("Running") => VmiPhase::Running,
+            Some("Succeeded") => VmiPhase::Succeeded,
+            Some("Failed") => VmiPhase::Failed,
+            Some(_) => VmiPhase::Unknown,
+        },
+        node: optional(&status["nodeName"]),
+        evacuation_node: optional(&status["evacuationNodeName"]),
+        conditions: conditions(object),
+        migration_state: state.is_object().then(|| MigrationState {
+            migration_uid: text(&state["migrationUid"]),
+            source_node: text(&state["sourceNode"]),
+            target_node: text(&state["targetNode"]),
+            start: time(&state["startTimestamp"]),
+            end: time(&state["endTimestamp"]),
+            completed: state["completed"] == true,
+            failed: state["failed"] == true,
+            failure_reason: text(&state["failureReason"]),
+        }),
+    }
+}
+
+fn bytes(quantity: &str) -> Option<u64> {
+    let digits = quantity.find(|c: char| !c.is_ascii_digit()).unwrap_or(quantity.len());
+    let (number, suffix) = quantity.split_at(digits);
+    let factor = match suffix {
+        "" => 1,
+        "Ki" => 1 << 10,
+        "Mi" => 1 << 20,
+        "Gi" => 1 << 30,
+        "k" => 1_000,
+        "M" => 1_000_000,
+        "G" => 1_000_000_000,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+/// A VirtualMachineInstanceMigration.
+pub(super) fn migration(object: &Value) -> Migration {
+    let stamps = object["status"]["phaseTransitionTimestamps"].as_array();
+    Migration {
+        name: name(object),
+        uid: text(&object["metadata"]["uid"]),
+        vmi: text(&object["spec"]["vmiName"]),
+        phase: text(&object["status"]["phase"]),
+        evacuates: optional(&object["metadata"]["annotations"]["kubevirt.io/evacuationMigration"]),
+        deleting: !object["metadata"]["deletionTimestamp"].is_null(),
+        phase_since: stamps.and_then(|s| time(&s.last()?["phaseTransitionTimestamp"])),
+        conditions: conditions(object),
+        created: time(&object["metadata"]["creationTimestamp"]),
+    }
+}

@@ -1,0 +1,85 @@
+//! `reboot`: done when the bootID has changed and the node is Ready again.
+
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+
+use super::Context;
+use super::job::pin;
+use super::wait_for::until;
+use crate::plan::v1alpha1::{RebootBy, RebootHook};
+use crate::reconcile::REBOOT_ANNOTATION;
+
+const IMAGE: &str = "busybox:1.37";
+const NAMESPACE: &str = "kube-system";
+const COMMAND: [&str; 9] =
+    ["nsenter", "--target=1", "--pid", "--mount", "--uts", "--ipc", "--net", "--", "systemctl reboot"];
+
+/// Asks for the reboot, unless it has happened already, and waits for the node.
+pub(super) async fn run(context: &Context, hook: &RebootHook) -> Result<(), String> {
+    let node = context.node().ok_or("reboot works at node points only")?.to_owned();
+    let nodes: Api<Node> = Api::all(context.client.clone());
+    let boot_id = |node: &Value| node["status"]["nodeInfo"]["bootID"].as_str().unwrap_or_default().to_owned();
+    let current = nodes.get(&node).await.map_err(|e| format!("can't read node {node}: {e}"))?;
+    let current = boot_id(&serde_json::to_value(&current).unwrap_or_default());
+    if current == context.boot_id {
+        match hook.by {
+            RebootBy::Pod => by_pod(context, hook, &node).await?,
+            RebootBy::Annotation => annotate(&nodes, &node, json!(context.boot_id)).await?,
+        }
+    }
+    let back = |object: &Value| {
+        let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
+        let mut ready = conditions.filter(|c| c["type"] == "Ready");
+        boot_id(object) != context.boot_id && ready.any(|c| c["status"] == "True")
+    };
+    until(&nodes, &node, back).await?;
+    match hook.by {
+        RebootBy::Annotation => annotate(&nodes, &node, Value::Null).await,
+        RebootBy::Pod => remove_pod(context, hook).await,
+    }
+}
+
+async fn annotate(nodes: &Api<Node>, node: &str, value: Value) -> Result<(), String> {
+    let body = json!({"metadata": {"annotations": {REBOOT_ANNOTATION: value}}});
+    let patched = nodes.patch(node, &PatchParams::default(), &Patch::Merge(&body)).await;
+    patched.map(drop).map_err(|e| format!("can't annotate node {node}: {e}"))
+}
+
+async fn by_pod(context: &Context, hook: &RebootHook, node: &str) -> Result<(), String> {
+    let namespace = hook.namespace.as_deref().unwrap_or(NAMESPACE);
+    let pods: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
+    let command: Vec<String> = if hook.command.is_empty() {
+        // The last word is split: systemctl gets `reboot` as its argument.
+        COMMAND.iter().flat_map(|word| word.split(' ')).map(str::to_owned).collect()
+    } else {
+        hook.command.clone()
+    };
+    let mut spec = json!({
+        "restartPolicy": "Never", "hostPID": true, "terminationGracePeriodSeconds": 0,
+        "containers": [{
+            "name": "reboot", "image": hook.image.as_deref().unwrap_or(IMAGE), "command": command,
+            "securityContext": {"privileged": true},
+        }],
+    });
+    pin(&mut spec, node);
+    let name = context.object_name();
+    let labels = json!({"app.kubernetes.io/managed-by": "virtroll", "virtroll.dev/hook": context.hook.name});
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec});
+    let pod: Pod = serde_json::from_value(pod).map_err(|e| e.to_string())?;
+    match pods.create(&PostParams::default(), &pod).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+        Err(error) => Err(format!("can't create pod {namespace}/{name}: {error}")),
+    }
+}
+
+async fn remove_pod(context: &Context, hook: &RebootHook) -> Result<(), String> {
+    let namespace = hook.namespace.as_deref().unwrap_or(NAMESPACE);
+    let pods: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
+    match pods.delete(&context.object_name(), &DeleteParams::default()).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(error) => Err(format!("can't remove the reboot pod: {error}")),
+    }
+}

@@ -1,0 +1,213 @@
+//! Groups: their order and their nodes.
+
+use std::collections::BTreeMap;
+
+use petgraph::algo::toposort;
+use petgraph::graphmap::DiGraphMap;
+
+use crate::inventory::Inventory;
+use crate::plan::selector;
+use crate::plan::v1alpha1::{Group, MaintenancePlanSpec};
+
+/// The nodes of a group, in the order in which they are taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupNodes {
+    /// Name of the group.
+    pub name: String,
+    /// Its nodes.
+    pub nodes: Vec<String>,
+}
+
+fn graph(groups: &[Group]) -> DiGraphMap<usize, ()> {
+    let mut graph = DiGraphMap::new();
+    for (index, group) in groups.iter().enumerate() {
+        graph.add_node(index);
+        for dependency in &group.depends_on {
+            if let Some(before) = groups.iter().position(|g| &g.name == dependency) {
+                graph.add_edge(before, index, ());
+            }
+        }
+    }
+    graph
+}
+
+/// A cycle in `dependsOn`, named in order, its first group again at the end: `a`, `b`, `a` (a depends on b, b on a).
+pub fn cycle(groups: &[Group]) -> Option<Vec<String>> {
+    let graph = graph(groups);
+    let on_cycle = toposort(&graph, None).err()?.node_id();
+    // Walk against the edges inside the strongly connected component until a group comes up again.
+    let component = petgraph::algo::tarjan_scc(&graph).into_iter().find(|c| c.contains(&on_cycle))?;
+    let mut path = vec![*component.iter().min()?];
+    loop {
+        let here = *path.last()?;
+        let mut before = graph.neighbors_directed(here, petgraph::Incoming).filter(|n| component.contains(n));
+        let next = before.next()?;
+        if let Some(start) = path.iter().position(|n| *n == next) {
+            let mut names: Vec<String> = path[start..].iter().map(|n| groups[*n].name.clone()).collect();
+            names.push(groups[next].name.clone());
+            return Some(names);
+        }
+        path.push(next);
+    }
+}
+
+/// `worker-2` before `worker-10`: runs of digits compare as numbers.
+fn natural(name: &str) -> Vec<(String, u64)> {
+    let mut parts = Vec::new();
+    let mut rest = name;
+    while !rest.is_empty() {
+        let text_end = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let (text, after) = rest.split_at(text_end);
+        let digits_end = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
+        let (digits, after) = after.split_at(digits_end);
+        parts.push((text.to_owned(), digits.parse().unwrap_or(u64::MAX)));
+        rest = after;
+    }
+    parts
+}
+
+/// The groups in an order that respects `dependsOn` (the plan's order where that leaves a choice), with their nodes: those
+/// named in the order of their names' list, those selected in natural order of their names.
+///
+/// # Errors
+/// Every mistake, each as (index of the group, words): a name that isn't a node, a group without nodes, a node in two groups.
+pub fn resolve(
+    plan: &MaintenancePlanSpec,
+    inventory: &Inventory,
+) -> Result<Vec<GroupNodes>, Vec<(usize, String)>> {
+    let mut mistakes = Vec::new();
+    let mut owner: BTreeMap<String, usize> = BTreeMap::new();
+    let mut resolved: Vec<GroupNodes> = Vec::new();
+    for (index, group) in plan.groups.iter().enumerate() {
+        let nodes = members(index, group, inventory, &mut mistakes);
+        if nodes.is_empty() {
+            let why = match &group.nodes.selector {
+                Some(_) => format!("group {} matches no node of this cluster", group.name),
+                None => format!("group {} has no node in this cluster", group.name),
+            };
+            mistakes.push((index, why));
+        }
+        for node in &nodes {
+            if let Some(first) = owner.insert(node.clone(), index).filter(|first| *first != index) {
+                let first = &plan.groups[first].name;
+                mistakes.push((index, format!("node {node} is in two groups: {first} and {}", group.name)));
+            }
+        }
+        resolved.push(GroupNodes { name: group.name.clone(), nodes });
+    }
+    if !mistakes.is_empty() {
+        return Err(mistakes);
+    }
+    Ok(ordered(&plan.groups).into_iter().map(|index| resolved[index].clone()).collect())
+}
+
+/// Repeatedly the first group of the plan whose dependencies are all taken.
+fn ordered(groups: &[Group]) -> Vec<usize> {
+    let graph = graph(groups);
+    let mut order: Vec<usize> = Vec::new();
+    while let Some(next) = (0..groups.len()).find(|index| {
+        !order.contains(index)
+            && graph.neighbors_directed(*index, petgraph::Incoming).all(|b| order.contains(&b))
+    }) {
+        order.push(next);
+    }
+    order
+}
+
+fn members(
+    index: usize,
+    group: &Group,
+    inventory: &Inventory,
+    mistakes: &mut Vec<(usize, String)>,
+) -> Vec<String> {
+    let selected = |name: &String| {
+        let node = inventory.node(name);
+        let selector = group.nodes.selector.as_ref();
+        node.is_some_and(|n| selector.is_none_or(|s| selector::matches(s, &n.labels)))
+    };
+    if !group.nodes.names.is_empty() {
+        for name in group.nodes.names.iter().filter(|n| inventory.node(n).is_none()) {
+            let nearest = inventory
+                .nodes()
+                .keys()
+                .max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
+            let hint = nearest.map(|n| format!("; did you mean {n}?")).unwrap_or_default();
+            mistakes.push((
+                index,
+                format!("group {} names node {name}, which is not in this cluster{hint}", group.name),
+            ));
+        }
+        return group.nodes.names.iter().filter(|n| selected(n)).cloned().collect();
+    }
+    let mut nodes: Vec<String> = inventory.nodes().keys().filter(|n| selected(n)).cloned().collect();
+    nodes.sort_by_key(|n| natural(n));
+    nodes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::Node;
+    use crate::plan::v1alpha1::NodeSelection;
+
+    fn group(name: &str, depends_on: &[&str]) -> Group {
+        Group {
+            name: name.into(),
+            depends_on: depends_on.iter().map(|d| (*d).to_owned()).collect(),
+            ..Group::default()
+        }
+    }
+
+    fn named(name: &str, nodes: &[&str]) -> Group {
+        let names = nodes.iter().map(|n| (*n).to_owned()).collect();
+        Group { nodes: NodeSelection { names, selector: None }, ..group(name, &[]) }
+    }
+
+    fn cluster(nodes: &[&str]) -> Inventory {
+        let mut inventory = Inventory::new();
+        for name in nodes {
+            inventory.put_node(Node { name: (*name).into(), ..Node::default() });
+        }
+        inventory
+    }
+
+    #[test]
+    fn a_cycle_is_named_in_order() {
+        assert_eq!(cycle(&[group("a", &["b"]), group("b", &["c"]), group("c", &[])]), None);
+        let found = cycle(&[group("x", &[]), group("a", &["b"]), group("b", &["c"]), group("c", &["a"])]);
+        assert_eq!(found, Some(["a", "b", "c", "a"].map(str::to_owned).to_vec()));
+    }
+
+    #[test]
+    fn groups_come_after_what_they_depend_on_and_nodes_in_natural_order() {
+        let mut workers = group("workers", &["canary"]);
+        workers.nodes.selector = selector::parse("!role").ok();
+        let plan = MaintenancePlanSpec {
+            groups: vec![workers, named("canary", &["n-1"])],
+            ..MaintenancePlanSpec::default()
+        };
+        let mistakes = resolve(&plan, &cluster(&["n-10", "n-1", "n-2"])).expect_err("n-1 is in both");
+        assert_eq!(mistakes, [(1, "node n-1 is in two groups: workers and canary".to_owned())]);
+        let mut plan = plan;
+        plan.groups[0].nodes.selector = selector::parse("role=w").ok();
+        let mut nodes = cluster(&["n-1"]);
+        for name in ["n-10", "n-2"] {
+            let labels = BTreeMap::from([("role".to_owned(), "w".to_owned())]);
+            nodes.put_node(Node { name: name.into(), labels, ..Node::default() });
+        }
+        let groups = resolve(&plan, &nodes).expect("resolves");
+        let shown: Vec<_> = groups.iter().map(|g| (g.name.as_str(), g.nodes.join(" "))).collect();
+        assert_eq!(shown, [("canary", "n-1".to_owned()), ("workers", "n-2 n-10".to_owned())]);
+    }
+
+    #[test]
+    fn a_name_that_is_no_node_is_told_with_the_nearest() {
+        let plan =
+            MaintenancePlanSpec { groups: vec![named("a", &["worker-1"])], ..MaintenancePlanSpec::default() };
+        let mistakes = resolve(&plan, &cluster(&["worker-01", "etcd"])).expect_err("no such node");
+        assert_eq!(
+            mistakes[0].1,
+            "group a names node worker-1, which is not in this cluster; did you mean worker-01?"
+        );
+    }
+}
