@@ -17,6 +17,7 @@ pub use drain::{
 };
 pub use hook::{ExecHook, Hook, HookAction, HookPoint, HttpHook, JobHook, RebootBy, RebootHook, WaitForHook};
 pub use quantity::{Duration, IntOrPercent};
+pub(crate) use quantity::{parse_duration, parse_int_or_percent};
 pub use spec::{
     Concurrency, Failure, Group, MaintenancePlan, MaintenancePlanSpec, NodeSelection, OnFailure,
     SafePowerOff, Schedule, Strategy, Verify, Window,

@@ -59,7 +59,7 @@ impl JsonSchema for Duration {
         true
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": r"^\s*(\d+\s*[a-zµ]+\s*)+$" })
+        json_schema!({ "type": "string", "format": "duration" })
     }
 }
 
