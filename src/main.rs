@@ -1,3 +1,5 @@
 //! The `virtroll` binary.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    virtroll::cli::main()
+}

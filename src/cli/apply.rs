@@ -1,0 +1,197 @@
+//! `virtroll apply`.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use jiff::tz::TimeZone;
+use kube::ResourceExt;
+use tokio::sync::watch;
+
+use super::host::{self, Host};
+use super::{Cluster, Exit, complain, print_json};
+use crate::cluster;
+use crate::engine::{Error, Outcome, Run, Stop, run_campaign};
+use crate::journal::{Event, EventKind};
+use crate::plan::v1alpha1::MaintenancePlan;
+use crate::reconcile::End;
+use crate::report::{self, Bars, Report};
+
+/// Take a cluster through maintenance, as the plan says.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Run it again to go on with an interrupted or paused campaign; a finished one is left alone.\n\n\
+    Examples:\n  \
+      virtroll apply plan.yaml --dry-run          what would happen, and how long it takes; changes nothing\n  \
+      virtroll apply plan.yaml                    do it\n  \
+      virtroll apply plan.yaml --sim cluster.yaml try it on an embedded cluster"
+)]
+pub(super) struct Apply {
+    /// The plan file.
+    plan: PathBuf,
+    /// Play the campaign on a copy of the cluster and forecast it; nothing is changed.
+    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "rehearsal")]
+    dry_run: Option<DryRun>,
+    /// Begin a new campaign even if the plan's last one is finished.
+    #[arg(long)]
+    new: bool,
+    /// Under --sim, really run `exec` and `http` hooks instead of playing them.
+    #[arg(long)]
+    run_hooks: bool,
+    /// Output format.
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DryRun {
+    /// The whole campaign is played on an embedded copy.
+    Rehearsal,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+impl Apply {
+    pub(super) fn run(&self, cluster: &Cluster) -> Exit {
+        self.try_run(cluster).unwrap_or_else(|exit| exit)
+    }
+
+    fn try_run(&self, cluster: &Cluster) -> Result<Exit, Exit> {
+        let text = host::read(&self.plan)?;
+        let loaded = crate::plan::load(&self.plan.display().to_string(), &text).map_err(|found| {
+            eprint!("{}", found.render());
+            Exit::BadInput
+        })?;
+        eprint!("{}", loaded.warnings.render());
+        let runtime = cluster.runtime()?;
+        if self.dry_run.is_none() {
+            return runtime.block_on(async {
+                let host = cluster.host().await?;
+                self.campaign(&loaded.plan, host, false).await
+            });
+        }
+        let (objects, name, now) = runtime.block_on(async {
+            let host = cluster.host().await?;
+            let objects = match &host.embedded {
+                Some(embedded) => embedded.dump(),
+                None => cluster::capture(&host.client).await.map_err(|error| {
+                    complain(&error);
+                    Exit::Failed
+                })?,
+            };
+            Ok((objects, host.name, host.clock.now()))
+        })?;
+        drop(runtime);
+        let rehearsal = host::paused().map_err(|error| {
+            complain(&error);
+            Exit::Failed
+        })?;
+        rehearsal.block_on(async {
+            let host = host::rehearse(objects, &name, cluster.seed, now).await?;
+            self.campaign(&loaded.plan, host, true).await
+        })
+    }
+
+    async fn campaign(&self, plan: &MaintenancePlan, host: Host, forecast: bool) -> Result<Exit, Exit> {
+        let simulated = host.embedded.is_some();
+        let zone = if simulated { TimeZone::UTC } else { TimeZone::system() };
+        let (stop_sender, stop) = watch::channel(Stop::No);
+        if !simulated {
+            tokio::spawn(listen(stop_sender));
+        }
+        let run = Run {
+            client: host.client,
+            clock: host.clock,
+            plan,
+            new: self.new,
+            play_hooks: simulated && (forecast || !self.run_hooks),
+            driver: driver(simulated),
+            stop,
+        };
+        let mut warnings = Vec::new();
+        let mut bars = (std::io::stderr().is_terminal() && !forecast && !simulated).then(Bars::new);
+        let mut sink = |event: Event| {
+            if let EventKind::Warning { text } = &event.kind {
+                warnings.push(text.clone());
+            }
+            if forecast {
+                return;
+            }
+            let line = report::line(&event, &zone);
+            match &mut bars {
+                Some(bars) => {
+                    let told = matches!(
+                        event.kind,
+                        EventKind::Warning { .. } | EventKind::HookEnded { error: Some(_), .. }
+                    );
+                    if let Some(line) = line.filter(|_| told) {
+                        bars.say(&line);
+                    }
+                    bars.event(&event);
+                }
+                None => {
+                    if let Some(line) = line {
+                        eprintln!("{line}");
+                    }
+                }
+            }
+        };
+        let outcome = run_campaign(run, &mut sink).await.map_err(|error| {
+            complain(&error);
+            match error {
+                Error::Plan(_) => Exit::BadInput,
+                Error::Cluster(_) => Exit::Failed,
+            }
+        })?;
+        self.show(&plan.name_any(), &outcome, forecast, &zone, warnings);
+        Ok(match outcome.end {
+            End::Succeeded => Exit::Done,
+            End::Failed { .. } => Exit::Failed,
+            End::Paused { .. } | End::Stopped => Exit::Paused,
+        })
+    }
+
+    fn show(&self, plan: &str, outcome: &Outcome, forecast: bool, zone: &TimeZone, warnings: Vec<String>) {
+        let report = Report::new(plan, &outcome.campaign, forecast, &outcome.status, warnings);
+        match self.output {
+            Output::Json => print_json(&report),
+            Output::Text if forecast => println!("{}", report::forecast(&report, zone)),
+            Output::Text => {
+                if outcome.was_finished {
+                    println!("Campaign {} is finished; --new begins another.\n", outcome.campaign);
+                } else {
+                    eprintln!();
+                }
+                println!("{}", report::tables(&report, zone));
+            }
+        }
+    }
+}
+
+/// Who drives: on a real cluster unique to this process, in a simulation always the same.
+fn driver(simulated: bool) -> String {
+    if simulated {
+        return "virtroll".to_owned();
+    }
+    let host = std::env::var("HOSTNAME").ok().or_else(|| std::fs::read_to_string("/etc/hostname").ok());
+    let host = host.map_or_else(|| "somewhere".to_owned(), |h| h.trim().to_owned());
+    format!("{host}/{}/{}", std::process::id(), jiff::Timestamp::now().as_millisecond())
+}
+
+/// First Ctrl-C: stop gently. Second: leave at once; the record and the nodes' annotations are what `apply` goes on from.
+async fn listen(stop: watch::Sender<Stop>) {
+    if tokio::signal::ctrl_c().await.is_err() {
+        return;
+    }
+    eprintln!(
+        "\nStopping: nothing new is started, what runs is awaited (Ctrl-C again leaves at once; apply goes on from there)"
+    );
+    let _ = stop.send(Stop::Gently);
+    if tokio::signal::ctrl_c().await.is_ok() {
+        std::process::exit(i32::from(Exit::Paused as u8));
+    }
+}

@@ -1,0 +1,106 @@
+//! Where a command runs: on a real cluster in real time, or on an embedded one in virtual time.
+
+use std::path::Path;
+use std::time::Duration;
+
+use kube::Client;
+use serde_json::Value;
+use tokio::runtime::{Builder, Runtime};
+
+use super::{Cluster, Exit, complain};
+use crate::cluster::{Target, connect};
+use crate::engine::Clock;
+use crate::sim::{EmbeddedCluster, Settings};
+
+/// A client with its clock.
+pub(super) struct Host {
+    pub client: Client,
+    pub clock: Clock,
+    /// Name for people.
+    pub name: String,
+    /// The embedded cluster, if it is one.
+    pub embedded: Option<EmbeddedCluster>,
+}
+
+/// How long an embedded cluster gets to come to rest before the command begins.
+const SETTLE: Duration = Duration::from_secs(900);
+/// Quiet for so long is at rest.
+const QUIET: Duration = Duration::from_secs(15);
+
+impl Cluster {
+    /// A runtime for this cluster: one thread with a paused clock for an embedded one.
+    pub(super) fn runtime(&self) -> Result<Runtime, Exit> {
+        let runtime =
+            if self.sim.is_some() { paused() } else { Builder::new_multi_thread().enable_all().build() };
+        runtime.map_err(|error| {
+            complain(&error);
+            Exit::Failed
+        })
+    }
+
+    /// Connects, inside the runtime.
+    pub(super) async fn host(&self) -> Result<Host, Exit> {
+        if let Some(file) = &self.sim {
+            let text = read(file)?;
+            let name = file.display().to_string();
+            let settings = Settings { seed: self.seed, ..Settings::default() };
+            let embedded = EmbeddedCluster::from_manifests(&name, &text, settings).map_err(bad)?;
+            return Ok(begin(embedded, name).await);
+        }
+        let target = Target { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() };
+        let (client, name) = connect(&target).await.map_err(|error| {
+            complain(&error);
+            Exit::BadInput
+        })?;
+        Ok(Host { client, clock: Clock::Wall, name, embedded: None })
+    }
+}
+
+/// A runtime in virtual time.
+pub(super) fn paused() -> std::io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().start_paused(true).build()
+}
+
+async fn begin(embedded: EmbeddedCluster, name: String) -> Host {
+    embedded.start().await;
+    if !embedded.settle(QUIET, SETTLE).await {
+        eprintln!(
+            "Warning: the embedded cluster has not come to rest after {} minutes",
+            SETTLE.as_secs() / 60
+        );
+    }
+    Host {
+        client: embedded.client(),
+        clock: Clock::starting_at(embedded.now()),
+        name,
+        embedded: Some(embedded),
+    }
+}
+
+/// A copy of a cluster, embedded: what a dry run plays on. Objects that are on their way out are left out.
+pub(super) async fn rehearse(
+    objects: Vec<Value>,
+    name: &str,
+    seed: u64,
+    start: jiff::Timestamp,
+) -> Result<Host, Exit> {
+    let staying = objects.into_iter().filter(|o| o["metadata"]["deletionTimestamp"].is_null());
+    let staying =
+        staying.filter(|o| !matches!(o["kind"].as_str(), Some("MaintenanceCampaign" | "Lease" | "Event")));
+    let settings = Settings { seed, start, ..Settings::default() };
+    let embedded = EmbeddedCluster::from_objects(name, staying.collect(), settings).map_err(bad)?;
+    Ok(begin(embedded, name.to_owned()).await)
+}
+
+fn bad(error: crate::sim::Error) -> Exit {
+    complain(&error);
+    Exit::BadInput
+}
+
+/// Reads a file that the user named.
+pub(super) fn read(file: &Path) -> Result<String, Exit> {
+    std::fs::read_to_string(file).map_err(|error| {
+        complain(&format!("can't read {}: {error}", file.display()));
+        Exit::BadInput
+    })
+}
