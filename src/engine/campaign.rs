@@ -155,11 +155,15 @@ fn check_unchanged(campaign: &MaintenanceCampaign, plan: &MaintenancePlan) -> Re
     )))
 }
 
+/// A wait is told of after this long.
+const WORTH_TELLING: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
+
 /// What people have been told, so that they are told of changes only.
 #[derive(Default)]
 struct Told {
     phases: BTreeMap<String, NodePhase>,
-    waits: BTreeMap<String, String>,
+    /// What a node waits for, since when, and whether people know.
+    waits: BTreeMap<String, (String, Timestamp, bool)>,
     vms: BTreeMap<ObjectName, (String, Option<String>)>,
     warnings: std::collections::BTreeSet<String>,
 }
@@ -343,8 +347,18 @@ impl Driver<'_> {
         }
         for (node, progress) in &decision.nodes {
             let why = progress.holds.first().filter(|_| progress.phase.is_active()).map(ToString::to_string);
-            let why = why.unwrap_or_default();
-            if self.told.waits.insert(node.clone(), why.clone()).as_ref() != Some(&why) && !why.is_empty() {
+            let Some(why) = why else {
+                self.told.waits.remove(node);
+                continue;
+            };
+            let now = self.run.clock.now();
+            let waiting = self.told.waits.entry(node.clone()).or_insert_with(|| (why.clone(), now, false));
+            if waiting.0 != why {
+                *waiting = (why.clone(), now, false);
+            }
+            // What passes in a moment isn't worth a line.
+            if !waiting.2 && now.duration_since(waiting.1) >= WORTH_TELLING {
+                waiting.2 = true;
                 news.push(EventKind::NodeWaits { node: node.clone(), why });
             }
         }

@@ -34,7 +34,11 @@ impl Admission {
     pub(super) fn new(view: &View<'_>, decision: &Decision) -> Self {
         let unavailable = |name: &&str| {
             let node = view.inventory.node(name);
-            node.is_none_or(|n| n.is_unavailable() || view.state(n).is_some_and(|s| s.phase.is_active()))
+            // A patch under way may be a cordon that isn't observed yet.
+            let patching = view.ledger.patching.contains(*name);
+            patching
+                || node
+                    .is_none_or(|n| n.is_unavailable() || view.state(n).is_some_and(|s| s.phase.is_active()))
         };
         let all = || view.nodes().map(|(_, node)| node);
         let active = |name: &str| recorded_phase(&decision.status, name).is_some_and(NodePhase::is_active);

@@ -214,6 +214,14 @@ fn admit(view: &View<'_>, group: &super::GroupNodes, decision: &mut Decision) {
         }
         if holds.is_empty() {
             let obstacles = obstacles(view.inventory, name, &options, view.now);
+            // While nodes are in work, a budget may look worse than it is; what stands against a node is judged when it is quiet.
+            if !obstacles.is_empty() && decision.nodes.values().any(|n| n.phase.is_active()) {
+                let reason = obstacles.join("; ");
+                if let Some(progress) = decision.nodes.get_mut(name) {
+                    progress.holds = vec![Hold::Stopped { reason }];
+                }
+                continue;
+            }
             if !obstacles.is_empty() {
                 fail_untouched(view, decision, name, format!("not begun: {}", obstacles.join("; ")));
                 if stopped(view, decision).is_some() {
@@ -289,7 +297,7 @@ fn after_groups(view: &View<'_>, decision: &mut Decision) -> bool {
 
 fn finish(view: &View<'_>, decision: &mut Decision) {
     let failed = failed_nodes(decision).len();
-    decision.status.finished_at = Some(view.now);
+    decision.status.finished_at.get_or_insert(view.now);
     if failed > view.plan.failure.max_failed_nodes as usize {
         let reason = format!("{} failed", nodes(failed));
         decision.status.phase = CampaignPhase::Failed;
@@ -304,7 +312,7 @@ fn finish(view: &View<'_>, decision: &mut Decision) {
 
 fn pause_or_fail(view: &View<'_>, decision: &mut Decision, reason: String) {
     decision.status.reason = Some(reason.clone());
-    decision.status.finished_at = Some(view.now);
+    decision.status.finished_at.get_or_insert(view.now);
     if view.plan.failure.on_failure == OnFailure::Pause {
         decision.status.phase = CampaignPhase::Paused;
         decision.end = Some(End::Paused { reason });

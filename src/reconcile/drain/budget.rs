@@ -69,8 +69,8 @@ impl Pending {
     }
 }
 
-/// Asks the budgets about a pod.
-pub fn ask(inventory: &Inventory, pod: &Pod, pending: &Pending) -> BudgetAnswer {
+/// Asks the budgets about a pod. `settled`: nothing is being disrupted now, so that what never allows can be told.
+pub fn ask(inventory: &Inventory, pod: &Pod, pending: &Pending, settled: bool) -> BudgetAnswer {
     // As in the API server: a pod that never ran, has ended or is already going takes nothing from a budget.
     if pod.phase == PodPhase::Pending || pod.phase.is_terminal() || pod.deletion.is_some() {
         return BudgetAnswer::Free(None);
@@ -78,12 +78,12 @@ pub fn ask(inventory: &Inventory, pod: &Pod, pending: &Pending) -> BudgetAnswer 
     let budgets: Vec<&Budget> = budgets_of(inventory, pod).collect();
     match budgets.as_slice() {
         [] => BudgetAnswer::Free(None),
-        [budget] => ask_one(budget, pod, pending.of(&budget.name)),
+        [budget] => ask_one(budget, pod, pending.of(&budget.name), settled),
         many => BudgetAnswer::Many(many.iter().map(|b| b.name.clone()).collect()),
     }
 }
 
-fn ask_one(budget: &Budget, pod: &Pod, pending: i32) -> BudgetAnswer {
+fn ask_one(budget: &Budget, pod: &Pod, pending: i32, settled: bool) -> BudgetAnswer {
     if !pod.ready {
         let healthy = budget.current_healthy >= budget.desired_healthy && budget.desired_healthy > 0;
         if budget.unhealthy_policy == UnhealthyPodEvictionPolicy::AlwaysAllow || healthy {
@@ -93,7 +93,7 @@ fn ask_one(budget: &Budget, pod: &Pod, pending: i32) -> BudgetAnswer {
     if budget.observed_generation >= budget.generation && budget.disruptions_allowed > pending {
         return BudgetAnswer::Free(Some(budget.name.clone()));
     }
-    let (why, prospect) = explain(budget, pending);
+    let (why, prospect) = explain(budget, pending, settled);
     BudgetAnswer::Blocked { budget: budget.name.clone(), why, prospect }
 }
 
@@ -107,7 +107,7 @@ fn terms(budget: &Budget) -> String {
 }
 
 /// Why a budget allows no disruption, and whether waiting can help.
-pub fn explain(budget: &Budget, pending: i32) -> (String, Prospect) {
+pub fn explain(budget: &Budget, pending: i32, settled: bool) -> (String, Prospect) {
     let Budget { expected_pods, desired_healthy, current_healthy, .. } = budget;
     let terms = terms(budget);
     if budget.observed_generation < budget.generation {
@@ -118,7 +118,9 @@ pub fn explain(budget: &Budget, pending: i32) -> (String, Prospect) {
             Prospect::Slow,
         );
     }
-    if *expected_pods > 0 && expected_pods - desired_healthy <= 0 {
+    // A whole minAvailable is compared with the pods that are there: between two lives of a pod that is one too few.
+    let counts_pods = budget.min_available.as_deref().is_some_and(|m| !m.ends_with('%'));
+    if *expected_pods > 0 && expected_pods - desired_healthy <= 0 && (settled || !counts_pods) {
         return (
             format!(
                 "{terms} of {expected_pods} pods never allows a disruption (needs {desired_healthy} healthy, has \

@@ -131,7 +131,7 @@ fn budget_obstacle(inventory: &Inventory, pod: &Pod, options: &DrainOptions) -> 
     if options.disable_eviction {
         return None;
     }
-    let hold = match budget::ask(inventory, pod, &Pending::default()) {
+    let hold = match budget::ask(inventory, pod, &Pending::default(), true) {
         BudgetAnswer::Blocked { budget, why, prospect: Prospect::Never } => {
             Hold::Budget { pod: pod.name.clone(), budget, why, prospect: Prospect::Never }
         }
@@ -273,7 +273,7 @@ impl Look<'_> {
     }
 
     fn evict_within_budget(&self, pod: &Pod, pending: &mut Pending, step: &mut DrainStep) {
-        match budget::ask(self.inventory, pod, pending) {
+        match budget::ask(self.inventory, pod, pending, false) {
             BudgetAnswer::Free(budget) => {
                 let sent = step.effects.len();
                 self.evict(pod, step);
