@@ -46,7 +46,7 @@ impl SafePoweroff {
             self.nodes.iter().map(|n| n.trim_start_matches("node/").to_owned()).collect();
         let scope = Scope { nodes: Some(nodes.clone()), volumes: true };
         let mut observer = Observer::start(&host.client, scope, &mut inventory).await.map_err(failed)?;
-        for node in nodes.iter().filter(|n| inventory.node(n).is_none()) {
+        if let Some(node) = nodes.iter().find(|n| inventory.node(n).is_none()) {
             complain(&format!("nodes {node:?} not found"));
             return Err(Exit::BadInput);
         }

@@ -53,7 +53,7 @@ pub async fn ensure_definitions(client: &Client) -> Result<(), Error> {
         match campaigns.list(&ListParams::default().limit(1)).await {
             Ok(_) => return Ok(()),
             Err(kube::Error::Api(status)) if status.code == 404 => {
-                tokio::time::sleep(Duration::from_millis(100)).await
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
             Err(error) => return Err(Error::of("list maintenancecampaigns", error)),
         }

@@ -47,6 +47,7 @@ struct NodeDrain {
 ///
 /// # Errors
 /// A cluster that refuses to be watched.
+#[allow(clippy::too_many_lines, reason = "one loop, read from top to bottom: look, evict, wait")]
 pub async fn drain_nodes(drain: Drain, sink: Sink<'_>) -> Result<DrainReport, Error> {
     let mut inventory = Inventory::new();
     let scope = Scope { nodes: Some(drain.nodes.clone()), volumes: false };

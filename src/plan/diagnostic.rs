@@ -74,7 +74,7 @@ impl Diagnostics {
                 Ok(shown) => text.push_str(&shown),
                 // Only a span outside the file could fail; the words matter more than the picture.
                 Err(_) => {
-                    text.push_str(&format!("{}: {} ({})\n", self.file, diagnostic.message, diagnostic.hint))
+                    text.push_str(&format!("{}: {} ({})\n", self.file, diagnostic.message, diagnostic.hint));
                 }
             }
         }

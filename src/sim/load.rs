@@ -1,6 +1,6 @@
 //! Reading a cluster from manifests: plain YAML or JSON documents, `kind: List`, or a `kubectl get -o yaml` dump.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
@@ -80,7 +80,7 @@ pub fn create(store: &mut Store, file: &str, objects: Vec<Value>) -> Result<(), 
     for namespace in ["default", "kube-system", "kube-public", "kube-node-lease"] {
         ensure_namespace(store, namespace);
     }
-    let mut uids = BTreeMap::new();
+    let mut uids = BTreeSet::new();
     for mut object in objects {
         let kind = object["kind"].as_str().unwrap_or_default().to_owned();
         let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
@@ -127,23 +127,20 @@ pub fn create(store: &mut Store, file: &str, objects: Vec<Value>) -> Result<(), 
     Ok(())
 }
 
-fn remember(uids: &mut BTreeMap<String, ()>, object: &Value) {
+fn remember(uids: &mut BTreeSet<String>, object: &Value) {
     if let Some(uid) = object["metadata"]["uid"].as_str() {
-        uids.insert(uid.to_owned(), ());
+        uids.insert(uid.to_owned());
     }
 }
 
 /// A dump of some kinds only names owners that aren't in it. Such a reference would have its object collected as
 /// garbage at once; a pod without its owner is an unmanaged pod, which is the honest reading.
-fn drop_dangling_owners(store: &mut Store, uids: &BTreeMap<String, ()>) {
+fn drop_dangling_owners(store: &mut Store, uids: &BTreeSet<String>) {
     let names: Vec<String> = store.resources().map(|r| r.name.clone()).collect();
     for resource in names {
         let dangling = |o: &Value| {
             let references = o["metadata"]["ownerReferences"].as_array();
-            references
-                .into_iter()
-                .flatten()
-                .any(|r| !r["uid"].as_str().is_some_and(|uid| uids.contains_key(uid)))
+            references.into_iter().flatten().any(|r| !r["uid"].as_str().is_some_and(|uid| uids.contains(uid)))
         };
         let keys: Vec<Key> = store.list(&resource).filter(|o| dangling(o)).map(|o| Key::of(o)).collect();
         for key in keys {
@@ -151,7 +148,7 @@ fn drop_dangling_owners(store: &mut Store, uids: &BTreeMap<String, ()>) {
                 if let Some(references) = object["metadata"]["ownerReferences"].as_array_mut() {
                     references.retain(|r| {
                         // Mirror pods name their node, by a UID of its own.
-                        r["kind"] == "Node" || r["uid"].as_str().is_some_and(|uid| uids.contains_key(uid))
+                        r["kind"] == "Node" || r["uid"].as_str().is_some_and(|uid| uids.contains(uid))
                     });
                 }
             });

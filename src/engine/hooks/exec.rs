@@ -20,22 +20,9 @@ pub(super) async fn run(context: &Context, argv: &[String]) -> Result<(), String
     // A group of its own: Ctrl-C for virtroll must not kill a hook half-way.
     command.process_group(0);
     let mut child = command.spawn().map_err(|e| format!("can't start {program}: {e}"))?;
-    let out = child.stdout.take().map(|s| tail(s, context.hook.name.clone()));
-    let err = child.stderr.take().map(|s| tail(s, context.hook.name.clone()));
-    let collect = async {
-        let out = match out {
-            Some(lines) => lines.await,
-            None => Vec::new(),
-        };
-        out
-    };
-    let errors = async {
-        match err {
-            Some(lines) => lines.await,
-            None => Vec::new(),
-        }
-    };
-    let (out, err, status) = tokio::join!(collect, errors, child.wait());
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let name = &context.hook.name;
+    let (out, err, status) = tokio::join!(tail(stdout, name), tail(stderr, name), child.wait());
     let status = status.map_err(|e| format!("can't wait for {program}: {e}"))?;
     if status.success() {
         return Ok(());
@@ -45,7 +32,9 @@ pub(super) async fn run(context: &Context, argv: &[String]) -> Result<(), String
     if last.is_empty() { Err(how) } else { Err(format!("{how}: {}", last.join(" | "))) }
 }
 
-async fn tail(stream: impl AsyncRead + Unpin, hook: String) -> Vec<String> {
+/// Logs a stream's lines and gives the last of them.
+async fn tail(stream: Option<impl AsyncRead + Unpin>, hook: &str) -> Vec<String> {
+    let Some(stream) = stream else { return Vec::new() };
     let mut lines = BufReader::new(stream).lines();
     let mut last = Vec::new();
     while let Ok(Some(line)) = lines.next_line().await {

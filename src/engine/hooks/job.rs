@@ -48,7 +48,7 @@ async fn last_exit(context: &Context, namespace: &str, job: &str) -> String {
         let message = ended.message.as_deref().map(|m| format!(": {m}")).unwrap_or_default();
         Some(format!(" (its last pod: exit {}{message})", ended.exit_code))
     });
-    exits.last().unwrap_or_default()
+    exits.reduce(|_, last| last).unwrap_or_default()
 }
 
 fn manifest(context: &Context, hook: &JobHook, name: &str) -> Value {

@@ -157,7 +157,8 @@ impl Look<'_> {
             return;
         }
         if self.options.disable_eviction {
-            return self.delete(pod, step);
+            self.delete(pod, step);
+            return;
         }
         if pod.is_launcher() && !pod.phase.is_terminal() {
             return self.launcher(pod, pending, step);
@@ -285,7 +286,7 @@ impl Look<'_> {
                 step.holds.push(Hold::Budget { pod: pod.name.clone(), budget, why, prospect });
             }
             BudgetAnswer::Many(budgets) => {
-                step.holds.push(Hold::ManyBudgets { pod: pod.name.clone(), budgets })
+                step.holds.push(Hold::ManyBudgets { pod: pod.name.clone(), budgets });
             }
         }
     }

@@ -59,12 +59,12 @@ fn power(store: &mut Store, key: &Key, node: &Value, now: Timestamp) -> Option<D
         boot(store, key, now);
         return None;
     }
-    if let Some(pod) = asks_for_reboot(store, key, node) {
+    if let Some(asked) = asks_for_reboot(store, key, node) {
         let takes = annotation(node, REBOOTS_IN).and_then(duration).unwrap_or(REBOOT);
         let up_again = seconds_text(now + takes);
         store.modify("nodes", key, |node| node["metadata"]["annotations"][UP_AGAIN] = json!(up_again));
         set_ready(store, key, "False", "KubeletNotReady", now);
-        if let Some(pod) = pod {
+        if let Asked::Pod(pod) = asked {
             store.modify("pods", &pod, |pod| pod["status"]["phase"] = json!("Succeeded"));
         }
         return Some(until(now, now + takes));
@@ -90,12 +90,18 @@ fn power(store: &mut Store, key: &Key, node: &Value, now: Timestamp) -> Option<D
     None
 }
 
+/// Who asks for a reboot.
+enum Asked {
+    Annotation,
+    Pod(Key),
+}
+
 /// A request by annotation (once for each bootID), or a privileged pod in the host's process namespace that runs a
 /// command with the word `reboot`.
-fn asks_for_reboot(store: &Store, key: &Key, node: &Value) -> Option<Option<Key>> {
+fn asks_for_reboot(store: &Store, key: &Key, node: &Value) -> Option<Asked> {
     let boot_id = node["status"]["nodeInfo"]["bootID"].as_str().unwrap_or_default();
     if annotation(node, REBOOT_REQUEST) == Some(boot_id) {
-        return Some(None);
+        return Some(Asked::Annotation);
     }
     let reboots = |pod: &Object| {
         let container = &pod["spec"]["containers"][0];
@@ -106,7 +112,7 @@ fn asks_for_reboot(store: &Store, key: &Key, node: &Value) -> Option<Option<Key>
             && pod["status"]["phase"] == "Running"
             && words.any(|w| w == "reboot")
     };
-    store.pods_on(&key.name).find(|p| reboots(p)).map(|p| Some(Key::of(p)))
+    store.pods_on(&key.name).find(|p| reboots(p)).map(|p| Asked::Pod(Key::of(p)))
 }
 
 fn boot(store: &mut Store, key: &Key, now: Timestamp) {
