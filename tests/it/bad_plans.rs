@@ -1,0 +1,31 @@
+//! Broken plans, each with the exact text that it gets. `BLESS=1 cargo test` rewrites the texts; read the difference.
+
+use std::fs;
+use std::path::Path;
+
+#[test]
+fn every_broken_plan_gets_its_text() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/bad");
+    let mut files: Vec<_> =
+        fs::read_dir(&folder).expect("folder").map(|e| e.expect("entry").path()).collect();
+    files.retain(|p| p.extension().is_some_and(|e| e == "yaml"));
+    files.sort();
+    assert!(files.len() >= 30, "only {} broken plans", files.len());
+    let mut wrong = Vec::new();
+    for file in files {
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let text = fs::read_to_string(&file).expect("text");
+        let shown = match virtroll::plan::load(&name, &text) {
+            Ok(_) => "valid\n".to_owned(),
+            Err(found) => found.render(),
+        };
+        let expected = file.with_extension("txt");
+        if std::env::var_os("BLESS").is_some() {
+            fs::write(&expected, &shown).expect("written");
+        }
+        if fs::read_to_string(&expected).unwrap_or_default() != shown {
+            wrong.push(format!("{name}:\n{shown}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -1,0 +1,75 @@
+//! The command line, as users see it: scripts with their exact output. `TRYCMD=overwrite cargo test` rewrites them; read the
+//! difference before you keep it.
+
+use std::process::Command;
+
+fn virtroll(arguments: &[&str]) -> std::process::Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_virtroll"));
+    command
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env_remove("KUBECONFIG")
+        .args(arguments)
+        .output()
+        .expect("runs")
+}
+
+fn report(arguments: &[&str]) -> (i32, serde_json::Value) {
+    let output = virtroll(arguments);
+    let report = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    (output.status.code().unwrap_or(-1), report)
+}
+
+const QUICKSTART: [&str; 6] =
+    ["apply", "plans/quickstart.yaml", "--sim", "examples/clusters/homelab.yaml", "-o", "json"];
+
+#[test]
+fn scripts_print_what_they_say() {
+    trycmd::TestCases::new().case("tests/it/scripts/*.trycmd");
+}
+
+#[test]
+fn the_quickstart_takes_every_worker_through_within_its_limit() {
+    let (code, report) = report(&QUICKSTART);
+    assert_eq!(code, 0);
+    assert_eq!(report["phase"], "Succeeded");
+    assert_eq!(report["peakUnavailable"], 2);
+    let nodes = report["nodes"].as_array().expect("nodes");
+    let mut names: Vec<&str> = nodes.iter().filter_map(|n| n["name"].as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["worker-01", "worker-02", "worker-03", "worker-04", "worker-05"]);
+    assert!(nodes.iter().all(|n| n["phase"] == "Done" && n["group"] == "workers"));
+}
+
+#[test]
+fn one_seed_gives_one_history_byte_for_byte() {
+    let (one, two) = (virtroll(&QUICKSTART), virtroll(&QUICKSTART));
+    assert_eq!(one.stdout, two.stdout);
+    assert_eq!(one.stderr, two.stderr);
+    assert!(!one.stderr.is_empty());
+}
+
+#[test]
+fn a_dry_run_forecasts_what_the_run_does() {
+    let (code, forecast) = report(&[&QUICKSTART[..], &["--dry-run"]].concat());
+    let (_, real) = report(&QUICKSTART);
+    assert_eq!((code, &forecast["forecast"]), (0, &serde_json::json!(true)));
+    let order = |r: &serde_json::Value| -> Vec<String> {
+        r["nodes"].as_array().into_iter().flatten().map(|n| n["name"].to_string()).collect()
+    };
+    assert_eq!(order(&forecast), order(&real));
+    let seconds = |r: &serde_json::Value| r["makespanSeconds"].as_i64().unwrap_or(0);
+    let difference = (seconds(&forecast) - seconds(&real)).abs();
+    assert!(difference * 20 <= seconds(&real), "{} against {}", seconds(&forecast), seconds(&real));
+}
+
+#[test]
+fn every_plan_is_valid() {
+    let mut plans = 0;
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/plans")).expect("plans") {
+        let path = entry.expect("entry").path();
+        let output = virtroll(&["validate", &path.to_string_lossy()]);
+        assert!(output.status.success(), "{}: {}", path.display(), String::from_utf8_lossy(&output.stderr));
+        plans += 1;
+    }
+    assert!(plans >= 1);
+}

@@ -1,0 +1,5 @@
+//! Tests of the whole program, one module a subject.
+
+mod bad_plans;
+mod cli;
+mod layering;
