@@ -24,6 +24,8 @@ pub struct Target {
 /// # Errors
 /// [`Error::NoCluster`], if the configuration doesn't lead to one.
 pub async fn connect(target: &Target) -> Result<(Client, String), Error> {
+    // One provider for the whole process; when it is installed already (by a program that uses this library), that stays.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let no = |e: &dyn std::error::Error| Error::NoCluster(super::error::chain(e));
     let options = KubeConfigOptions { context: target.context.clone(), ..KubeConfigOptions::default() };
     let (mut config, name) = match &target.kubeconfig {

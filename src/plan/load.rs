@@ -71,7 +71,9 @@ fn parse(text: &str, found: &mut Diagnostics) -> Option<Located> {
                 start.min(text.len())..end.clamp(start.min(text.len()), text.len())
             });
             let words = error.without_snippet().to_string();
-            let words = words.lines().next().unwrap_or_default().to_owned();
+            let words = words.lines().next().unwrap_or_default();
+            // The parser's advice to programmers is none to operators.
+            let words = words.split(", set DuplicateKeyPolicy").next().unwrap_or_default();
             found.error(place, format!("this is not readable YAML: {words}"), "");
             None
         }

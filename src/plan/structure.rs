@@ -31,6 +31,7 @@ pub(super) fn check(schema: &Value, node: &Located, path: &str, found: &mut Diag
         _ if schema.get("type").is_none() => {}
         _ => {
             let expected = words(schema);
+            let path = if path.is_empty() { "the plan" } else { path };
             found.error(
                 Some(node.span.clone()),
                 format!("{path} must be {expected}"),

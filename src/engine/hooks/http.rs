@@ -8,6 +8,8 @@ pub(super) async fn run(context: &Context, hook: &HttpHook) -> Result<(), String
     let method = hook.method.as_deref().unwrap_or("POST");
     let method: reqwest::Method = method.parse().map_err(|_| format!("{method:?} is no HTTP method"))?;
     let url = context.expand(&hook.url);
+    // The connection to the cluster has installed it before; on an embedded one nobody has.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let mut request = reqwest::Client::new().request(method, &url).timeout(context.hook.timeout.0);
     for (name, value) in &hook.headers {
         request = request.header(name, context.expand(value));
