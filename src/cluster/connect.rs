@@ -48,6 +48,10 @@ pub async fn connect(target: &Target) -> Result<(Client, String), Error> {
     // A watch is silent for long; the API server ends each after at most 5 minutes by our own timeoutSeconds.
     config.read_timeout = Some(Duration::from_secs(330));
     config.write_timeout = Some(Duration::from_secs(30));
+    config.headers.push((
+        http::header::USER_AGENT,
+        http::HeaderValue::from_static(concat!("virtroll/", env!("CARGO_PKG_VERSION"))),
+    ));
     let name = name.unwrap_or_else(|| config.cluster_url.to_string());
     let client = Client::try_from(config).map_err(|e| no(&e))?;
     Ok((client, name))

@@ -70,6 +70,8 @@ impl Kind {
 pub struct Scope {
     /// Only pods on these nodes; `None`: all pods.
     pub nodes: Option<Vec<String>>,
+    /// Leave out the Node objects, which a plain drain doesn't look at.
+    pub without_nodes: bool,
     /// Volume attachments, which only power-off asks for.
     pub volumes: bool,
 }
@@ -122,7 +124,10 @@ impl Observer {
     /// The first list that is refused (403 and the like); a cluster that doesn't answer is waited for.
     pub async fn start(client: &Client, scope: Scope, inventory: &mut Inventory) -> Result<Self, Error> {
         let (sender, seen) = mpsc::channel(1024);
-        let mut kinds = vec![Kind::Node, Kind::Budget, Kind::DaemonSet];
+        let mut kinds = vec![Kind::Budget, Kind::DaemonSet];
+        if !scope.without_nodes {
+            kinds.push(Kind::Node);
+        }
         if scope.volumes {
             kinds.push(Kind::Attachment);
         }

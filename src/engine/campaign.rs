@@ -67,7 +67,8 @@ pub fn prepare(plan: &MaintenancePlan, inventory: &Inventory) -> Result<Vec<Grou
 pub async fn run_campaign(run: Run<'_>, sink: Sink<'_>) -> Result<Outcome, Error> {
     let client = run.client.clone();
     let mut inventory = Inventory::new();
-    let observer = Observer::start(&client, Scope { nodes: None, volumes: true }, &mut inventory).await?;
+    let observer =
+        Observer::start(&client, Scope { volumes: true, ..Scope::default() }, &mut inventory).await?;
     let groups = prepare(run.plan, &inventory)?;
     refuse_drain_taint(&inventory)?;
     cluster::ensure_definitions(&client).await?;

@@ -50,7 +50,7 @@ struct NodeDrain {
 #[allow(clippy::too_many_lines, reason = "one loop, read from top to bottom: look, evict, wait")]
 pub async fn drain_nodes(drain: Drain, sink: Sink<'_>) -> Result<DrainReport, Error> {
     let mut inventory = Inventory::new();
-    let scope = Scope { nodes: Some(drain.nodes.clone()), volumes: false };
+    let scope = Scope { nodes: Some(drain.nodes.clone()), without_nodes: true, volumes: false };
     let mut observer = Observer::start(&drain.client, scope, &mut inventory).await?;
     let mut ledger = Ledger::default();
     let mut tasks = Tasks::new(Actor::new(drain.client.clone(), drain.dry_run), drain.clock);

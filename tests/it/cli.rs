@@ -62,6 +62,22 @@ fn a_dry_run_forecasts_what_the_run_does() {
     assert!(difference * 20 <= seconds(&real), "{} against {}", seconds(&forecast), seconds(&real));
 }
 
+/// Every plan to start from runs to its end on the example cluster that it is for.
+#[test]
+fn every_plan_runs() {
+    for (plan, cluster, nodes) in [
+        ("kernel-upgrade", "homelab", 6),
+        ("zones", "three-zones", 30),
+        ("power-maintenance", "homelab", 2),
+        ("careful-production", "homelab", 5),
+    ] {
+        let (plan, cluster) = (format!("plans/{plan}.yaml"), format!("examples/clusters/{cluster}.yaml"));
+        let (code, report) = report(&["apply", &plan, "--sim", &cluster, "-o", "json"]);
+        assert_eq!((code, &report["phase"]), (0, &serde_json::json!("Succeeded")), "{plan}: {report}");
+        assert_eq!(report["nodes"].as_array().map(Vec::len), Some(nodes), "{plan}");
+    }
+}
+
 #[test]
 fn every_plan_is_valid() {
     let mut plans = 0;
@@ -71,5 +87,5 @@ fn every_plan_is_valid() {
         assert!(output.status.success(), "{}: {}", path.display(), String::from_utf8_lossy(&output.stderr));
         plans += 1;
     }
-    assert!(plans >= 1);
+    assert!(plans >= 5);
 }

@@ -1,5 +1,6 @@
 //! Tests of the whole program, one module a subject.
 
 mod bad_plans;
+mod campaigns;
 mod cli;
 mod layering;

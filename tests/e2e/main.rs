@@ -1,0 +1,151 @@
+//! End-to-end tests: the built binary against the real control plane, with KWOK for the kubelets and kubectl as the peer.
+
+mod control_plane;
+
+use std::fmt::Write;
+use std::time::Instant;
+
+use control_plane::ControlPlane;
+use serde_json::Value;
+
+fn nodes(count: usize) -> String {
+    let mut text = String::new();
+    for n in 1..=count {
+        let info = "architecture: amd64, operatingSystem: linux, osImage: x, machineID: x, systemUUID: x, \
+                    containerRuntimeVersion: x, kubeletVersion: v1.36.3, kubeProxyVersion: x, kernelVersion: 6.9.7";
+        let resources = "{cpu: '64', memory: 256Gi, pods: '250'}";
+        writeln!(
+            text,
+            "apiVersion: v1\nkind: Node\nmetadata:\n  name: w{n}\n  labels: {{kubernetes.io/hostname: w{n}}}\n  \
+             annotations: {{sim.virtroll.dev/kernel-after-reboot: 6.12.4}}\nstatus:\n  capacity: {resources}\n  \
+             allocatable: {resources}\n  nodeInfo: {{bootID: boot-w{n}, {info}}}\n---"
+        )
+        .expect("text");
+    }
+    text
+}
+
+fn workload(replicas: usize, max_unavailable: &str) -> String {
+    format!(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: web}}\nspec:\n  replicas: {replicas}\n  \
+         selector: {{matchLabels: {{app: web}}}}\n  template:\n    metadata: {{labels: {{app: web}}}}\n    \
+         spec: {{containers: [{{name: web, image: web}}]}}\n---\n\
+         apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {{name: web}}\nspec: {{maxUnavailable: {max_unavailable}, \
+         selector: {{matchLabels: {{app: web}}}}}}\n"
+    )
+}
+
+fn cluster(name: &str, node_count: usize, replicas: usize, max_unavailable: &str) -> ControlPlane {
+    let plane = ControlPlane::start(name);
+    plane.create(&nodes(node_count));
+    let ready = |p: &ControlPlane| {
+        let nodes = p.get(&["nodes"]);
+        let ready = |n: &Value| {
+            n["status"]["conditions"]
+                .as_array()
+                .is_some_and(|c| c.iter().any(|c| c["type"] == "Ready" && c["status"] == "True"))
+        };
+        nodes["items"].as_array().is_some_and(|n| n.len() == node_count && n.iter().all(ready))
+    };
+    plane.wait("all nodes Ready", ready);
+    plane.create(&workload(replicas, max_unavailable));
+    plane.wait("all pods available", |p| available(p) == replicas);
+    plane
+}
+
+fn available(plane: &ControlPlane) -> usize {
+    plane.get(&["deployment", "web"])["status"]["availableReplicas"].as_u64().unwrap_or(0) as usize
+}
+
+const PLAN: &str = "apiVersion: virtroll.dev/v1alpha1\nkind: MaintenancePlan\nmetadata: {name: kernel}\nspec:\n  \
+    concurrency: {maxUnavailable: 2}\n  groups:\n  - {name: all, nodes: {selector: {}}}\n  hooks:\n  \
+    - {name: reboot, at: Maintenance, reboot: {by: Annotation}, timeout: 2m}\n  \
+    verify: {bootIDChanged: true, kernelVersion: '>=6.12'}\n";
+
+fn plan_file() -> String {
+    let path = std::env::temp_dir().join(format!("virtroll-e2e-plan-{}.yaml", std::process::id()));
+    std::fs::write(&path, PLAN).expect("written");
+    path.display().to_string()
+}
+
+/// resourceVersion of every object that a campaign could touch. Nodes' heartbeats are KWOK's own, so of nodes only what
+/// virtroll could change counts.
+fn fingerprint(plane: &ControlPlane) -> Vec<String> {
+    let mut found = Vec::new();
+    for kind in ["pods", "deployments", "poddisruptionbudgets", "crds", "events"] {
+        for object in plane.get(&[kind, "-A"])["items"].as_array().into_iter().flatten() {
+            let metadata = &object["metadata"];
+            found.push(format!("{kind}/{} {}", metadata["name"], metadata["resourceVersion"]));
+        }
+    }
+    for node in plane.get(&["nodes"])["items"].as_array().into_iter().flatten() {
+        found.push(format!(
+            "{} {} {}",
+            node["metadata"]["name"], node["metadata"]["annotations"], node["spec"]
+        ));
+    }
+    found
+}
+
+#[test]
+fn a_kernel_upgrade_rolls_over_five_nodes_and_a_dry_run_changes_nothing() {
+    let plane = cluster("roll", 5, 20, "25%");
+    let plan = plan_file();
+    let before = fingerprint(&plane);
+    let forecast = plane.virtroll(&["apply", &plan, "--dry-run", "-o", "json"]);
+    assert!(forecast.status.success(), "{}", String::from_utf8_lossy(&forecast.stderr));
+    assert_eq!(fingerprint(&plane), before);
+    let run = plane.virtroll(&["apply", &plan, "-o", "json"]);
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let report: Value = serde_json::from_slice(&run.stdout).expect("a report");
+    assert_eq!(report["phase"], "Succeeded");
+    assert!(report["peakUnavailable"].as_u64().is_some_and(|p| (1..=2).contains(&p)), "{report}");
+    let nodes = plane.get(&["nodes"]);
+    for node in nodes["items"].as_array().expect("nodes") {
+        let name = node["metadata"]["name"].as_str().expect("a name");
+        assert_eq!(node["status"]["nodeInfo"]["kernelVersion"], "6.12.4", "{name}");
+        assert_ne!(node["status"]["nodeInfo"]["bootID"], format!("boot-{name}"), "{name}");
+        assert!(node["spec"]["unschedulable"].is_null(), "{name}");
+        assert!(node["metadata"]["annotations"]["virtroll.dev/maintenance"].is_null(), "{name}");
+    }
+    plane.wait("all pods available again", |p| available(p) == 20);
+    let again = plane.virtroll(&["apply", &plan]);
+    assert!(again.status.success());
+    assert!(String::from_utf8_lossy(&again.stdout).contains("Campaign kernel-1 is finished"));
+}
+
+/// 90 pods on three nodes, 5% of which may be away: the same drain by kubectl and by virtroll on the same control plane.
+#[test]
+fn a_drain_costs_less_than_kubectls() {
+    let plane = cluster("drain", 6, 90, "5%");
+    let place = |away: [&str; 3], here: [&str; 3]| {
+        for node in away {
+            plane.kubectl(&["cordon", node]);
+        }
+        for node in here {
+            plane.kubectl(&["uncordon", node]);
+        }
+        plane.kubectl(&["delete", "pods", "--all", "--grace-period=0", "--force"]);
+        plane.wait("all pods on three nodes", |p| available(p) == 90);
+        plane.kubectl(&["uncordon", away[0], away[1], away[2]]);
+        plane.wait("the budget counts them", |p| p.get(&["pdb", "web"])["status"]["disruptionsAllowed"] == 5);
+    };
+    let measure = |agent: &str, drain: &dyn Fn() -> std::process::Output| {
+        let (before, began) = (plane.requests_of(agent), Instant::now());
+        let output = drain();
+        let took = began.elapsed();
+        assert!(output.status.success(), "{agent}: {}", String::from_utf8_lossy(&output.stderr));
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        (plane.requests_of(agent) - before, took)
+    };
+    place(["w4", "w5", "w6"], ["w1", "w2", "w3"]);
+    let (by_kubectl, kubectl_took) = measure("kubectl", &|| plane.kubectl(&["drain", "w1", "w2", "w3"]));
+    place(["w4", "w5", "w6"], ["w1", "w2", "w3"]);
+    let (by_virtroll, virtroll_took) = measure("virtroll", &|| plane.virtroll(&["drain", "w1", "w2", "w3"]));
+    println!(
+        "90 pods: kubectl {by_kubectl} requests in {kubectl_took:?}, virtroll {by_virtroll} in {virtroll_took:?}"
+    );
+    assert!(by_virtroll > 90, "fewer requests than pods: the log was misread");
+    assert!(by_virtroll * 10 <= 90 * 12, "{by_virtroll} requests for 90 pods; kubectl {by_kubectl}");
+    assert!(virtroll_took <= kubectl_took, "{virtroll_took:?}, kubectl {kubectl_took:?}");
+}

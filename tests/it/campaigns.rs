@@ -1,0 +1,276 @@
+//! Campaigns on the embedded cluster, with people meddling: through the library, in virtual time.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use serde_json::json;
+use tokio::sync::watch;
+use virtroll::engine::{Clock, Outcome, Run, Stop, run_campaign};
+use virtroll::journal::{Event, EventKind};
+use virtroll::reconcile::End;
+use virtroll::sim::{EmbeddedCluster, Settings};
+
+const WORKLOAD: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: shop}\nspec:\n  replicas: 4\n  \
+    selector: {matchLabels: {app: web}}\n  template:\n    metadata: {labels: {app: web}}\n    \
+    spec: {containers: [{name: web, image: web, resources: {requests: {cpu: 100m, memory: 64Mi}}}]}\n---\n\
+    apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: web, namespace: shop}\nspec: {maxUnavailable: 1, selector: {matchLabels: {app: web}}}\n";
+
+fn cluster(nodes: usize) -> EmbeddedCluster {
+    let mut text = WORKLOAD.to_owned();
+    for n in 1..=nodes {
+        text.push_str(&format!(
+            "---\napiVersion: v1\nkind: Node\nmetadata: {{name: w{n}, labels: {{kubernetes.io/hostname: w{n}, topology.kubernetes.io/zone: z{}}}}}\n\
+             status: {{allocatable: {{cpu: '4', memory: 8Gi, pods: '110'}}, nodeInfo: {{bootID: b{n}, kernelVersion: '6.9'}}}}\n",
+            n % 2
+        ));
+    }
+    EmbeddedCluster::from_manifests("test.yaml", &text, Settings::default()).expect("loads")
+}
+
+/// A plan over all nodes; `rest` is the rest of its spec.
+fn plan(rest: &str) -> virtroll::plan::v1alpha1::MaintenancePlan {
+    let head = "apiVersion: virtroll.dev/v1alpha1\nkind: MaintenancePlan\nmetadata: {name: p}\nspec:\n";
+    let groups =
+        if rest.contains("groups:") { "" } else { "  groups: [{name: all, nodes: {selector: {}}}]\n" };
+    match virtroll::plan::load("plan.yaml", &format!("{head}{groups}{rest}")) {
+        Ok(loaded) => loaded.plan,
+        Err(found) => panic!("{}", found.render()),
+    }
+}
+
+const REBOOT: &str = "  hooks: [{name: reboot, at: Maintenance, reboot: {by: Annotation}}]\n";
+
+struct Scene {
+    cluster: EmbeddedCluster,
+    events: Vec<Event>,
+}
+
+impl Scene {
+    async fn new(nodes: usize) -> Self {
+        let cluster = cluster(nodes);
+        cluster.start().await;
+        assert!(cluster.settle(Duration::from_secs(10), Duration::from_secs(300)).await);
+        Self { cluster, events: Vec::new() }
+    }
+
+    fn nodes(&self) -> Api<Node> {
+        Api::all(self.cluster.client())
+    }
+
+    async fn cordoned(&self, name: &str) -> bool {
+        self.nodes().get(name).await.expect("node").spec.and_then(|s| s.unschedulable).unwrap_or(false)
+    }
+
+    async fn apply(
+        &mut self,
+        plan: &virtroll::plan::v1alpha1::MaintenancePlan,
+        driver: &str,
+        stop: watch::Receiver<Stop>,
+    ) -> Outcome {
+        let run = Run {
+            client: self.cluster.client(),
+            clock: Clock::starting_at(self.cluster.now()),
+            plan,
+            new: false,
+            play_hooks: true,
+            driver: driver.to_owned(),
+            stop,
+        };
+        let events = &mut self.events;
+        let mut sink = |event| events.push(event);
+        let running = run_campaign(run, &mut sink);
+        // A campaign that doesn't end is found by a deadline in virtual time.
+        tokio::time::timeout(Duration::from_secs(86_400), running)
+            .await
+            .expect("ends within a day")
+            .expect("runs")
+    }
+
+    async fn roll(&mut self, rest: &str) -> Outcome {
+        let (_sender, stop) = watch::channel(Stop::No);
+        self.apply(&plan(rest), "one", stop).await
+    }
+}
+
+fn phases(outcome: &Outcome) -> Vec<(String, String)> {
+    let mut found: Vec<_> = outcome.status.nodes.iter().map(|n| (n.name.clone(), n.phase.clone())).collect();
+    found.sort();
+    found
+}
+
+fn all_done(outcome: &Outcome) -> bool {
+    outcome.end == End::Succeeded && outcome.status.nodes.iter().all(|n| n.phase == "Done")
+}
+
+/// Most nodes of a set in work at the same moment, from the record's times.
+fn most_at_once(outcome: &Outcome, of: impl Fn(&str) -> bool) -> usize {
+    let nodes: Vec<_> = outcome.status.nodes.iter().filter(|n| of(&n.name)).collect();
+    let at = |t| nodes.iter().filter(|n| n.started_at <= t && t < n.finished_at).count();
+    nodes.iter().map(|n| at(n.started_at)).max().unwrap_or(0)
+}
+
+#[tokio::test(start_paused = true)]
+async fn rolling_keeps_the_limit_and_fills_it() {
+    let outcome = Scene::new(6).await.roll(&format!("  concurrency: {{maxUnavailable: 2}}\n{REBOOT}")).await;
+    assert!(all_done(&outcome), "{outcome:?}");
+    assert_eq!((most_at_once(&outcome, |_| true), outcome.status.peak_unavailable), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn waves_begin_when_the_last_is_wholly_through() {
+    let outcome = Scene::new(5)
+        .await
+        .roll(&format!("  strategy: Waves\n  concurrency: {{maxUnavailable: 2}}\n{REBOOT}"))
+        .await;
+    assert!(all_done(&outcome));
+    let mut waves: Vec<u32> = outcome.status.nodes.iter().map(|n| n.wave).collect();
+    waves.sort_unstable();
+    assert_eq!(waves, [1, 1, 2, 2, 3]);
+    for later in &outcome.status.nodes {
+        for earlier in outcome.status.nodes.iter().filter(|n| n.wave < later.wave) {
+            assert!(
+                earlier.finished_at <= later.started_at,
+                "{} began before {} was through",
+                later.name,
+                earlier.name
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_zone_never_loses_more_than_its_limit() {
+    let rest = format!("  concurrency: {{maxUnavailable: 4, maxUnavailablePerZone: 1}}\n{REBOOT}");
+    let outcome = Scene::new(6).await.roll(&rest).await;
+    assert!(all_done(&outcome));
+    let odd = |name: &str| name.ends_with(['1', '3', '5']);
+    assert_eq!(most_at_once(&outcome, odd), 1);
+    assert_eq!(most_at_once(&outcome, |n| !odd(n)), 1);
+    assert_eq!(most_at_once(&outcome, |_| true), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_waits_for_those_it_depends_on_and_for_their_soak() {
+    let groups = "  groups:\n  - {name: rest, nodes: {names: [w2, w3]}, dependsOn: [canary]}\n  - {name: canary, nodes: {names: [w1]}, soak: 30m}\n";
+    let outcome = Scene::new(3).await.roll(groups).await;
+    assert!(all_done(&outcome));
+    let node = |name: &str| outcome.status.nodes.iter().find(|n| n.name == name).expect("node");
+    let waited = node("w2")
+        .started_at
+        .expect("begun")
+        .duration_since(node("w1").finished_at.expect("ended"))
+        .as_secs();
+    assert!((1800..1860).contains(&waited), "{waited}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_found_cordoned_counts_and_stays_cordoned() {
+    let mut scene = Scene::new(4).await;
+    let cordon = json!({"spec": {"unschedulable": true}});
+    scene.nodes().patch("w3", &PatchParams::default(), &Patch::Merge(cordon)).await.expect("cordon");
+    let outcome = scene.roll(&format!("  concurrency: {{maxUnavailable: 2}}\n{REBOOT}")).await;
+    assert!(all_done(&outcome), "{outcome:?}");
+    // Two may be away, and w3 is: the others go one at a time.
+    assert_eq!(most_at_once(&outcome, |n| n != "w3"), 1);
+    assert!(scene.cordoned("w3").await);
+    assert!(!scene.cordoned("w1").await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_uncordoned_by_somebody_is_cordoned_again() {
+    let mut scene = Scene::new(3).await;
+    let nodes = scene.nodes();
+    let meddler = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let node = nodes.get("w1").await.expect("node");
+            if node.spec.and_then(|s| s.unschedulable) == Some(true) {
+                tokio::time::sleep(Duration::from_secs(20)).await;
+                let patch = Patch::Merge(json!({"spec": {"unschedulable": null}}));
+                return nodes.patch("w1", &PatchParams::default(), &patch).await.expect("uncordon");
+            }
+        }
+    });
+    let outcome = scene.roll(REBOOT).await;
+    assert!(meddler.is_finished() && all_done(&outcome));
+    let warned = scene.events.iter().any(|e| matches!(&e.kind, EventKind::Warning { text } if text.contains("w1 was uncordoned by somebody else")));
+    assert!(warned);
+    assert!(!scene.cordoned("w1").await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_budget_that_never_allows_is_found_before_the_cordon_and_mending_it_goes_on() {
+    let mut scene = Scene::new(3).await;
+    let budgets: Api<PodDisruptionBudget> = Api::namespaced(scene.cluster.client(), "shop");
+    let strict = json!({"spec": {"maxUnavailable": 0}});
+    budgets.patch("web", &PatchParams::default(), &Patch::Merge(strict)).await.expect("patched");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let outcome = scene.roll("").await;
+    let End::Paused { .. } = &outcome.end else { panic!("{:?}", outcome.end) };
+    let reason = outcome.status.nodes[0].reason.clone().expect("a reason");
+    assert!(
+        reason.starts_with("not begun:")
+            && reason.contains("budget shop/web")
+            && reason.contains("waiting will not help"),
+        "{reason}"
+    );
+    for node in ["w1", "w2", "w3"] {
+        assert!(!scene.cordoned(node).await, "{node}");
+    }
+    budgets.delete("web", &DeleteParams::default()).await.expect("deleted");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let again = scene.roll("").await;
+    assert!(all_done(&again), "{again:?}");
+    assert_eq!(again.campaign, outcome.campaign);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_hook_is_tried_as_often_as_the_plan_says_and_pauses() {
+    let hook = "  hooks: [{name: never, at: Maintenance, waitFor: {condition: Gone}, timeout: 30s, retries: 2, backoff: 10s}]\n";
+    let mut scene = Scene::new(3).await;
+    let outcome = scene.roll(hook).await;
+    assert_eq!(phases(&outcome), [("w1".to_owned(), "Failed".to_owned())]);
+    let reason = outcome.status.nodes[0].reason.clone().expect("a reason");
+    assert_eq!(reason, "hook never: not done after 30s after 3 tries");
+    let tries = scene.events.iter().filter(|e| matches!(e.kind, EventKind::HookStarted { .. })).count();
+    assert_eq!(tries, 3);
+    assert!(scene.cordoned("w1").await && !scene.cordoned("w2").await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stopped_campaign_goes_on_with_another_driver_and_a_finished_one_is_left_alone() {
+    let mut scene = Scene::new(4).await;
+    let plan = plan(REBOOT);
+    let (sender, stop) = watch::channel(Stop::No);
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(130)).await;
+        sender.send(Stop::Gently).expect("somebody listens");
+        // Kept open until the run has ended.
+        sender.closed().await;
+    });
+    let outcome = scene.apply(&plan, "one", stop).await;
+    assert_eq!(outcome.end, End::Stopped);
+    assert!(
+        outcome.status.nodes.iter().any(|n| n.phase == "Done") && outcome.status.nodes.len() < 4,
+        "{outcome:?}"
+    );
+    let (_sender, stop) = watch::channel(Stop::No);
+    let resumed = scene.apply(&plan, "two", stop.clone()).await;
+    assert!(all_done(&resumed) && resumed.status.nodes.len() == 4, "{resumed:?}");
+    assert_eq!(resumed.campaign, outcome.campaign);
+    // The reboot of a node that was done is not run again.
+    let reboots = |name: &str| {
+        let scope = format!("node {name}");
+        scene
+            .events
+            .iter()
+            .filter(|e| matches!(&e.kind, EventKind::HookEnded { scope: s, error: None, .. } if *s == scope))
+            .count()
+    };
+    assert_eq!(reboots("w1"), 1);
+    let evictions = scene.events.len();
+    let idle = scene.apply(&plan, "three", stop).await;
+    assert!(idle.was_finished && scene.events.len() == evictions);
+}
