@@ -9,9 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Error, wire};
 use crate::inventory::{Node, ObjectName};
-use crate::reconcile::{
-    EvictionAnswer, NodePatch, REBOOT_ANNOTATION, RebootRequest, STATE_ANNOTATION, StateChange,
-};
+use crate::reconcile::{EvictionAnswer, NodePatch, STATE_ANNOTATION, StateChange};
 
 /// Carries out effects.
 #[derive(Clone)]
@@ -200,11 +198,6 @@ fn node_patch_body(patch: &NodePatch) -> Value {
         }
         StateChange::Remove => metadata["annotations"][STATE_ANNOTATION] = Value::Null,
     }
-    match &patch.reboot_request {
-        RebootRequest::Keep => {}
-        RebootRequest::Set(boot_id) => metadata["annotations"][REBOOT_ANNOTATION] = json!(boot_id),
-        RebootRequest::Remove => metadata["annotations"][REBOOT_ANNOTATION] = Value::Null,
-    }
     let mut body = json!({"metadata": metadata});
     if let Some(unschedulable) = patch.unschedulable {
         // The field is absent, not false, on a node that was never cordoned.
@@ -325,7 +318,6 @@ mod tests {
             resource_version: "7".into(),
             unschedulable: Some(true),
             state: StateChange::Set(Box::new(state)),
-            reboot_request: RebootRequest::Keep,
         };
         let body = node_patch_body(&patch);
         assert_eq!(body["metadata"]["resourceVersion"], "7");

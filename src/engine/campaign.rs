@@ -15,7 +15,7 @@ use crate::journal::{Event, EventKind};
 use crate::plan::v1alpha1::{CampaignPhase, MaintenanceCampaign, MaintenanceCampaignStatus, MaintenancePlan};
 use crate::reconcile::{
     Decision, Effect, End, GroupNodes, HookRunId, HookScope, Ledger, NodePatch, NodePhase, NodeState,
-    RebootRequest, StateChange, View, decide,
+    StateChange, View, decide,
 };
 use crate::schedule;
 
@@ -105,6 +105,9 @@ pub async fn run_campaign(run: Run<'_>, sink: Sink<'_>) -> Result<Outcome, Error
             resumed,
         },
     });
+    for text in short_timeouts(run.plan, &groups, &inventory) {
+        sink(Event { at: run.clock.now(), kind: EventKind::Warning { text } });
+    }
     let actor = Actor::new(client.clone(), false);
     let tasks = Tasks::new(actor.clone(), run.clock);
     let mut driver = Driver {
@@ -125,6 +128,21 @@ pub async fn run_campaign(run: Run<'_>, sink: Sink<'_>) -> Result<Outcome, Error
     cluster::release(&client, &driver.name, &driver.run.driver).await;
     let end = end?;
     Ok(Outcome { campaign: driver.name, end, status: driver.status, was_finished: false })
+}
+
+/// A drain can't end before a pod's own grace period if the pod makes use of it.
+fn short_timeouts(plan: &MaintenancePlan, groups: &[GroupNodes], inventory: &Inventory) -> Vec<String> {
+    let timeout = plan.spec.drain.timeout;
+    let on_nodes = groups.iter().flat_map(|g| &g.nodes).flat_map(|node| inventory.pods_on(node));
+    let long =
+        on_nodes.filter(|p| u64::try_from(p.grace_seconds).is_ok_and(|grace| grace > timeout.0.as_secs()));
+    long.map(|p| {
+        format!(
+            "drain.timeout is {timeout}, but pod {} may take {} s to end (its own grace period)",
+            p.name, p.grace_seconds
+        )
+    })
+    .collect()
 }
 
 /// KubeVirt can be told to migrate every VM off a node as soon as it is cordoned. virtroll's order within a drain, and its
@@ -205,7 +223,6 @@ impl Driver<'_> {
                 resource_version: node.resource_version.clone(),
                 unschedulable: (!node.unschedulable).then_some(true),
                 state: StateChange::Set(Box::new(state.retried(now))),
-                reboot_request: RebootRequest::Keep,
             };
             let patched = actor.patch_node(&patch).await?;
             self.inventory.put_node(patched);

@@ -8,9 +8,7 @@ use super::groups::{self, GroupState, PointState};
 use super::view::recorded_phase;
 use super::{Decision, End, NodeProgress, View, node, vms};
 use crate::plan::v1alpha1::{CampaignNode, CampaignPhase, HookPoint, MaintenanceCampaignStatus, OnFailure};
-use crate::reconcile::{
-    Effect, Hold, HookStatus, NodePatch, NodePhase, NodeState, RebootRequest, StateChange,
-};
+use crate::reconcile::{Effect, Hold, HookStatus, NodePatch, NodePhase, NodeState, StateChange};
 
 /// Decides what to do now.
 ///
@@ -236,7 +234,6 @@ fn admit(view: &View<'_>, group: &super::GroupNodes, decision: &mut Decision) {
                 resource_version: node.resource_version.clone(),
                 unschedulable: (!node.unschedulable).then_some(true),
                 state: StateChange::Set(Box::new(node::admitted(view, node, &group.name, wave))),
-                reboot_request: RebootRequest::Keep,
             }));
         }
         if let Some(progress) = decision.nodes.get_mut(name) {

@@ -17,8 +17,6 @@ pub struct NodePatch {
     pub unschedulable: Option<bool>,
     /// What becomes of the state annotation.
     pub state: StateChange,
-    /// What becomes of the annotation that asks an agent on the node for a reboot.
-    pub reboot_request: RebootRequest,
 }
 
 /// What a [`NodePatch`] does to the node's state annotation (`virtroll.dev/maintenance`).
@@ -29,17 +27,6 @@ pub enum StateChange {
     /// Writes this state.
     Set(Box<NodeState>),
     /// Takes the annotation away.
-    Remove,
-}
-
-/// What a [`NodePatch`] does to the annotation `virtroll.dev/reboot-requested`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RebootRequest {
-    /// Leaves it as it is.
-    Keep,
-    /// Asks for a reboot away from this bootID.
-    Set(String),
-    /// Takes the request away.
     Remove,
 }
 

@@ -22,7 +22,7 @@ mod vms;
 
 pub use crate::schedule::GroupNodes;
 pub use decide::decide;
-pub use effect::{Effect, HookRunId, HookScope, NodePatch, RebootRequest, StateChange};
+pub use effect::{Effect, HookRunId, HookScope, NodePatch, StateChange};
 pub use hold::{Hold, Prospect};
 pub use ledger::{EvictionAnswer, EvictionAttempt, HookStatus, Ledger, VmRequest};
 pub use state::{DrainedVm, HookProgress, NodePhase, NodeState, REBOOT_ANNOTATION, STATE_ANNOTATION};

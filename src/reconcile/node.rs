@@ -8,8 +8,7 @@ use super::{Decision, NodeProgress, View, safety, verify};
 use crate::inventory::Node;
 use crate::plan::v1alpha1::{HookPoint, OnTimeout, OnUncordoned, Scope, StaysOff};
 use crate::reconcile::{
-    DrainedVm, Effect, EvictionAnswer, Hold, HookScope, NodePatch, NodePhase, NodeState, RebootRequest,
-    StateChange,
+    DrainedVm, Effect, EvictionAnswer, Hold, HookScope, NodePatch, NodePhase, NodeState, StateChange,
 };
 
 /// The first state of a node, written with its cordon.
@@ -87,7 +86,6 @@ impl Step<'_, '_> {
             resource_version: self.node.resource_version.clone(),
             unschedulable,
             state,
-            reboot_request: RebootRequest::Keep,
         }));
     }
 

@@ -274,3 +274,13 @@ async fn a_stopped_campaign_goes_on_with_another_driver_and_a_finished_one_is_le
     let idle = scene.apply(&plan, "three", stop).await;
     assert!(idle.was_finished && scene.events.len() == evictions);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_below_a_pods_own_grace_period_is_warned_of() {
+    let mut scene = Scene::new(3).await;
+    let outcome = scene.roll("  drain: {timeout: 20s}\n").await;
+    assert!(all_done(&outcome), "{outcome:?}");
+    let warned =
+        |e: &Event| matches!(&e.kind, EventKind::Warning { text } if text.contains("may take 30 s to end"));
+    assert_eq!(scene.events.iter().filter(|e| warned(e)).count(), 4);
+}
