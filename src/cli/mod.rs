@@ -32,7 +32,7 @@ struct Cli {
 #[derive(Debug, Clone, Args)]
 struct Cluster {
     /// Path of the kubeconfig file.
-    #[arg(long, global = true, value_name = "FILE", env = "KUBECONFIG")]
+    #[arg(long, global = true, value_name = "FILE", env = "KUBECONFIG", hide_env_values = true)]
     kubeconfig: Option<PathBuf>,
     /// Context in the kubeconfig.
     #[arg(long, global = true, value_name = "NAME")]

@@ -284,3 +284,52 @@ async fn a_timeout_below_a_pods_own_grace_period_is_warned_of() {
         |e: &Event| matches!(&e.kind, EventKind::Warning { text } if text.contains("may take 30 s to end"));
     assert_eq!(scene.events.iter().filter(|e| warned(e)).count(), 4);
 }
+
+/// One request is answered with `200`; its text is given back.
+async fn answer_once(listener: tokio::net::TcpListener) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (mut stream, _) = listener.accept().await.expect("a caller");
+    let mut text = vec![0; 4096];
+    let read = stream.read(&mut text).await.expect("a request");
+    stream
+        .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        .await
+        .expect("answered");
+    String::from_utf8_lossy(&text[..read]).into_owned()
+}
+
+/// Real processes and sockets need real time: the embedded cluster runs by the machine's clock here.
+#[tokio::test]
+async fn exec_and_http_hooks_run_for_real_with_their_variables() {
+    let cluster = cluster(1);
+    cluster.start().await;
+    cluster.settle(Duration::from_secs(3), Duration::from_secs(30)).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let asked = tokio::spawn(answer_once(listener));
+    let file = std::env::temp_dir().join(format!("virtroll-hook-{}", std::process::id()));
+    let script = "echo $VIRTROLL_NODE $VIRTROLL_CAMPAIGN $VIRTROLL_GROUP $VIRTROLL_HOOK $VIRTROLL_ATTEMPT > $0; echo broken >&2; exit 3";
+    let rest = format!(
+        "  drain: {{force: true}}\n  hooks:\n  - {{name: call, at: BeforeCampaign, http: {{url: 'http://127.0.0.1:{port}/x', body: 'now ${{CAMPAIGN}}'}}}}\n  \
+         - {{name: run, at: PreDrain, exec: [sh, -c, '{script}', {}], timeout: 20s}}\n",
+        file.display()
+    );
+    let (_sender, stop) = watch::channel(Stop::No);
+    let plan = plan(&rest);
+    let run = Run {
+        client: cluster.client(),
+        clock: Clock::starting_at(cluster.now()),
+        plan: &plan,
+        new: false,
+        play_hooks: false,
+        driver: "one".to_owned(),
+        stop,
+    };
+    let running = tokio::time::timeout(Duration::from_secs(60), run_campaign(run, &mut |_| {})).await;
+    let outcome = running.expect("ends").expect("runs");
+    let request = asked.await.expect("asked");
+    assert!(request.starts_with("POST /x ") && request.ends_with("now p-1"), "{request}");
+    assert_eq!(std::fs::read_to_string(&file).expect("written").trim(), "w1 p-1 all run 1");
+    std::fs::remove_file(&file).expect("removed");
+    assert_eq!(outcome.status.nodes[0].reason.as_deref(), Some("hook run: exit 3: broken"));
+}
