@@ -82,7 +82,8 @@ pub fn main() -> ExitCode {
         }
     };
     let level = match cli.cluster.verbose {
-        0 => "error",
+        // What kube logs of a failed request is said again, in better words, by the error itself.
+        0 => "error,kube_client=off",
         1 => "info",
         _ => "debug",
     };

@@ -96,7 +96,8 @@ impl Bars {
 fn detail(node: &NodeProgress) -> String {
     let mut text = phase_words(node.phase).to_owned();
     if node.pods_left > 0 {
-        text.push_str(&format!("  {} pods left", node.pods_left));
+        let pods = if node.pods_left == 1 { "pod" } else { "pods" };
+        text.push_str(&format!("  {} {pods} left", node.pods_left));
     }
     if let Some(hold) = node.holds.iter().max_by_key(|h| h.prospect()) {
         text.push_str(&format!("; {hold}"));
