@@ -197,6 +197,17 @@ impl ControlPlane {
         serde_json::from_slice(&output.stdout).unwrap_or_default()
     }
 
+    /// What clients whose user agent begins so have done so far, from the audit log.
+    pub fn verbs_of(&self, agent: &str) -> Vec<String> {
+        let log = fs::read_to_string(self.path("audit.log")).unwrap_or_default();
+        let events = log.lines().filter_map(|l| serde_json::from_str::<Value>(l).ok());
+        let mine = events.filter(|e| e["userAgent"].as_str().is_some_and(|a| a.starts_with(agent)));
+        let mut verbs: Vec<String> = mine.filter_map(|e| e["verb"].as_str().map(str::to_owned)).collect();
+        verbs.sort();
+        verbs.dedup();
+        verbs
+    }
+
     /// Requests so far of clients whose user agent begins so, from the audit log.
     pub fn requests_of(&self, agent: &str) -> usize {
         let log = fs::read_to_string(self.path("audit.log")).unwrap_or_default();
