@@ -1,31 +1,44 @@
-//! Where another part of the embedded cluster joins the API server: eviction webhooks and aggregated APIs.
+//! Where another part of the embedded cluster joins the API server: validating webhooks and aggregated APIs.
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use serde_json::Value;
 
-/// A validating webhook on `pods/eviction`.
+/// A validating webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EvictionWebhook {
+pub struct Webhook {
     /// Name, which the API server puts into the refusal.
     pub name: String,
-    /// Only pods whose name starts so are asked for (the CEL filter of the configuration); empty: all.
+    /// What it is asked about: `pods/eviction`, or a kind as the store names it.
+    pub resource: String,
+    /// `CREATE`, `UPDATE`.
+    pub operations: Vec<&'static str>,
+    /// Only objects whose name starts so are asked for (the CEL filter of the configuration); empty: all.
     pub name_prefix: String,
-    /// `failurePolicy: Fail`: an eviction is refused when the webhook is down.
+    /// `failurePolicy: Fail`: the request is refused when the webhook is down.
     pub fail_closed: bool,
+}
+
+impl Webhook {
+    /// Whether this is asked about a request.
+    pub(in crate::sim) fn concerns(&self, resource: &str, operation: &str, name: &str) -> bool {
+        self.resource == resource
+            && self.operations.contains(&operation)
+            && name.starts_with(&self.name_prefix)
+    }
 }
 
 /// A part that is asked by the API server.
 pub trait Extension: Send + Sync {
     /// Its webhooks.
-    fn eviction_webhooks(&self) -> Vec<EvictionWebhook>;
+    fn webhooks(&self) -> Vec<Webhook>;
 
     /// Answers an AdmissionReview (`admission.k8s.io/v1`) with one.
     ///
     /// # Errors
     /// Words, if the webhook can't be reached.
-    fn admit_eviction(&self, review: Value) -> BoxFuture<'static, Result<Value, String>>;
+    fn admit(&self, review: Value) -> BoxFuture<'static, Result<Value, String>>;
 
     /// Serves a request below its aggregated API; `None` if the path isn't its own.
-    fn serve(&self, request: http::Request<Bytes>) -> Option<BoxFuture<'static, http::Response<Bytes>>>;
+    fn serve(&self, request: &http::Request<Bytes>) -> Option<BoxFuture<'static, http::Response<Bytes>>>;
 }

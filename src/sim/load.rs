@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::api::fill_defaults;
 use super::error::Error;
+use super::kubevirt;
 use super::store::{Key, Store};
 
 /// Reads the objects of a file, in the order in which they can be created.
@@ -72,11 +73,42 @@ fn rank(object: &Value) -> usize {
     ORDER.iter().position(|k| *k == kind).unwrap_or(ORDER.len() + usize::from(kind == "Pod"))
 }
 
+/// KubeVirt's own object.
+pub const KUBEVIRT: &str = "kubevirts.kubevirt.io";
+
+/// A file with KubeVirt's objects is about a cluster with KubeVirt: what it leaves out of the installation is added.
+fn add_kubevirt(objects: &mut Vec<Value>) {
+    let of_kubevirt = |o: &Value| {
+        o["apiVersion"]
+            .as_str()
+            .is_some_and(|v| v.split('/').next().is_some_and(|g| g.ends_with("kubevirt.io")))
+    };
+    if !objects.iter().any(of_kubevirt) {
+        return;
+    }
+    let named = |name: &Value| {
+        objects.iter().any(|o| o["kind"] == "CustomResourceDefinition" && o["metadata"]["name"] == *name)
+    };
+    let mut added: Vec<Value> =
+        kubevirt::crds().into_iter().filter(|crd| !named(&crd["metadata"]["name"])).collect();
+    if !objects.iter().any(|o| o["kind"] == "KubeVirt") {
+        added.push(kubevirt::default_installation());
+    }
+    for object in objects.iter_mut().filter(|o| o["kind"] == "KubeVirt" && o["status"]["phase"].is_null()) {
+        // A manifest says what is wanted; the operator has done it.
+        object["status"] = kubevirt::default_installation()["status"].clone();
+    }
+    added.append(objects);
+    *objects = added;
+    objects.sort_by_key(rank);
+}
+
 /// Creates the objects, with the status that they bring along.
 ///
 /// # Errors
 /// The first object that the embedded cluster refuses, or whose kind it doesn't know.
-pub fn create(store: &mut Store, file: &str, objects: Vec<Value>) -> Result<(), Error> {
+pub fn create(store: &mut Store, file: &str, mut objects: Vec<Value>) -> Result<(), Error> {
+    add_kubevirt(&mut objects);
     for namespace in ["default", "kube-system", "kube-public", "kube-node-lease"] {
         ensure_namespace(store, namespace);
     }

@@ -15,7 +15,9 @@ mod clock;
 mod controllers;
 mod error;
 mod extension;
+pub mod kubevirt;
 mod load;
+mod queue;
 mod scheduler;
 pub mod store;
 
@@ -27,7 +29,7 @@ use serde_json::Value;
 
 pub use clock::{Clock, parse_time, seconds_text};
 pub use error::Error;
-pub use extension::{EvictionWebhook, Extension};
+pub use extension::{Extension, Webhook};
 
 use api::ApiServer;
 use store::Store;
@@ -43,6 +45,8 @@ pub struct Settings {
     pub latency: Duration,
     /// How many changes of a kind a watch can lag behind before it gets 410.
     pub history: usize,
+    /// How KubeVirt and its guests behave.
+    pub kubevirt: kubevirt::Settings,
 }
 
 impl Default for Settings {
@@ -53,6 +57,7 @@ impl Default for Settings {
             start: Timestamp::constant(1_767_650_400, 0),
             latency: Duration::from_millis(2),
             history: 20_000,
+            kubevirt: kubevirt::Settings::default(),
         }
     }
 }
@@ -63,6 +68,7 @@ pub struct EmbeddedCluster {
     store: Arc<Mutex<Store>>,
     server: ApiServer,
     clock: Clock,
+    kubevirt: Option<kubevirt::Model>,
 }
 
 impl EmbeddedCluster {
@@ -82,9 +88,27 @@ impl EmbeddedCluster {
         let clock = Clock::starting_at(settings.start);
         let mut store = Store::new(clock, settings.seed, settings.history);
         load::create(&mut store, name, objects)?;
+        let version = store.list(load::KUBEVIRT).next().map(|kubevirt| {
+            kubevirt::Version::parse(
+                kubevirt["status"]["observedKubeVirtVersion"].as_str().unwrap_or_default(),
+            )
+        });
         let store = Arc::new(Mutex::new(store));
         let server = ApiServer::new(store.clone(), settings.latency);
-        Ok(Self { store, server, clock })
+        let mut cluster = Self { store, server, clock, kubevirt: None };
+        if let Some(version) = version {
+            let version = Some(settings.kubevirt.version.unwrap_or(version));
+            let settings = kubevirt::Settings { seed: settings.seed, version, ..settings.kubevirt };
+            let model = kubevirt::Model::new(cluster.client(), clock, settings);
+            cluster.server.extend(Arc::new(model.clone()));
+            cluster.kubevirt = Some(model);
+        }
+        Ok(cluster)
+    }
+
+    /// KubeVirt, if the cluster has it.
+    pub fn kubevirt(&self) -> Option<&kubevirt::Model> {
+        self.kubevirt.as_ref()
     }
 
     /// A client of its API. Call it inside the runtime: the client starts a task of its own.
@@ -106,9 +130,13 @@ impl EmbeddedCluster {
     /// They run as tasks of the current runtime until it ends.
     pub async fn start(&self) {
         tokio::spawn(controllers::Manager::new(self.store.clone()).run());
+        if let Some(model) = self.kubevirt.clone() {
+            tokio::spawn(async move { model.run().await });
+        }
     }
 
-    /// Waits until nothing has changed for `quiet` of (virtual) time, at most for `at_most`. True if it got quiet.
+    /// Waits until nothing has changed for `quiet` of (virtual) time, heartbeats apart, at most for `at_most`. True if it
+    /// got quiet.
     pub async fn settle(&self, quiet: Duration, at_most: Duration) -> bool {
         let end = tokio::time::Instant::now() + at_most;
         let mut seen = self.revision();
@@ -124,7 +152,7 @@ impl EmbeddedCluster {
     }
 
     fn revision(&self) -> u64 {
-        self.store.lock().map(|s| s.revision()).unwrap_or_default()
+        self.store.lock().map(|s| s.last_work()).unwrap_or_default()
     }
 
     /// All objects, in a fixed order.

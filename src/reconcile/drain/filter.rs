@@ -50,10 +50,11 @@ pub fn judge(pod: &Pod, inventory: &Inventory, options: &DrainOptions, now: Time
     if pod.is_mirror {
         return Verdict::Leave(None);
     }
-    if guards_running_guest(pod) {
+    let finished = pod.phase.is_terminal();
+    // A finished launcher is what a VM left behind: KubeVirt clears it away, and an eviction would only be one request more.
+    if guards_running_guest(pod) || (finished && pod.is_launcher()) {
         return Verdict::Leave(None);
     }
-    let finished = pod.phase.is_terminal();
     if !finished && pod.has_empty_dir {
         if !options.delete_empty_dir_data {
             return Verdict::Fatal(LOCAL_STORAGE_FATAL.to_owned());

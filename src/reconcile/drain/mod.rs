@@ -208,8 +208,8 @@ impl Look<'_> {
                     progress: "has left; its old pod is ending".to_owned(),
                 });
             }
-            VmFate::NotMigratable { reason, message } => {
-                let why = not_migratable_text(self.node, &reason, &message);
+            VmFate::NotMigratable { reason, message, comeback } => {
+                let why = not_migratable_text(self.node, &reason, &message, &comeback);
                 step.holds.push(Hold::VirtualMachine { vmi: name, why, prospect: Prospect::Never });
                 // A campaign trusts the object; `virtroll drain` lets the webhook say it, once a minute.
                 if self.options.consent.is_none() {

@@ -88,8 +88,11 @@ impl VmConsent {
     pub fn refusal(&self, vmi: &ObjectName, node: &str, fate: &VmFate) -> Option<String> {
         let policy = &self.0;
         match fate {
-            VmFate::NotMigratable { reason, message } => (policy.non_migratable == NonMigratable::Fail)
-                .then(|| format!("vm {vmi} {}", not_migratable_text(node, reason, message))),
+            VmFate::NotMigratable { reason, message, comeback } => {
+                let loses = policy.non_migratable == NonMigratable::Restart && !self.restarts(fate);
+                (policy.non_migratable == NonMigratable::Fail || loses)
+                    .then(|| format!("vm {vmi} {}", not_migratable_text(node, reason, message, comeback)))
+            }
             VmFate::External => (policy.external == ExternalPolicy::Fail).then(|| {
                 format!("vm {vmi} on {node} has eviction strategy External, and the plan says virtualMachines.external: Fail")
             }),
@@ -120,8 +123,10 @@ impl VmConsent {
         }
     }
 
-    /// True if the plan has a VM of this fate restarted.
+    /// True if the plan has a VM of this fate restarted. A bare instance would not come back, which takes consent to that.
     pub fn restarts(&self, fate: &VmFate) -> bool {
-        matches!(fate, VmFate::NotMigratable { .. }) && self.0.non_migratable == NonMigratable::Restart
+        let VmFate::NotMigratable { comeback, .. } = fate else { return false };
+        let lost = *comeback == Comeback::BareInstance && self.0.stays_off != StaysOff::Allow;
+        self.0.non_migratable == NonMigratable::Restart && !lost
     }
 }

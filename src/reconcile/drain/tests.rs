@@ -276,7 +276,11 @@ fn cluster_with(vmi: VirtualMachineInstance, strategy: RunStrategy) -> Inventory
 fn the_fate_of_a_vm_follows_strategy_migratability_and_owner() {
     use RunStrategy::{Always, Halted, Manual, Once, RerunOnFailure};
     let shuts = VmFate::ShutsDown;
-    let no = || VmFate::NotMigratable { reason: "InterfaceNotLiveMigratable".into(), message: String::new() };
+    let no = || VmFate::NotMigratable {
+        reason: "InterfaceNotLiveMigratable".into(),
+        message: String::new(),
+        comeback: Comeback::ByItself,
+    };
     let vm = Some("VirtualMachine");
     for (strategy, migratable, kind, run, expected) in [
         (Some("LiveMigrate"), Some(true), vm, Always, VmFate::Migrates),
@@ -323,6 +327,29 @@ fn consent_is_asked_for_by_the_name_of_the_case() {
         matches!(&restarted.effects[..], [Effect::RestartVmi { by_subresource: false, .. }]),
         "{restarted:?}"
     );
+}
+
+#[test]
+fn a_bare_instance_that_cannot_migrate_is_not_lost_by_a_restart() {
+    let options = |stays_off| DrainOptions {
+        consent: Some(VmConsent(VirtualMachines {
+            non_migratable: NonMigratable::Restart,
+            stays_off,
+            ..Default::default()
+        })),
+        delete_empty_dir_data: true,
+        ..Default::default()
+    };
+    let bare = cluster_with(vmi("db", Some("LiveMigrate"), Some(false), None), RunStrategy::Always);
+    for stays_off in [StaysOff::Fail, StaysOff::StartAfterwards] {
+        let refused = step(&bare, &Ledger::default(), &options(stays_off));
+        assert!(
+            refused.effects.is_empty() && refused.holds[0].to_string().contains("would be lost"),
+            "{refused:?}"
+        );
+    }
+    let lost = step(&bare, &Ledger::default(), &options(StaysOff::Allow));
+    assert!(matches!(&lost.effects[..], [Effect::RestartVmi { .. }]), "{lost:?}");
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub enum VmFate {
         reason: String,
         /// Message of the condition.
         message: String,
+        /// What a restart would come to.
+        comeback: Comeback,
     },
     /// It should migrate, and whether it can isn't known before the guest has booted.
     Booting,
@@ -63,7 +65,7 @@ pub fn fate(inventory: &Inventory, pod: &Pod) -> VmFate {
     let can_migrate = migratable.is_some_and(|c| c.status == "True");
     match vmi.eviction_strategy.as_deref().or(cluster_wide) {
         Some("LiveMigrate") if can_migrate => VmFate::Migrates,
-        Some("LiveMigrate") => not_migratable(migratable, vmi.phase),
+        Some("LiveMigrate") => not_migratable(migratable, vmi.phase, comeback(inventory, vmi)),
         Some("LiveMigrateIfPossible") if can_migrate => VmFate::Migrates,
         Some("LiveMigrateIfPossible") if migratable.is_none() && vmi.phase != VmiPhase::Running => {
             VmFate::Booting
@@ -87,12 +89,13 @@ fn elsewhere(inventory: &Inventory, pod: &Pod, vmi: &VirtualMachineInstance) -> 
     }
 }
 
-fn not_migratable(condition: Option<&Condition>, phase: VmiPhase) -> VmFate {
+fn not_migratable(condition: Option<&Condition>, phase: VmiPhase, comeback: Comeback) -> VmFate {
     match condition {
-        Some(c) => VmFate::NotMigratable { reason: c.reason.clone(), message: c.message.clone() },
+        Some(c) => VmFate::NotMigratable { reason: c.reason.clone(), message: c.message.clone(), comeback },
         None if phase == VmiPhase::Running => VmFate::NotMigratable {
             reason: "Unknown".to_owned(),
             message: "virt-handler has not said yet whether it can".to_owned(),
+            comeback,
         },
         None => VmFate::Booting,
     }
@@ -129,11 +132,18 @@ pub fn remedy(reason: &str) -> &'static str {
     }
 }
 
-/// The sentence about a VM that can't migrate.
-pub fn not_migratable_text(node: &str, reason: &str, message: &str) -> String {
+/// The sentence about a VM that can't migrate. A restart is no remedy for a bare instance: it would be lost.
+pub fn not_migratable_text(node: &str, reason: &str, message: &str, comeback: &Comeback) -> String {
     let message = if message.is_empty() { String::new() } else { format!(" ({message})") };
+    let otherwise = match comeback {
+        Comeback::BareInstance => {
+            "make it a VirtualMachine (restarted as a bare VirtualMachineInstance it would be lost, which takes \
+             virtualMachines.nonMigratable: Restart with staysOff: Allow)"
+        }
+        Comeback::ByItself | Comeback::StaysOff(_) => "set virtualMachines.nonMigratable: Restart",
+    };
     format!(
-        "on {node} cannot live-migrate: {reason}{message}; waiting will not help: {}, or set virtualMachines.nonMigratable: Restart",
+        "on {node} cannot live-migrate: {reason}{message}; waiting will not help: {}, or {otherwise}",
         remedy(reason)
     )
 }

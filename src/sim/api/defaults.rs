@@ -46,6 +46,14 @@ pub fn fill(store: &Store, resource: &str, object: &mut Value) {
             default(&mut object["spec"], "volumeMode", json!("Filesystem"));
             default(&mut object["status"], "phase", json!("Pending"));
         }
+        "nodes" => {
+            // What a kubelet says of itself when it registers.
+            let name = object["metadata"]["name"].clone();
+            let labels = &mut object["metadata"]["labels"];
+            default(labels, "kubernetes.io/hostname", name);
+            default(labels, "kubernetes.io/os", json!("linux"));
+            default(labels, "kubernetes.io/arch", json!("amd64"));
+        }
         "namespaces" => default(&mut object["status"], "phase", json!("Active")),
         _ => {}
     }

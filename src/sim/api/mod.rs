@@ -8,6 +8,7 @@
 //! allowed), custom resources are not validated against their schema, `managedFields` are kept by path and only for
 //! server-side apply, and a continued list sees the present, not the moment of its first page.
 
+mod admission;
 mod defaults;
 mod discovery;
 mod eviction;

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::route::{self, Route};
 use super::selector::Selector;
-use super::{discovery, eviction, watch, write};
+use super::{admission, discovery, eviction, watch, write};
 use crate::sim::extension::Extension;
 use crate::sim::store::{Refusal, Store};
 
@@ -94,7 +94,7 @@ impl ApiServer {
         };
         for extension in self.extensions() {
             let request = Request::from_parts(parts.clone(), body.clone());
-            if let Some(answer) = extension.serve(request) {
+            if let Some(answer) = extension.serve(&request) {
                 return answer
                     .await
                     .map(|bytes| Full::new(bytes).map_err(|never| match never {}).boxed_unsync());
@@ -112,9 +112,8 @@ impl ApiServer {
     }
 
     async fn answer(&self, call: Call) -> Result<Response<ResponseBody>, Refusal> {
-        let broken = || Refusal::new(500, "InternalError", "the store is broken");
         let route = {
-            let store = self.store.lock().map_err(|_| broken())?;
+            let store = self.store()?;
             if call.method == Method::GET
                 && let Some(answer) = discovery::answer(&store, &call.path)
             {
@@ -132,10 +131,11 @@ impl ApiServer {
             let stream = watch::begin(&self.store, &route, &call.query)?.map_ok(Frame::data);
             return Ok(Response::new(StreamBody::new(stream).boxed_unsync()));
         }
+        self.admit(&call, &route).await?;
         if route.subresource.as_deref() == Some("eviction") {
-            return self.evict(&call, &route).await;
+            return self.evict(&call, &route);
         }
-        let mut store = self.store.lock().map_err(|_| broken())?;
+        let mut store = self.store()?;
         let (code, value) = match call.method {
             Method::GET => (StatusCode::OK, read(&store, &call, &route)?),
             Method::POST => (StatusCode::CREATED, write::create(&mut store, &call, &route)?),
@@ -153,62 +153,40 @@ impl ApiServer {
         Ok(full(code, &value))
     }
 
-    /// Asks the webhooks, without the lock, then the budgets.
-    async fn evict(&self, call: &Call, route: &Route) -> Result<Response<ResponseBody>, Refusal> {
+    /// Evicts, as the budgets allow.
+    fn evict(&self, call: &Call, route: &Route) -> Result<Response<ResponseBody>, Refusal> {
         let eviction = call.json()?;
         let name = route.name.clone().unwrap_or_default();
-        {
-            let store =
-                self.store.lock().map_err(|_| Refusal::new(500, "InternalError", "the store is broken"))?;
-            if store.get("pods", &route.namespace, &name).is_none() {
-                return Err(Refusal::not_found("pods", &name));
-            }
-        }
-        let object_name = eviction["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        for extension in self.extensions() {
-            for webhook in extension.eviction_webhooks() {
-                if !object_name.starts_with(&webhook.name_prefix) {
-                    continue;
-                }
-                let review = json!({
-                    "kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1",
-                    "request": {
-                        "uid": "embedded", "operation": "CREATE", "name": name, "namespace": route.namespace,
-                        "kind": {"group": "policy", "version": "v1", "kind": "Eviction"},
-                        "resource": {"group": "", "version": "v1", "resource": "pods"}, "subResource": "eviction",
-                        "object": eviction, "dryRun": call.is_dry_run(),
-                    },
-                });
-                match extension.admit_eviction(review).await {
-                    Ok(answer) => admitted(&webhook.name, &answer["response"])?,
-                    Err(why) if webhook.fail_closed => return Err(webhook_down(&webhook.name, &why)),
-                    Err(_) => {}
-                }
-            }
-        }
-        let mut store =
-            self.store.lock().map_err(|_| Refusal::new(500, "InternalError", "the store is broken"))?;
+        let mut store = self.store()?;
         let status = eviction::evict(&mut store, &route.namespace, &name, &eviction, call.is_dry_run())?;
         Ok(full(StatusCode::CREATED, &status))
     }
-}
 
-fn admitted(webhook: &str, response: &Value) -> Result<(), Refusal> {
-    if response["allowed"] == true {
-        return Ok(());
+    /// Asks the webhooks that a write concerns.
+    async fn admit(&self, call: &Call, route: &Route) -> Result<(), Refusal> {
+        let Some((resource, operation)) = admission::operation(call, route) else { return Ok(()) };
+        for extension in self.extensions() {
+            for webhook in extension.webhooks().iter().filter(|w| w.resource == resource) {
+                let object = call.json()?;
+                let named = object["metadata"]["name"].as_str();
+                let name = named.or(route.name.as_deref()).unwrap_or_default().to_owned();
+                if !webhook.concerns(&resource, operation, &name) {
+                    continue;
+                }
+                if resource == "pods/eviction" && self.store()?.get("pods", &route.namespace, &name).is_none()
+                {
+                    return Err(Refusal::not_found("pods", &name));
+                }
+                let review = admission::review(call, route, operation, &object);
+                admission::ask(&*extension, webhook, review).await?;
+            }
+        }
+        Ok(())
     }
-    let status = &response["status"];
-    let code = status["code"].as_u64().and_then(|c| u16::try_from(c).ok()).unwrap_or(403);
-    let why = status["message"].as_str().unwrap_or("denied without a reason");
-    let reason = status["reason"].as_str().unwrap_or_default();
-    Err(Refusal::new(code, reason, format!("admission webhook {webhook:?} denied the request: {why}")))
-}
 
-fn webhook_down(webhook: &str, why: &str) -> Refusal {
-    let cause = format!("failed calling webhook {webhook:?}: failed to call webhook: {why}");
-    let mut refusal = Refusal::new(500, "InternalError", format!("Internal error occurred: {cause}"));
-    refusal.details = Some(json!({"causes": [{"message": cause}]}));
-    refusal
+    fn store(&self) -> Result<std::sync::MutexGuard<'_, Store>, Refusal> {
+        self.store.lock().map_err(|_| Refusal::new(500, "InternalError", "the store is broken"))
+    }
 }
 
 fn read(store: &Store, call: &Call, route: &Route) -> Result<Value, Refusal> {

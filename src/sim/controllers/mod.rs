@@ -17,13 +17,14 @@ mod replica_set;
 mod stateful_set;
 mod volume;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::queue::Queue;
 use super::scheduler::Scheduler;
 use super::store::{Change, Key, Store};
 
@@ -58,53 +59,16 @@ impl Controller {
 
 type Work = (Controller, Key);
 
-/// The queue: what is due when.
-#[derive(Default)]
-struct Queue {
-    by_time: BTreeMap<(Instant, u64), Work>,
-    place: BTreeMap<Work, (Instant, u64)>,
-    arrivals: u64,
-}
-
-impl Queue {
-    /// Puts work in; work that is queued already keeps the earlier time.
-    fn put(&mut self, work: Work, at: Instant) {
-        if let Some(place) = self.place.get(&work) {
-            if place.0 <= at {
-                return;
-            }
-            self.by_time.remove(&place.clone());
-        }
-        self.arrivals += 1;
-        self.by_time.insert((at, self.arrivals), work.clone());
-        self.place.insert(work, (at, self.arrivals));
-    }
-
-    fn due(&mut self, now: Instant) -> Option<Work> {
-        let (&(at, arrival), _) = self.by_time.first_key_value()?;
-        if at > now {
-            return None;
-        }
-        let work = self.by_time.remove(&(at, arrival))?;
-        self.place.remove(&work);
-        Some(work)
-    }
-
-    fn next(&self) -> Option<Instant> {
-        self.by_time.first_key_value().map(|((at, _), _)| *at)
-    }
-}
-
 /// The controller manager.
 pub(in crate::sim) struct Manager {
     store: Arc<Mutex<Store>>,
     scheduler: Scheduler,
-    queue: Queue,
+    queue: Queue<Work>,
 }
 
 impl Manager {
     pub fn new(store: Arc<Mutex<Store>>) -> Self {
-        Self { store, scheduler: Scheduler::default(), queue: Queue::default() }
+        Self { store, scheduler: Scheduler::default(), queue: Queue::new() }
     }
 
     /// Runs until dropped.

@@ -105,6 +105,7 @@ pub struct Store {
     seed: u64,
     collections: BTreeMap<String, Collection>,
     revision: u64,
+    last_work: u64,
     created: u64,
     history_limit: usize,
     changes: Vec<Change>,
@@ -126,6 +127,7 @@ impl Store {
             seed,
             collections: BTreeMap::new(),
             revision: 1,
+            last_work: 1,
             created: 0,
             history_limit,
             changes: Vec::new(),
@@ -165,6 +167,11 @@ impl Store {
     /// The newest revision.
     pub fn revision(&self) -> u64 {
         self.revision
+    }
+
+    /// The newest revision that was more than a heartbeat: a node's annotations, a Lease, an event.
+    pub fn last_work(&self) -> u64 {
+        self.last_work
     }
 
     /// Wakes everybody who waits for changes; they look for themselves.
@@ -480,6 +487,9 @@ impl Store {
         }
         let change =
             Change { revision, resource: name.clone(), kind, object: object.clone(), old: old.clone() };
+        if !is_heartbeat(&change) {
+            self.last_work = revision;
+        }
         collection.history.push_back(change.clone());
         if collection.history.len() > self.history_limit
             && let Some(dropped) = collection.history.pop_front()
@@ -525,6 +535,20 @@ pub(super) fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     z ^ (z >> 31)
+}
+
+/// A change that comes again and again on a cluster at rest.
+fn is_heartbeat(change: &Change) -> bool {
+    match &*change.resource {
+        "leases.coordination.k8s.io" | "events" | "events.events.k8s.io" => true,
+        "nodes" => change.old.as_ref().is_some_and(|old| {
+            let new = &change.object;
+            old["spec"] == new["spec"]
+                && old["status"] == new["status"]
+                && old["metadata"]["labels"] == new["metadata"]["labels"]
+        }),
+        _ => false,
+    }
 }
 
 fn spec_differs(old: &Value, new: &Value) -> bool {

@@ -1,0 +1,90 @@
+//! The evacuation controller: a migration for each marked VMI of a node, or for all on a node with the drain taint.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::instance::{is_terminal, launchers};
+use super::world::{Kind, Object, Trouble, World, is_deleting, is_final, text};
+use super::{conditions, migration};
+use crate::sim::store::Key;
+
+/// KubeVirt's `nodeDrainTaintKey`, where the cluster names no other.
+pub(super) const DRAIN_TAINT: &str = "kubevirt.io/drain";
+
+/// The node carries this taint with effect NoSchedule.
+pub(super) fn has_taint(node: &Value, key: &str) -> bool {
+    let taints = node["spec"]["taints"].as_array().into_iter().flatten();
+    taints.into_iter().any(|t| t["key"] == key && t["effect"] == "NoSchedule")
+}
+
+fn is_tainted(world: &World, node: &Value) -> bool {
+    let key = world.configuration()["migrations"]["nodeDrainTaintKey"].clone();
+    has_taint(node, key.as_str().unwrap_or(DRAIN_TAINT))
+}
+
+/// One round of a node.
+pub(super) async fn reconcile(world: &mut World, name: &str) -> Result<Option<Duration>, Trouble> {
+    let tainted = world.node(name).is_some_and(|node| is_tainted(world, node));
+    let candidates: Vec<Object> = world
+        .vmis_on(name)
+        .into_iter()
+        .filter(|v| wants_out(v, name, tainted) && may_move(world, v))
+        .collect();
+    if candidates.is_empty() {
+        return Ok(None);
+    }
+    let gate = world.gate("MigrationPriorityQueue");
+    let version = world.version();
+    let room = if version.caps_creation(gate) { creation_room(world, name) } else { usize::MAX };
+    for vmi in candidates.into_iter().take(room) {
+        let mut spec = json!({"vmiName": vmi["metadata"]["name"]});
+        if version.has_priorities(gate) {
+            spec["priority"] = json!("system-critical");
+        }
+        let object = json!({
+            "apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstanceMigration",
+            "metadata": {
+                "generateName": "kubevirt-evacuation-", "namespace": vmi["metadata"]["namespace"],
+                "annotations": {"kubevirt.io/evacuationMigration": name},
+                "labels": {"kubevirt.io/vmi-name": vmi["metadata"]["name"]},
+                "finalizers": [migration::FINALIZER],
+            },
+            "spec": spec,
+        });
+        world.create(Kind::Migration, object).await?;
+    }
+    Ok(None)
+}
+
+fn wants_out(vmi: &Value, node: &str, tainted: bool) -> bool {
+    let state = &vmi["status"]["migrationState"];
+    let moving = state.is_object() && state["completed"] != true;
+    tainted || (vmi["status"]["evacuationNodeName"] == node && !moving)
+}
+
+fn may_move(world: &World, vmi: &Object) -> bool {
+    let strategy = text(&vmi["spec"]["evictionStrategy"]);
+    let unfinished = world.migrations_of(&Key::of(vmi)).iter().any(|m| !is_final(m));
+    let running = launchers(world, vmi).iter().filter(|p| !is_terminal(p)).count();
+    matches!(strategy, "LiveMigrate" | "LiveMigrateIfPossible")
+        && !is_final(vmi)
+        && !is_deleting(vmi)
+        && conditions::is_true(vmi, "LiveMigratable")
+        && !unfinished
+        && running <= 1
+}
+
+/// Before priorities, no more were created than could run.
+fn creation_room(world: &World, node: &str) -> usize {
+    let limits = world.configuration()["migrations"].clone();
+    let number = |field: &str, default| super::guest::bytes(&limits[field]).unwrap_or(default) as usize;
+    let unfinished = |m: &Value| !is_final(m);
+    let in_all = world.all(Kind::Migration).filter(|(_, m)| unfinished(m)).count();
+    let of_node =
+        |m: &Value| unfinished(m) && m["metadata"]["annotations"]["kubevirt.io/evacuationMigration"] == node;
+    let here = world.all(Kind::Migration).filter(|(_, m)| of_node(m)).count();
+    let left = |limit: usize, used: usize| limit.saturating_sub(used);
+    left(number("parallelMigrationsPerCluster", 5), in_all)
+        .min(left(number("parallelOutboundMigrationsPerNode", 2), here))
+}

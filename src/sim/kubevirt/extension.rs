@@ -1,0 +1,91 @@
+//! The model as others hold it: run it, ask its webhooks, call its subresources.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use kube::Client;
+use serde_json::Value;
+
+use super::settings::{Settings, Version};
+use super::world::World;
+use super::{review, run, subresource};
+use crate::sim::clock::Clock;
+use crate::sim::extension::{Extension, Webhook};
+
+/// KubeVirt on a cluster. Cheap to clone; all clones are the same.
+#[derive(Clone)]
+pub struct Model {
+    client: Client,
+    clock: Clock,
+    settings: Settings,
+    available: Arc<AtomicBool>,
+}
+
+impl Model {
+    /// A model over a client. Nothing runs before [`Model::run`].
+    pub fn new(client: Client, clock: Clock, settings: Settings) -> Self {
+        Self { client, clock, settings, available: Arc::new(AtomicBool::new(true)) }
+    }
+
+    /// Runs the controllers and guests until dropped.
+    pub async fn run(&self) {
+        let world = World::new(self.client.clone(), self.clock, self.settings.clone());
+        run::run(world, self.available.clone()).await;
+    }
+
+    /// Takes virt-api down, or up again: webhooks and subresources fail, and nothing of KubeVirt moves.
+    pub fn set_available(&self, available: bool) {
+        self.available.store(available, Ordering::Relaxed);
+    }
+
+    fn is_available(&self) -> bool {
+        self.available.load(Ordering::Relaxed)
+    }
+
+    /// Answers an AdmissionReview (`admission.k8s.io/v1`) with one.
+    pub async fn review(&self, review: Value) -> Value {
+        review::review(&self.client, self.settings.version, review).await
+    }
+
+    /// Serves a request below `/apis/subresources.kubevirt.io`.
+    pub async fn serve(&self, request: http::Request<Bytes>) -> http::Response<Bytes> {
+        subresource::serve(self.client.clone(), request).await
+    }
+}
+
+impl Extension for Model {
+    fn webhooks(&self) -> Vec<Webhook> {
+        let version = self.settings.version.unwrap_or(Version::minor(9));
+        review::webhooks(version)
+    }
+
+    fn admit(&self, review: Value) -> BoxFuture<'static, Result<Value, String>> {
+        let model = self.clone();
+        async move {
+            if !model.is_available() {
+                return Err("Post \"https://virt-api.kubevirt.svc:443\": connection refused".to_owned());
+            }
+            Ok(model.review(review).await)
+        }
+        .boxed()
+    }
+
+    fn serve(&self, request: &http::Request<Bytes>) -> Option<BoxFuture<'static, http::Response<Bytes>>> {
+        if !subresource::is_ours(request.uri().path()) {
+            return None;
+        }
+        let (model, request) = (self.clone(), request.clone());
+        Some(
+            async move {
+                if !model.is_available() {
+                    return subresource::unavailable();
+                }
+                Model::serve(&model, request).await
+            }
+            .boxed(),
+        )
+    }
+}

@@ -1,0 +1,174 @@
+//! virt-handler and the guest: boot, what can migrate, shutdown, the source's end after a migration.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::api::Api;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::conditions;
+use super::guest::{Guest, Shutdown};
+use super::instance::{current, is_terminal, launchers};
+use super::launcher::claims;
+use super::migratable::{self, Verdict};
+use super::node::is_alive;
+use super::world::{Kind, Object, Trouble, World, is_deleting, text, uid};
+use crate::sim::store::Key;
+
+/// One round of a VMI on its node.
+pub(super) async fn reconcile(world: &mut World, key: &Key) -> Result<Option<Duration>, Trouble> {
+    let Some(vmi) = world.get(Kind::Instance, key).cloned() else { return Ok(None) };
+    let phase = text(&vmi["status"]["phase"]);
+    if !matches!(phase, "Scheduled" | "Running") || !is_alive(world, text(&vmi["status"]["nodeName"])) {
+        return Ok(None);
+    }
+    let pods = launchers(world, &vmi);
+    let Some(pod) = current(&vmi, &pods).cloned() else { return Ok(None) };
+    if is_deleting(&pod) || is_terminal(&pod) {
+        return stop(world, &vmi, &pod).await;
+    }
+    if phase == "Scheduled" {
+        return boot(world, &vmi).await;
+    }
+    leave_source(world, &vmi, &pods).await
+}
+
+/// What is left of a time that began at `since`; `None` when it is over.
+pub(super) fn left(since: Instant, takes: Duration) -> Option<Duration> {
+    let due = since + takes;
+    let now = Instant::now();
+    (now < due).then(|| due - now)
+}
+
+async fn boot(world: &mut World, vmi: &Object) -> Result<Option<Duration>, Trouble> {
+    let guest = Guest::of(vmi, &world.settings);
+    let since = world.since(uid(vmi), "boot");
+    if let Some(wait) = left(since, guest.boots_after) {
+        return Ok(Some(wait));
+    }
+    let verdict = judge(world, vmi).await?;
+    let now = world.now_text();
+    world
+        .update(Kind::Instance, &Key::of(vmi), |vmi| {
+            conditions::enter(&mut vmi["status"], "Running", &now);
+            vmi["status"]["selinuxContext"] = json!("none");
+            report_migratable(&mut vmi["status"], &verdict, &now);
+        })
+        .await?;
+    Ok(None)
+}
+
+fn report_migratable(status: &mut Value, verdict: &Verdict, now: &str) {
+    match verdict {
+        Verdict::Yes { blocks } => {
+            status["migrationMethod"] = json!(if *blocks { "BlockMigration" } else { "LiveMigration" });
+            conditions::set(status, "LiveMigratable", "True", "", "", now);
+        }
+        Verdict::No(reason, message) => {
+            status["migrationMethod"] = json!("BlockMigration");
+            conditions::set(status, "LiveMigratable", "False", reason, message, now);
+        }
+    }
+}
+
+async fn judge(world: &World, vmi: &Value) -> Result<Verdict, Trouble> {
+    let api: Api<PersistentVolumeClaim> =
+        Api::namespaced(world.client.clone(), text(&vmi["metadata"]["namespace"]));
+    let mut modes: Vec<(String, Vec<String>)> = Vec::new();
+    for (_, claim) in claims(vmi, false).into_iter().chain(claims(vmi, true)) {
+        let found = api.get_opt(&claim).await?;
+        let of_status = found.as_ref().and_then(|c| c.status.as_ref()).and_then(|s| s.access_modes.clone());
+        let of_spec = || found.as_ref().and_then(|c| c.spec.as_ref()).and_then(|s| s.access_modes.clone());
+        modes.push((claim, of_status.or_else(of_spec).unwrap_or_default()));
+    }
+    let network = world.configuration()["network"].clone();
+    let default = network["defaultNetworkInterface"].as_str().unwrap_or("bridge");
+    let claim_modes = |claim: &str| {
+        modes.iter().find(|(name, _)| name == claim).map(|(_, m)| m.clone()).unwrap_or_default()
+    };
+    Ok(migratable::judge(vmi, &claim_modes, default, &network["binding"]))
+}
+
+/// The pod was told to stop: ACPI, the guest's answer, the end of its grace.
+async fn stop(world: &mut World, vmi: &Object, pod: &Object) -> Result<Option<Duration>, Trouble> {
+    let guest = Guest::of(vmi, &world.settings);
+    let since = world.since(uid(pod), "stopping");
+    let grace = Duration::from_secs(vmi["spec"]["terminationGracePeriodSeconds"].as_u64().unwrap_or(30));
+    let has_acpi = vmi["spec"]["domain"]["features"]["acpi"]["enabled"] != false;
+    let booting = vmi["status"]["phase"] == "Scheduled";
+    let (takes, phase) = match guest.shutdown {
+        _ if booting => (Duration::ZERO, "Failed"),
+        _ if !has_acpi => (Duration::ZERO, "Succeeded"),
+        Shutdown::Crash => (Duration::ZERO, "Failed"),
+        Shutdown::After(takes) if takes <= grace => (takes, "Succeeded"),
+        // Destroyed when the grace is over.
+        Shutdown::After(_) | Shutdown::Never => (grace, "Failed"),
+    };
+    if let Some(wait) = left(since, takes).filter(|_| !is_terminal(pod)) {
+        return Ok(Some(wait));
+    }
+    let now = world.now_text();
+    world
+        .update(Kind::Instance, &Key::of(vmi), |vmi| conditions::enter(&mut vmi["status"], phase, &now))
+        .await?;
+    end_pod(world, pod, phase).await?;
+    Ok(None)
+}
+
+/// A launcher's end: its containers have exited.
+pub(super) async fn end_pod(world: &mut World, pod: &Object, phase: &str) -> Result<(), Trouble> {
+    if is_terminal(pod) {
+        return Ok(());
+    }
+    let now = world.now_text();
+    let (code, reason) = if phase == "Succeeded" { (0, "Completed") } else { (1, "Error") };
+    let ended = world
+        .update(Kind::Pod, &Key::of(pod), |pod| {
+            let status = &mut pod["status"];
+            status["phase"] = json!(phase);
+            for container in status["containerStatuses"].as_array_mut().into_iter().flatten() {
+                container["ready"] = json!(false);
+                container["state"] =
+                    json!({"terminated": {"exitCode": code, "reason": reason, "finishedAt": now}});
+            }
+            conditions::set(status, "Ready", "False", "PodCompleted", "", &now);
+            conditions::set(status, "ContainersReady", "False", "PodCompleted", "", &now);
+        })
+        .await;
+    match ended {
+        Err(Trouble::Gone) => Ok(()),
+        other => other,
+    }
+}
+
+/// After a migration: the target label goes, and the source pod ends.
+async fn leave_source(world: &mut World, vmi: &Object, pods: &[Object]) -> Result<Option<Duration>, Trouble> {
+    let state = &vmi["status"]["migrationState"];
+    let done = state["completed"] == true && state["failed"] != true;
+    let label = &vmi["metadata"]["labels"]["kubevirt.io/migrationTargetNodeName"];
+    if !done || label.is_null() {
+        return Ok(None);
+    }
+    let migration = text(&state["migrationUid"]).to_owned();
+    let since = world.since(uid(vmi), "leave-source");
+    if let Some(wait) = left(since, world.settings.step) {
+        return Ok(Some(wait));
+    }
+    let source = |p: &&Object| {
+        p["spec"]["nodeName"] != vmi["status"]["nodeName"]
+            && p["metadata"]["labels"]["kubevirt.io/migrationJobUID"] != migration.as_str()
+    };
+    for pod in pods.iter().filter(source) {
+        end_pod(world, pod, "Succeeded").await?;
+    }
+    world.reset(uid(vmi), "leave-source");
+    world
+        .update(Kind::Instance, &Key::of(vmi), |vmi| {
+            vmi["metadata"]["labels"]
+                .as_object_mut()
+                .map(|l| l.remove("kubevirt.io/migrationTargetNodeName"));
+        })
+        .await?;
+    Ok(None)
+}

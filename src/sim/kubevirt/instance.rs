@@ -1,0 +1,216 @@
+//! virt-controller's part of a VMI: its pods, phases up to `Scheduled`, conditions, attachment pods, finalizers.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::world::{Kind, Object, Trouble, World, is_deleting, is_final, owned_by, text, uid};
+use super::{conditions, launcher};
+use crate::sim::store::Key;
+
+const FINALIZER: &str = "kubevirt.io/foregroundDeleteVirtualMachine";
+const UNPAUSED: &str = "kubevirt.io/virtual-machine-unpaused";
+const EVICTED: &str = "descheduler.alpha.kubernetes.io/eviction-in-progress";
+
+pub(super) fn is_terminal(pod: &Value) -> bool {
+    matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
+}
+
+/// The launcher pods of a VMI, migration targets included.
+pub(super) fn launchers(world: &World, vmi: &Value) -> Vec<Object> {
+    let mut pods = world.owned(uid(vmi), Kind::Pod);
+    pods.retain(|p| p["metadata"]["labels"]["kubevirt.io"] == "virt-launcher");
+    pods
+}
+
+/// The pod that the guest runs in: the newest on the VMI's node; before it has one, the newest.
+pub(super) fn current<'a>(vmi: &Value, pods: &'a [Object]) -> Option<&'a Object> {
+    let node = &vmi["status"]["nodeName"];
+    let here = pods.iter().filter(|p| node.is_null() || p["spec"]["nodeName"] == *node);
+    here.max_by_key(|p| (text(&p["metadata"]["creationTimestamp"]).to_owned(), !is_terminal(p)))
+}
+
+/// One round of a VMI.
+pub(super) async fn reconcile(world: &mut World, key: &Key) -> Result<Option<Duration>, Trouble> {
+    let Some(vmi) = world.get(Kind::Instance, key).cloned() else { return Ok(None) };
+    if text(&vmi["status"]["phase"]).is_empty() {
+        admit(world, key).await?;
+        return Ok(None);
+    }
+    let pods = launchers(world, &vmi);
+    if is_deleting(&vmi) {
+        for pod in pods.iter().filter(|p| !is_deleting(p)) {
+            world.delete(Kind::Pod, pod).await?;
+        }
+    } else if vmi["status"]["phase"] == "Pending" && pods.is_empty() {
+        world.create(Kind::Pod, launcher::launcher(&vmi)).await?;
+    }
+    let pods = launchers(world, &vmi);
+    advance(world, key, &pods).await?;
+    mark_pods(world, key, &pods).await?;
+    attach(world, key, &pods).await?;
+    release(world, key, &pods).await?;
+    Ok(None)
+}
+
+/// A new VMI: finalizer, and the cluster's eviction strategy if it names none.
+async fn admit(world: &mut World, key: &Key) -> Result<(), Trouble> {
+    let strategy = world.configuration()["evictionStrategy"].clone();
+    let now = world.now_text();
+    world
+        .update(Kind::Instance, key, |vmi| {
+            if vmi["spec"]["evictionStrategy"].is_null() && strategy.is_string() {
+                vmi["spec"]["evictionStrategy"] = strategy;
+            }
+            let finalizers = &mut vmi["metadata"]["finalizers"];
+            match finalizers.as_array_mut() {
+                Some(list) if list.contains(&json!(FINALIZER)) => {}
+                Some(list) => list.push(json!(FINALIZER)),
+                None => *finalizers = json!([FINALIZER]),
+            }
+            conditions::enter(&mut vmi["status"], "Pending", &now);
+        })
+        .await
+}
+
+/// Phases that virt-controller owns, and what follows from the pods.
+async fn advance(world: &mut World, key: &Key, pods: &[Object]) -> Result<(), Trouble> {
+    let Some(vmi) = world.get(Kind::Instance, key).cloned() else { return Ok(()) };
+    let pod = current(&vmi, pods).cloned();
+    let phase = text(&vmi["status"]["phase"]).to_owned();
+    let lost = pod.as_deref().is_none_or(is_terminal);
+    let ready = pod.as_deref().is_some_and(|p| conditions::is_true(p, "Ready") && !is_deleting(p));
+    let next = match phase.as_str() {
+        // Deleted before anything ran.
+        "Pending" if is_deleting(&vmi) && pods.is_empty() => Some("Failed"),
+        "Pending" if !lost => Some("Scheduling"),
+        "Scheduling" if lost => Some("Failed"),
+        "Scheduling" if ready => Some("Scheduled"),
+        "Scheduled" | "Running" if pod.is_none() => Some("Failed"),
+        _ => None,
+    };
+    let now = world.now_text();
+    let evicts = world.version().guards_hotplug();
+    world
+        .update(Kind::Instance, key, |vmi| {
+            if let Some(next) = next {
+                conditions::enter(&mut vmi["status"], next, &now);
+            }
+            if next == Some("Scheduled") {
+                let node = pod.as_deref().map(|p| p["spec"]["nodeName"].clone()).unwrap_or_default();
+                vmi["metadata"]["labels"]["kubevirt.io/nodeName"] = node.clone();
+                vmi["status"]["nodeName"] = node;
+            }
+            let active = pods.iter().map(|p| (uid(p).to_owned(), p["spec"]["nodeName"].clone()));
+            vmi["status"]["activePods"] = Value::Object(active.collect());
+            let (ready, reason) = readiness(vmi, pod.as_deref());
+            conditions::set(&mut vmi["status"], "Ready", ready, reason, "", &now);
+            let marked = vmi["status"]["evacuationNodeName"].is_string();
+            if marked && evicts {
+                let status = &mut vmi["status"];
+                conditions::set(status, "EvictionRequested", "True", "EvictionRequested", "", &now);
+            } else {
+                conditions::remove(&mut vmi["status"], "EvictionRequested");
+            }
+        })
+        .await
+}
+
+fn readiness(vmi: &Value, pod: Option<&Value>) -> (&'static str, &'static str) {
+    match pod {
+        None => ("False", "PodNotExists"),
+        Some(pod) if is_deleting(pod) => ("False", "PodTerminating"),
+        Some(_) if vmi["status"]["phase"] != "Running" => ("False", "GuestNotRunning"),
+        Some(pod) if conditions::is_true(pod, "Ready") => ("True", ""),
+        Some(_) => ("False", "PodNotReady"),
+    }
+}
+
+/// Readiness gate, node label, and the sign of an eviction on the pod that runs the guest.
+async fn mark_pods(world: &mut World, key: &Key, pods: &[Object]) -> Result<(), Trouble> {
+    let Some(vmi) = world.get(Kind::Instance, key).cloned() else { return Ok(()) };
+    let now = world.now_text();
+    for pod in pods.iter().filter(|p| p["status"]["phase"] == "Running" && !is_deleting(p)) {
+        if conditions::get(pod, UNPAUSED).is_none() {
+            let pod = Key::of(pod);
+            world
+                .update(Kind::Pod, &pod, |p| {
+                    conditions::set(&mut p["status"], UNPAUSED, "True", "", "", &now)
+                })
+                .await?;
+        }
+    }
+    let node = vmi["status"]["nodeName"].clone();
+    let Some(pod) = current(&vmi, pods).filter(|p| node.is_string() && !is_deleting(p)) else {
+        return Ok(());
+    };
+    let marked = vmi["status"]["evacuationNodeName"].is_string() && world.version().guards_hotplug();
+    let pod = Key::of(pod);
+    world
+        .update(Kind::Pod, &pod, |pod| {
+            pod["metadata"]["labels"]["kubevirt.io/nodeName"] = node;
+            if marked {
+                pod["metadata"]["annotations"][EVICTED] = json!("true");
+            } else if let Some(annotations) = pod["metadata"]["annotations"].as_object_mut() {
+                annotations.remove(EVICTED);
+            }
+        })
+        .await
+}
+
+/// Whether a launcher has its attachment pod, and it is ready.
+pub(super) fn attachment_ready(world: &World, launcher: &Value) -> bool {
+    world.owned(uid(launcher), Kind::Pod).iter().any(|p| conditions::is_true(p, "Ready"))
+}
+
+/// Hotplugged volumes: one attachment pod for the launcher; those of ended launchers go.
+async fn attach(world: &mut World, key: &Key, pods: &[Object]) -> Result<(), Trouble> {
+    let Some(vmi) = world.get(Kind::Instance, key).cloned() else { return Ok(()) };
+    let over = is_final(&vmi);
+    for pod in pods.iter().filter(|p| over || is_terminal(p)) {
+        for attachment in world.owned(uid(pod), Kind::Pod).iter().filter(|p| !is_deleting(p)) {
+            world.delete(Kind::Pod, attachment).await?;
+        }
+    }
+    let hot = launcher::claims(&vmi, true);
+    if hot.is_empty() || over || is_deleting(&vmi) || vmi["status"]["phase"] != "Running" {
+        return Ok(());
+    }
+    let Some(pod) = current(&vmi, pods).filter(|p| !is_deleting(p) && !is_terminal(p)).cloned() else {
+        return Ok(());
+    };
+    let attachment = match world.owned(uid(&pod), Kind::Pod).into_iter().find(|p| !is_deleting(p)) {
+        Some(attachment) => attachment,
+        None => world.create(Kind::Pod, launcher::attachment(&vmi, &pod)).await?,
+    };
+    let statuses: Vec<Value> = hot
+        .iter()
+        .map(|(name, _)| {
+            json!({"name": name, "phase": "Ready", "hotplugVolume": {
+                "attachPodName": attachment["metadata"]["name"], "attachPodUID": uid(&attachment),
+            }})
+        })
+        .collect();
+    world.update(Kind::Instance, key, |vmi| vmi["status"]["volumeStatus"] = json!(statuses)).await
+}
+
+/// Finalizers: the foreground one goes with the guest's end, all of them when a deleted VMI has no pods left.
+async fn release(world: &mut World, key: &Key, pods: &[Object]) -> Result<(), Trouble> {
+    let Some(vmi) = world.get(Kind::Instance, key).cloned().filter(|v| is_final(v)) else { return Ok(()) };
+    let gone = is_deleting(&vmi) && pods.is_empty();
+    let bare = owned_by(&vmi, "VirtualMachine").is_none() && !is_deleting(&vmi);
+    if !(gone || bare) {
+        return Ok(());
+    }
+    let released = world
+        .update(Kind::Instance, key, |vmi| {
+            if let Some(finalizers) = vmi["metadata"]["finalizers"].as_array_mut() {
+                finalizers.retain(|f| !f.as_str().is_some_and(|f| f.starts_with("kubevirt.io/")));
+            }
+        })
+        .await;
+    match released {
+        Err(Trouble::Gone) => Ok(()),
+        other => other,
+    }
+}

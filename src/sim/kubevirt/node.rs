@@ -1,0 +1,89 @@
+//! Nodes: virt-handler's heartbeat, and the controller that finds the unresponsive ones.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use super::conditions;
+use super::instance::{is_terminal, launchers};
+use super::world::{Kind, Trouble, World, is_final, text};
+use crate::sim::clock::parse_time;
+use crate::sim::store::Key;
+
+const SCHEDULABLE: &str = "kubevirt.io/schedulable";
+const HEARTBEAT: &str = "kubevirt.io/heartbeat";
+const MACHINE: &str = "machine-type.node.kubevirt.io/q35";
+const KVM: &str = "devices.kubevirt.io/kvm";
+
+/// virt-handler runs here: the node is up.
+pub(super) fn is_alive(world: &World, node: &str) -> bool {
+    world.node(node).is_some_and(|n| conditions::is_true(n, "Ready"))
+}
+
+/// virt-handler's DaemonSet covers the node: labelled so already, or without a taint that keeps ordinary pods away.
+/// `sim.virtroll.dev/kubevirt: "false"` keeps it out.
+fn takes_part(node: &Value) -> bool {
+    if node["metadata"]["annotations"]["sim.virtroll.dev/kubevirt"] == "false" {
+        return false;
+    }
+    let control_plane = |t: &Value| {
+        text(&t["key"]).starts_with("node-role.kubernetes.io/") && t["effect"] != "PreferNoSchedule"
+    };
+    let labelled = node["metadata"]["labels"][SCHEDULABLE].is_string();
+    labelled || !node["spec"]["taints"].as_array().is_some_and(|t| t.iter().any(control_plane))
+}
+
+/// One heartbeat, and when the next is due.
+pub(super) async fn beat(world: &mut World, name: &str) -> Result<Option<Duration>, Trouble> {
+    let Some(node) = world.node(name).cloned().filter(|n| takes_part(n)) else { return Ok(None) };
+    if !conditions::is_true(&node, "Ready") {
+        return Ok(None);
+    }
+    let now = world.now_text();
+    world
+        .update(Kind::Node, &Key::new("", name), |node| {
+            node["metadata"]["labels"][SCHEDULABLE] = json!("true");
+            node["metadata"]["labels"][MACHINE] = json!("true");
+            node["metadata"]["annotations"][HEARTBEAT] = json!(now);
+            for field in ["allocatable", "capacity"] {
+                if node["status"][field][KVM].is_null() {
+                    node["status"][field][KVM] = json!("1k");
+                }
+            }
+        })
+        .await?;
+    let settings = &world.settings;
+    let spread = settings.heartbeat_max.saturating_sub(settings.heartbeat_min);
+    let chance = world.chance(&[name, &now]) % 1000;
+    Ok(Some(world.settings.heartbeat_min + spread.mul_f64(chance as f64 / 1000.0)))
+}
+
+/// A node whose heartbeat is old takes no VMs; those without a live pod there have failed.
+pub(super) async fn check(world: &mut World, name: &str) -> Result<Option<Duration>, Trouble> {
+    let again = Some(world.settings.node_check);
+    let node = world.node(name).cloned();
+    let beat = node.as_deref().and_then(|n| parse_time(text(&n["metadata"]["annotations"][HEARTBEAT])));
+    let limit = SignedDuration::try_from(world.settings.unresponsive_after).unwrap_or_default();
+    if node.is_some() && beat.is_none_or(|at| world.now().duration_since(at) <= limit) {
+        return Ok(again);
+    }
+    if node.as_deref().is_some_and(|n| n["metadata"]["labels"][SCHEDULABLE] == "true") {
+        let key = Key::new("", name);
+        world
+            .update(Kind::Node, &key, |node| node["metadata"]["labels"][SCHEDULABLE] = json!("false"))
+            .await?;
+    }
+    let now = world.now_text();
+    for vmi in world.vmis_on(name).iter().filter(|v| !is_final(v)) {
+        if launchers(world, vmi).iter().all(|p| is_terminal(p)) {
+            world
+                .update(Kind::Instance, &Key::of(vmi), |vmi| {
+                    vmi["status"]["reason"] = json!("NodeUnresponsive");
+                    conditions::enter(&mut vmi["status"], "Failed", &now);
+                })
+                .await?;
+        }
+    }
+    Ok(node.and(again))
+}

@@ -1,0 +1,148 @@
+//! How the model behaves: every duration, and the version of KubeVirt that it plays.
+
+use std::time::Duration;
+
+/// A minor release of KubeVirt 1.x; what differs between them is asked here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    minor: u32,
+}
+
+impl Version {
+    /// KubeVirt 1.`minor`.
+    pub const fn minor(minor: u32) -> Self {
+        Self { minor }
+    }
+
+    /// Reads `v1.9.0`; anything unreadable is the newest modelled, 1.9.
+    pub fn parse(text: &str) -> Self {
+        let minor = text.trim_start_matches('v').split('.').nth(1).and_then(|m| m.parse().ok());
+        Self { minor: minor.unwrap_or(9) }
+    }
+
+    /// A PodDisruptionBudget guards each VMI (1.0 to 1.5).
+    pub fn has_budgets(self) -> bool {
+        self.minor <= 5
+    }
+
+    /// The first eviction is denied in words (from 1.3); before, it only marks, and the budget refuses.
+    pub fn denies_in_words(self) -> bool {
+        self.minor >= 3
+    }
+
+    /// Later evictions and those of target pods are denied in words, and the webhook fails closed (from 1.5).
+    pub fn denies_always(self) -> bool {
+        self.minor >= 5
+    }
+
+    /// Attachment pods are guarded, evacuations can be cancelled, `EvictionRequested` is set (from 1.7).
+    pub fn guards_hotplug(self) -> bool {
+        self.minor >= 7
+    }
+
+    /// A cluster without a strategy behaves as `None` (1.0 and 1.1 know no other default; newer ones write it out).
+    pub fn completion_timeout_per_gib(self) -> u64 {
+        if self.minor <= 3 { 800 } else { 150 }
+    }
+
+    /// Migrations have priorities: always from 1.9, in 1.7 and 1.8 with a feature gate.
+    pub fn has_priorities(self, gate: bool) -> bool {
+        self.minor >= 9 || (self.minor >= 7 && gate)
+    }
+
+    /// No more evacuation migrations are created than can run (before 1.9; in 1.7 and 1.8 the gate removes it).
+    pub fn caps_creation(self, gate: bool) -> bool {
+        !self.has_priorities(gate)
+    }
+}
+
+/// How long things take. Sources: KubeVirt's constants, as `docs/embedded-cluster.md` lists them.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Seed of everything that varies.
+    pub seed: u64,
+    /// Version to play; `None`: what the KubeVirt object's status says.
+    pub version: Option<Version>,
+    /// From a change to a controller's reaction.
+    pub reaction: Duration,
+    /// From `Scheduled` to a running guest.
+    pub boot: Duration,
+    /// From the ACPI signal to a guest that is off, where it obeys.
+    pub shutdown: Duration,
+    /// One step of a migration that waits for nothing but virt-handler.
+    pub step: Duration,
+    /// What a migration moves in a second, bytes.
+    pub bandwidth: u64,
+    /// Memory is copied this many times, because the guest goes on writing.
+    pub dirty_factor: f64,
+    /// virt-handler's heartbeat: at least …
+    pub heartbeat_min: Duration,
+    /// … and at most.
+    pub heartbeat_max: Duration,
+    /// A heartbeat older than this makes a node unresponsive.
+    pub unresponsive_after: Duration,
+    /// How often the node controller looks.
+    pub node_check: Duration,
+    /// An unschedulable target pod is given up after this.
+    pub unschedulable_timeout: Duration,
+    /// Any pending target pod is given up after this.
+    pub pending_timeout: Duration,
+    /// First wait after a failed evacuation; doubles with each further one.
+    pub backoff: Duration,
+    /// First wait before a VM that never ran is started again; grows with the square of the failures.
+    pub start_backoff: Duration,
+    /// Its longest.
+    pub start_backoff_max: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let s = Duration::from_secs;
+        Self {
+            seed: 1,
+            version: None,
+            reaction: Duration::from_millis(30),
+            boot: s(5),
+            shutdown: s(6),
+            step: Duration::from_millis(300),
+            bandwidth: 500_000_000,
+            dirty_factor: 1.4,
+            heartbeat_min: s(60),
+            heartbeat_max: s(132),
+            unresponsive_after: s(300),
+            node_check: s(60),
+            unschedulable_timeout: s(300),
+            pending_timeout: s(900),
+            backoff: s(20),
+            start_backoff: s(10),
+            start_backoff_max: s(300),
+        }
+    }
+}
+
+impl Settings {
+    /// All durations times `factor`: for running beside a real control plane without its patience. The bandwidth grows
+    /// accordingly. Grace periods and KubeVirt's own timeouts, which objects state, stay.
+    pub fn scaled(&self, factor: f64) -> Self {
+        let f = |d: Duration| d.mul_f64(factor);
+        Self {
+            seed: self.seed,
+            version: self.version,
+            reaction: f(self.reaction),
+            boot: f(self.boot),
+            shutdown: f(self.shutdown),
+            step: f(self.step),
+            bandwidth: (self.bandwidth as f64 / factor) as u64,
+            dirty_factor: self.dirty_factor,
+            heartbeat_min: f(self.heartbeat_min),
+            heartbeat_max: f(self.heartbeat_max),
+            unresponsive_after: f(self.unresponsive_after),
+            node_check: f(self.node_check),
+            unschedulable_timeout: f(self.unschedulable_timeout),
+            pending_timeout: f(self.pending_timeout),
+            backoff: f(self.backoff),
+            start_backoff: f(self.start_backoff),
+            start_backoff_max: f(self.start_backoff_max),
+        }
+    }
+}

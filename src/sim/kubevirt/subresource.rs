@@ -1,0 +1,245 @@
+//! virt-api's subresources: start, stop, restart, migrate, and the end of an evacuation.
+
+use bytes::Bytes;
+use http::{Method, Response, StatusCode};
+use kube::Client;
+use kube::api::{Api, DynamicObject, PostParams};
+use serde_json::{Value, json};
+
+use super::evacuation;
+use super::virtual_machine::run_strategy;
+use super::world::{Kind, is_final, text, uid};
+
+const PREFIX: &str = "/apis/subresources.kubevirt.io";
+
+/// What a request is about.
+struct Call {
+    client: Client,
+    namespace: String,
+    name: String,
+    body: Value,
+}
+
+/// Refused: code and message.
+type Refusal = (u16, String);
+
+fn respond(code: u16, body: &Value) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(serde_json::to_vec(body).unwrap_or_default()));
+    *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+    response
+}
+
+fn refuse((code, message): Refusal) -> Response<Bytes> {
+    let reason = match code {
+        404 => "NotFound",
+        409 => "Conflict",
+        400 => "BadRequest",
+        503 => "ServiceUnavailable",
+        _ => "InternalError",
+    };
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "code": code, "reason": reason, "message": message,
+    });
+    respond(code, &status)
+}
+
+/// True if the path belongs to the subresource API.
+pub(super) fn is_ours(path: &str) -> bool {
+    path.starts_with(PREFIX)
+}
+
+/// What is answered while virt-api is down.
+pub(super) fn unavailable() -> Response<Bytes> {
+    refuse((503, "service unavailable".to_owned()))
+}
+
+/// Serves a request below the subresource API.
+pub(super) async fn serve(client: Client, request: http::Request<Bytes>) -> Response<Bytes> {
+    let path = request.uri().path().to_owned();
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    if request.method() == Method::GET && parts.len() <= 3 {
+        return respond(200, &discovery());
+    }
+    let ["apis", _, _, "namespaces", namespace, plural, name, action @ ..] = parts.as_slice() else {
+        return refuse((404, "the server could not find the requested resource".to_owned()));
+    };
+    let kind = match *plural {
+        "virtualmachines" => Kind::Vm,
+        "virtualmachineinstances" => Kind::Instance,
+        _ => return refuse((404, "the server could not find the requested resource".to_owned())),
+    };
+    let body = serde_json::from_slice(request.body()).unwrap_or_default();
+    let call = Call { client, namespace: (*namespace).to_owned(), name: (*name).to_owned(), body };
+    let answer = match (request.method(), kind, action) {
+        (&Method::PUT, Kind::Vm, ["start"]) => call.start().await.map(|()| 202),
+        (&Method::PUT, Kind::Vm, ["stop"]) => call.stop().await.map(|()| 202),
+        (&Method::PUT, Kind::Vm, ["restart"]) => call.restart().await.map(|()| 202),
+        (&Method::PUT, Kind::Vm, ["migrate"]) => call.migrate().await.map(|()| 202),
+        (&Method::PUT, _, ["evacuate", "cancel"]) => call.cancel_evacuation().await.map(|()| 200),
+        _ => Err((404, "the server could not find the requested resource".to_owned())),
+    };
+    match answer {
+        Ok(code) => respond(code, &Value::Null),
+        Err(refusal) => refuse(refusal),
+    }
+}
+
+fn discovery() -> Value {
+    let action = |kind: &str, plural: &str, action: &str| json!({"name": format!("{plural}/{action}"), "singularName": "", "namespaced": true, "kind": kind, "verbs": ["update"]});
+    let vm = ["start", "stop", "restart", "migrate", "evacuate/cancel"]
+        .map(|a| action("VirtualMachine", "virtualmachines", a));
+    let vmi = action("VirtualMachineInstance", "virtualmachineinstances", "evacuate/cancel");
+    json!({
+        "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "subresources.kubevirt.io/v1",
+        "resources": vm.into_iter().chain([vmi]).collect::<Vec<_>>(),
+    })
+}
+
+impl Call {
+    fn api(&self, kind: Kind) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), &self.namespace, &kind.resource())
+    }
+
+    async fn object(&self, kind: Kind) -> Result<Value, Refusal> {
+        match self.api(kind).get(&self.name).await {
+            Ok(object) => Ok(serde_json::to_value(object).unwrap_or_default()),
+            Err(kube::Error::Api(status)) => Err((status.code, status.message.clone())),
+            Err(error) => Err((500, error.to_string())),
+        }
+    }
+
+    async fn store(&self, kind: Kind, object: Value, status: bool) -> Result<(), Refusal> {
+        let object: DynamicObject = serde_json::from_value(object).map_err(|e| (500, e.to_string()))?;
+        let api = self.api(kind);
+        let stored = if status {
+            api.replace_status(&self.name, &PostParams::default(), &object).await
+        } else {
+            api.replace(&self.name, &PostParams::default(), &object).await
+        };
+        match stored {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) => Err((status.code, status.message.clone())),
+            Err(error) => Err((500, error.to_string())),
+        }
+    }
+
+    async fn vmi(&self) -> Option<Value> {
+        self.object(Kind::Instance).await.ok().filter(|v| !is_final(v))
+    }
+
+    async fn start(&self) -> Result<(), Refusal> {
+        let mut vm = self.object(Kind::Vm).await?;
+        if self.vmi().await.is_some() {
+            return Err((409, "VM is already running".to_owned()));
+        }
+        match run_strategy(&vm) {
+            "Halted" => {
+                if vm["spec"]["runStrategy"].is_string() {
+                    vm["spec"]["runStrategy"] = json!("Always");
+                } else {
+                    vm["spec"]["running"] = json!(true);
+                }
+                self.store(Kind::Vm, vm, false).await
+            }
+            "Manual" | "RerunOnFailure" => {
+                vm["status"]["stateChangeRequests"] = json!([{"action": "Start"}]);
+                self.store(Kind::Vm, vm, true).await
+            }
+            other => Err((409, format!("{other} does not support manual start requests"))),
+        }
+    }
+
+    async fn stop(&self) -> Result<(), Refusal> {
+        let mut vm = self.object(Kind::Vm).await?;
+        let Some(vmi) = self.vmi().await else {
+            return Err((409, "VM is not running".to_owned()));
+        };
+        match run_strategy(&vm) {
+            "Manual" | "RerunOnFailure" => {
+                vm["status"]["stateChangeRequests"] = json!([{"action": "Stop", "uid": uid(&vmi)}]);
+                self.store(Kind::Vm, vm, true).await
+            }
+            _ => {
+                if vm["spec"]["runStrategy"].is_string() {
+                    vm["spec"]["runStrategy"] = json!("Halted");
+                } else {
+                    vm["spec"]["running"] = json!(false);
+                }
+                self.store(Kind::Vm, vm, false).await
+            }
+        }
+    }
+
+    async fn restart(&self) -> Result<(), Refusal> {
+        let mut vm = self.object(Kind::Vm).await?;
+        let strategy = run_strategy(&vm).to_owned();
+        if matches!(strategy.as_str(), "Halted" | "Once") {
+            return Err((409, format!("RunStategy {strategy} does not support manual restart requests")));
+        }
+        let Some(vmi) = self.vmi().await else {
+            return Err((409, "VM is not running".to_owned()));
+        };
+        vm["status"]["stateChangeRequests"] =
+            json!([{"action": "Stop", "uid": uid(&vmi)}, {"action": "Start"}]);
+        self.store(Kind::Vm, vm, true).await
+    }
+
+    async fn migrate(&self) -> Result<(), Refusal> {
+        self.object(Kind::Vm).await?;
+        if self.vmi().await.is_none() {
+            return Err((409, "VM is not running".to_owned()));
+        }
+        let object = json!({
+            "apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstanceMigration",
+            "metadata": {
+                "generateName": "kubevirt-migrate-vm-", "namespace": self.namespace,
+                "labels": {"kubevirt.io/vmi-name": self.name},
+            },
+            "spec": {"vmiName": self.name},
+        });
+        let object: DynamicObject = serde_json::from_value(object).map_err(|e| (500, e.to_string()))?;
+        // A refusal by the webhook reaches the user as 500.
+        self.api(Kind::Migration)
+            .create(&PostParams::default(), &object)
+            .await
+            .map(drop)
+            .map_err(|e| (500, format!("Internal error occurred: {e}")))
+    }
+
+    /// Takes the mark away, if the body names it.
+    async fn cancel_evacuation(&self) -> Result<(), Refusal> {
+        let vmi = self.object(Kind::Instance).await?;
+        if let Some(key) = self.drain_taint(text(&vmi["status"]["nodeName"])).await {
+            let node = text(&vmi["status"]["nodeName"]);
+            return Err((
+                400,
+                format!(
+                    "Node {node:?} has NodeDrainTaintKey \"&Taint{{Key:{key},Value:,Effect:NoSchedule,TimeAdded:<nil>,}}\""
+                ),
+            ));
+        }
+        let Some(mark) = vmi["status"]["evacuationNodeName"].as_str() else { return Ok(()) };
+        if self.body["evacuationNodeName"] != mark {
+            let why =
+                "Internal error occurred: the server rejected our request due to an error in our request";
+            return Err((500, why.to_owned()));
+        }
+        let mut vmi = vmi.clone();
+        vmi["status"].as_object_mut().map(|s| s.remove("evacuationNodeName"));
+        self.store(Kind::Instance, vmi, false).await
+    }
+
+    async fn drain_taint(&self, node: &str) -> Option<String> {
+        let kubevirts: Api<DynamicObject> = Api::all_with(self.client.clone(), &Kind::KubeVirt.resource());
+        let first = kubevirts.list(&kube::api::ListParams::default()).await.ok()?.items.into_iter().next()?;
+        let configured = &first.data["spec"]["configuration"]["migrations"]["nodeDrainTaintKey"];
+        let key = configured.as_str().unwrap_or(evacuation::DRAIN_TAINT);
+        let nodes: Api<DynamicObject> = Api::all_with(self.client.clone(), &Kind::Node.resource());
+        let node = nodes.get(node).await.ok()?;
+        evacuation::has_taint(&node.data, key).then(|| key.to_owned())
+    }
+}

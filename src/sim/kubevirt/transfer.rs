@@ -1,0 +1,275 @@
+//! A migration from its handoff to its end: what virt-controller hands over and the two virt-handlers do.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::conditions;
+use super::guest::{Guest, MigrationFailures, bytes, memory};
+use super::handler::left;
+use super::instance::{current, is_terminal, launchers};
+use super::migration::{end_target, enter, target_pod};
+use super::node::is_alive;
+use super::world::{Kind, Object, Trouble, World, is_deleting, text, uid};
+use crate::sim::store::Key;
+
+const TARGET_LABEL: &str = "kubevirt.io/migrationTargetNodeName";
+
+/// One step of a migration that is past `Scheduling`.
+pub(super) async fn step(
+    world: &mut World,
+    key: &Key,
+    migration: &Value,
+    vmi: &Object,
+) -> Result<Option<Duration>, Trouble> {
+    let state = &vmi["status"]["migrationState"];
+    let phase = text(&migration["status"]["phase"]);
+    let ours = state["migrationUid"] == uid(migration);
+    if ours && state["endTimestamp"].is_string() {
+        return finish(world, key, migration, vmi).await;
+    }
+    let target = target_pod(world, vmi, migration).filter(|p| !is_terminal(p) && !is_deleting(p));
+    let Some(target) = target else {
+        fail(world, key, vmi, "Target pod is down", None).await?;
+        return Ok(None);
+    };
+    if phase == "Scheduled" || !ours {
+        hand_off(world, key, migration, vmi, &target).await?;
+        return Ok(None);
+    }
+    let (source_node, target_node) = (text(&state["sourceNode"]), text(&state["targetNode"]));
+    match phase {
+        // A dead virt-handler is waited for without limit.
+        "PreparingTarget" if !is_alive(world, target_node) => Ok(None),
+        "TargetReady" if !is_alive(world, source_node) => Ok(None),
+        "PreparingTarget" => {
+            let since = world.since(uid(migration), "preparing");
+            if let Some(wait) = left(since, world.settings.step) {
+                return Ok(Some(wait));
+            }
+            let address = target["status"]["podIP"].clone();
+            change(world, vmi, |state| state["targetNodeAddress"] = address).await?;
+            enter(world, key, "TargetReady").await?;
+            Ok(None)
+        }
+        "TargetReady" => {
+            let since = world.since(uid(migration), "target-ready");
+            if let Some(wait) = left(since, world.settings.step) {
+                return Ok(Some(wait));
+            }
+            let now = world.now_text();
+            change(world, vmi, |state| state["startTimestamp"] = json!(now)).await?;
+            enter(world, key, "Running").await?;
+            Ok(None)
+        }
+        _ => run(world, key, migration, vmi).await,
+    }
+}
+
+async fn change(world: &mut World, vmi: &Object, set: impl FnOnce(&mut Value)) -> Result<(), Trouble> {
+    world.update(Kind::Instance, &Key::of(vmi), |v| set(&mut v["status"]["migrationState"])).await
+}
+
+/// Writes a fresh migration state and the target's label.
+async fn hand_off(
+    world: &mut World,
+    key: &Key,
+    migration: &Value,
+    vmi: &Object,
+    target: &Object,
+) -> Result<(), Trouble> {
+    let pods = launchers(world, vmi);
+    let source = current(vmi, &pods).map(|p| p["metadata"]["name"].clone()).unwrap_or_default();
+    let state = json!({
+        "migrationUid": uid(migration), "sourceNode": vmi["status"]["nodeName"], "sourcePod": source,
+        "targetNode": target["spec"]["nodeName"], "targetPod": target["metadata"]["name"],
+        "migrationConfiguration": configuration(world, vmi), "mode": "PreCopy",
+    });
+    world
+        .update(Kind::Instance, &Key::of(vmi), |v| {
+            v["metadata"]["labels"][TARGET_LABEL] = state["targetNode"].clone();
+            v["status"]["migrationState"] = state;
+        })
+        .await?;
+    mirror(world, key, vmi).await?;
+    enter(world, key, "PreparingTarget").await
+}
+
+/// The migration carries what the VMI says about it.
+async fn mirror(world: &mut World, key: &Key, vmi: &Object) -> Result<(), Trouble> {
+    let Some(vmi) = world.get(Kind::Instance, &Key::of(vmi)).cloned() else { return Ok(()) };
+    world
+        .update(Kind::Migration, key, |m| {
+            m["status"]["migrationState"] = vmi["status"]["migrationState"].clone()
+        })
+        .await
+}
+
+/// The settings in force: those of the KubeVirt object, overridden by the matching policy with the most labels.
+pub(super) fn configuration(world: &World, vmi: &Value) -> Value {
+    let configured = world.configuration()["migrations"].clone();
+    let number = |value: &Value, default: u64| bytes(value).unwrap_or(default);
+    let per_gib = world.version().completion_timeout_per_gib();
+    let mut settings = json!({
+        "bandwidthPerMigration": configured["bandwidthPerMigration"].as_str().unwrap_or("0"),
+        "completionTimeoutPerGiB": number(&configured["completionTimeoutPerGiB"], per_gib),
+        "progressTimeout": number(&configured["progressTimeout"], 150),
+        "allowPostCopy": configured["allowPostCopy"] == true,
+        "allowWorkloadDisruption": configured["allowWorkloadDisruption"] == true,
+        "allowAutoConverge": configured["allowAutoConverge"] == true,
+    });
+    let wanted = |policy: &Value| policy["spec"]["selectors"]["virtualMachineInstanceSelector"].clone();
+    let matches = |policy: &Value| {
+        let labels = wanted(policy);
+        labels.as_object().is_some_and(|l| l.iter().all(|(k, v)| vmi["metadata"]["labels"][k] == *v))
+    };
+    let policies = world.all(Kind::Policy).map(|(_, p)| p).filter(|p| matches(p));
+    if let Some(policy) = policies.max_by_key(|p| wanted(p).as_object().map_or(0, serde_json::Map::len)) {
+        for field in [
+            "bandwidthPerMigration",
+            "completionTimeoutPerGiB",
+            "allowPostCopy",
+            "allowWorkloadDisruption",
+            "allowAutoConverge",
+        ] {
+            if !policy["spec"][field].is_null() {
+                settings[field] = policy["spec"][field].clone();
+            }
+        }
+    }
+    settings
+}
+
+/// How long the transfer takes: memory times dirty factor over the bandwidth, the policy's if that is less.
+pub(super) fn duration(world: &World, vmi: &Value, guest: &Guest, configuration: &Value) -> Duration {
+    if let Some(takes) = guest.migration_takes {
+        return takes;
+    }
+    let limit = bytes(&configuration["bandwidthPerMigration"]).filter(|b| *b > 0);
+    let bandwidth = limit.map_or(world.settings.bandwidth, |l| l.min(world.settings.bandwidth)).max(1);
+    let copied = memory(vmi) as f64 * guest.dirty_factor.max(1.0);
+    Duration::from_secs_f64(copied / bandwidth as f64).max(world.settings.step)
+}
+
+/// `completionTimeoutPerGiB` × ceil(bytes / 10⁹) seconds.
+pub(super) fn deadline(vmi: &Value, configuration: &Value) -> Duration {
+    let per_gib = bytes(&configuration["completionTimeoutPerGiB"]).unwrap_or(150);
+    Duration::from_secs(per_gib * memory(vmi).div_ceil(1_000_000_000).max(1))
+}
+
+async fn run(
+    world: &mut World,
+    key: &Key,
+    migration: &Value,
+    vmi: &Object,
+) -> Result<Option<Duration>, Trouble> {
+    let guest = Guest::of(vmi, &world.settings);
+    let settings = vmi["status"]["migrationState"]["migrationConfiguration"].clone();
+    let takes = duration(world, vmi, &guest, &settings);
+    let limit = deadline(vmi, &settings);
+    let extends = settings["allowPostCopy"] == true || settings["allowWorkloadDisruption"] == true;
+    let failures = world.failures.get(uid(vmi)).copied().unwrap_or(0);
+    let fails = match guest.migration_fails {
+        MigrationFailures::Always => true,
+        MigrationFailures::First(count) => failures < count,
+    };
+    let since = world.since(uid(migration), "transfer");
+    let end = if fails {
+        takes.min(limit) / 2
+    } else if extends {
+        takes.min(limit * 2)
+    } else {
+        takes.min(limit)
+    };
+    if let Some(wait) = left(since, end) {
+        return Ok(Some(wait));
+    }
+    if fails {
+        fail(world, key, vmi, "the connection between source and target broke", None).await?;
+    } else if takes > limit && !extends {
+        let why = format!("not completed after {} seconds, aborted", limit.as_secs());
+        fail(world, key, vmi, &why, None).await?;
+    } else {
+        arrive(world, vmi, takes > limit, settings["allowPostCopy"] == true).await?;
+    }
+    Ok(None)
+}
+
+/// The target has the running guest: node, label, mark and end in one update.
+async fn arrive(world: &mut World, vmi: &Object, extended: bool, post_copy: bool) -> Result<(), Trouble> {
+    let now = world.now_text();
+    let node = vmi["status"]["migrationState"]["targetNode"].clone();
+    world
+        .update(Kind::Instance, &Key::of(vmi), |v| {
+            v["metadata"]["labels"]["kubevirt.io/nodeName"] = node.clone();
+            let status = &mut v["status"];
+            status["nodeName"] = node.clone();
+            status.as_object_mut().map(|s| s.remove("evacuationNodeName"));
+            status["migrationState"]["endTimestamp"] = json!(now);
+            if extended {
+                status["migrationState"]["mode"] = json!(if post_copy { "PostCopy" } else { "Paused" });
+            }
+        })
+        .await?;
+    let message = format!("The VirtualMachineInstance migrated to node {}.", text(&node));
+    world.event(vmi, "Normal", "Migrated", &message).await;
+    Ok(())
+}
+
+/// After the end: completed, then the migration's own end.
+async fn finish(
+    world: &mut World,
+    key: &Key,
+    migration: &Value,
+    vmi: &Object,
+) -> Result<Option<Duration>, Trouble> {
+    let state = &vmi["status"]["migrationState"];
+    if state["completed"] != true {
+        let since = world.since(uid(migration), "completing");
+        if let Some(wait) = left(since, world.settings.step) {
+            return Ok(Some(wait));
+        }
+        change(world, vmi, |state| state["completed"] = json!(true)).await?;
+    }
+    mirror(world, key, vmi).await?;
+    let failed = state["failed"] == true;
+    if failed {
+        end_target(world, vmi, migration).await?;
+    }
+    enter(world, key, if failed { "Failed" } else { "Succeeded" }).await?;
+    Ok(None)
+}
+
+/// Failure after the handoff: failed and completed, with the reason; the guest runs on at the source.
+pub(super) async fn fail(
+    world: &mut World,
+    key: &Key,
+    vmi: &Object,
+    why: &str,
+    abort: Option<&str>,
+) -> Result<(), Trouble> {
+    let Some(migration) = world.get(Kind::Migration, key).cloned() else { return Ok(()) };
+    let now = world.now_text();
+    let ours = vmi["status"]["migrationState"]["migrationUid"] == uid(&migration);
+    if ours && vmi["status"]["migrationState"]["failed"] != true {
+        *world.failures.entry(uid(vmi).to_owned()).or_default() += 1;
+        world
+            .update(Kind::Instance, &Key::of(vmi), |v| {
+                v["metadata"]["labels"].as_object_mut().map(|l| l.remove(TARGET_LABEL));
+                let state = &mut v["status"]["migrationState"];
+                state["failed"] = json!(true);
+                state["completed"] = json!(true);
+                state["failureReason"] = json!(why);
+                state["endTimestamp"] = json!(now);
+                if let Some(abort) = abort {
+                    state["abortStatus"] = json!(abort);
+                }
+            })
+            .await?;
+        mirror(world, key, vmi).await?;
+    }
+    end_target(world, vmi, &migration).await?;
+    world.event(vmi, "Warning", "Migrating", &format!("migration failed: {why}")).await;
+    let now = world.now_text();
+    world.update(Kind::Migration, key, |m| conditions::enter(&mut m["status"], "Failed", &now)).await
+}

@@ -1,0 +1,428 @@
+//! What the model has seen, and how it writes: a cache a kind with indexes, filled by watches and by its own writes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::Client;
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, PostParams, Preconditions};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::settings::{Settings, Version};
+use crate::sim::clock::{Clock, seconds_text};
+use crate::sim::store::Key;
+
+/// The kinds that the model watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    KubeVirt,
+    Policy,
+    Node,
+    Vm,
+    ReplicaSet,
+    Instance,
+    Migration,
+    Pod,
+    Budget,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 9] = [
+        Self::KubeVirt,
+        Self::Policy,
+        Self::Node,
+        Self::Vm,
+        Self::ReplicaSet,
+        Self::Instance,
+        Self::Migration,
+        Self::Pod,
+        Self::Budget,
+    ];
+
+    pub(super) fn resource(self) -> ApiResource {
+        let (group, version, kind, plural) = match self {
+            Self::KubeVirt => ("kubevirt.io", "v1", "KubeVirt", "kubevirts"),
+            Self::Policy => ("migrations.kubevirt.io", "v1alpha1", "MigrationPolicy", "migrationpolicies"),
+            Self::Node => ("", "v1", "Node", "nodes"),
+            Self::Vm => ("kubevirt.io", "v1", "VirtualMachine", "virtualmachines"),
+            Self::ReplicaSet => {
+                ("kubevirt.io", "v1", "VirtualMachineInstanceReplicaSet", "virtualmachineinstancereplicasets")
+            }
+            Self::Instance => ("kubevirt.io", "v1", "VirtualMachineInstance", "virtualmachineinstances"),
+            Self::Migration => {
+                ("kubevirt.io", "v1", "VirtualMachineInstanceMigration", "virtualmachineinstancemigrations")
+            }
+            Self::Pod => ("", "v1", "Pod", "pods"),
+            Self::Budget => ("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets"),
+        };
+        let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+        ApiResource {
+            group: group.into(),
+            version: version.into(),
+            api_version,
+            kind: kind.into(),
+            plural: plural.into(),
+        }
+    }
+
+    /// Only pods that KubeVirt made are watched.
+    pub(super) fn labels(self) -> Option<&'static str> {
+        (self == Self::Pod).then_some("kubevirt.io in (virt-launcher,hotplug-disk)")
+    }
+
+    /// `/status` is a subresource. That of a VMI isn't.
+    fn has_status(self) -> bool {
+        self != Self::Instance
+    }
+}
+
+/// Why a write didn't happen.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Trouble {
+    /// The object is gone.
+    #[error("gone")]
+    Gone,
+    /// The cache was behind: look again.
+    #[error("conflict")]
+    Conflict,
+    /// Anything else.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<kube::Error> for Trouble {
+    fn from(error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) if status.code == 404 => Self::Gone,
+            kube::Error::Api(status) if status.code == 409 => Self::Conflict,
+            other => Self::Refused(other.to_string()),
+        }
+    }
+}
+
+/// A stored object.
+pub(super) type Object = Arc<Value>;
+
+/// The cache, the client, and what is remembered between looks.
+pub(super) struct World {
+    pub client: Client,
+    pub clock: Clock,
+    pub settings: Settings,
+    objects: BTreeMap<Kind, BTreeMap<Key, Object>>,
+    by_owner: BTreeMap<String, BTreeSet<(Kind, Key)>>,
+    vmis_by_node: BTreeMap<String, BTreeSet<Key>>,
+    migrations_by_vmi: BTreeMap<Key, BTreeSet<Key>>,
+    /// When something was first seen: a guest booting, a transfer under way.
+    since: BTreeMap<(String, &'static str), Instant>,
+    /// Failed migrations of a VMI, by UID: what `migration-fails` counts.
+    pub failures: BTreeMap<String, u32>,
+    counter: u64,
+}
+
+impl World {
+    pub(super) fn new(client: Client, clock: Clock, settings: Settings) -> Self {
+        Self {
+            client,
+            clock,
+            settings,
+            objects: BTreeMap::new(),
+            by_owner: BTreeMap::new(),
+            vmis_by_node: BTreeMap::new(),
+            migrations_by_vmi: BTreeMap::new(),
+            since: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            counter: 0,
+        }
+    }
+
+    pub(super) fn get(&self, kind: Kind, key: &Key) -> Option<&Object> {
+        self.objects.get(&kind)?.get(key)
+    }
+
+    pub(super) fn all(&self, kind: Kind) -> impl Iterator<Item = (&Key, &Object)> {
+        self.objects.get(&kind).into_iter().flatten()
+    }
+
+    pub(super) fn node(&self, name: &str) -> Option<&Object> {
+        self.get(Kind::Node, &Key::new("", name))
+    }
+
+    /// Objects of a kind that name this UID as an owner.
+    pub(super) fn owned(&self, uid: &str, kind: Kind) -> Vec<Object> {
+        let owned = self.by_owner.get(uid).into_iter().flatten().filter(|(k, _)| *k == kind);
+        owned.filter_map(|(kind, key)| self.get(*kind, key)).cloned().collect()
+    }
+
+    /// VMIs whose status names the node.
+    pub(super) fn vmis_on(&self, node: &str) -> Vec<Object> {
+        let keys = self.vmis_by_node.get(node).into_iter().flatten();
+        keys.filter_map(|key| self.get(Kind::Instance, key)).cloned().collect()
+    }
+
+    /// The migrations of a VMI.
+    pub(super) fn migrations_of(&self, vmi: &Key) -> Vec<Object> {
+        let keys = self.migrations_by_vmi.get(vmi).into_iter().flatten();
+        keys.filter_map(|key| self.get(Kind::Migration, key)).cloned().collect()
+    }
+
+    /// Puts an object into the cache unless a newer one is there. True if it was news.
+    pub(super) fn put(&mut self, kind: Kind, object: Object) -> bool {
+        let key = Key::of(&object);
+        if let Some(known) = self.get(kind, &key) {
+            let version = |o: &Value| text(&o["metadata"]["resourceVersion"]).parse::<u64>().ok();
+            let same_life = known["metadata"]["uid"] == object["metadata"]["uid"];
+            if same_life && version(&object) <= version(known) {
+                return false;
+            }
+        }
+        self.unlink(kind, &key);
+        self.link(kind, &key, &object);
+        self.objects.entry(kind).or_default().insert(key, object);
+        true
+    }
+
+    /// Forgets an object.
+    pub(super) fn forget(&mut self, kind: Kind, key: &Key) {
+        if let Some(object) = self.get(kind, key) {
+            let uid = text(&object["metadata"]["uid"]).to_owned();
+            let begun = self.since.range((uid.clone(), "")..).take_while(|((of, _), _)| *of == uid);
+            for key in begun.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
+                self.since.remove(&key);
+            }
+            if kind == Kind::Instance {
+                self.failures.remove(&uid);
+            }
+        }
+        self.unlink(kind, key);
+        if let Some(objects) = self.objects.get_mut(&kind) {
+            objects.remove(key);
+        }
+    }
+
+    /// The keys of a kind: to find out what a new list no longer names.
+    pub(super) fn keys(&self, kind: Kind) -> Vec<Key> {
+        self.all(kind).map(|(key, _)| key.clone()).collect()
+    }
+
+    fn link(&mut self, kind: Kind, key: &Key, object: &Value) {
+        for owner in owners(object) {
+            self.by_owner.entry(text(&owner["uid"]).to_owned()).or_default().insert((kind, key.clone()));
+        }
+        match kind {
+            Kind::Instance => {
+                let node = text(&object["status"]["nodeName"]).to_owned();
+                self.vmis_by_node.entry(node).or_default().insert(key.clone());
+            }
+            Kind::Migration => {
+                self.migrations_by_vmi.entry(vmi_of(object)).or_default().insert(key.clone());
+            }
+            _ => {}
+        }
+    }
+
+    fn unlink(&mut self, kind: Kind, key: &Key) {
+        let Some(object) = self.get(kind, key).cloned() else { return };
+        for owner in owners(&object) {
+            if let Some(set) = self.by_owner.get_mut(text(&owner["uid"])) {
+                set.remove(&(kind, key.clone()));
+            }
+        }
+        if kind == Kind::Instance
+            && let Some(set) = self.vmis_by_node.get_mut(text(&object["status"]["nodeName"]))
+        {
+            set.remove(key);
+        }
+        if kind == Kind::Migration
+            && let Some(set) = self.migrations_by_vmi.get_mut(&vmi_of(&object))
+        {
+            set.remove(key);
+        }
+    }
+
+    /// The time.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The time in the API's form.
+    pub(super) fn now_text(&self) -> String {
+        seconds_text(self.clock.now())
+    }
+
+    /// When this was first asked for an object: the beginning of something that takes time.
+    pub(super) fn since(&mut self, uid: &str, what: &'static str) -> Instant {
+        *self.since.entry((uid.to_owned(), what)).or_insert_with(Instant::now)
+    }
+
+    /// Forgets a beginning.
+    pub(super) fn reset(&mut self, uid: &str, what: &'static str) {
+        self.since.remove(&(uid.to_owned(), what));
+    }
+
+    /// A number that depends on the seed and the text only.
+    pub(super) fn chance(&self, texts: &[&str]) -> u64 {
+        crate::sim::store::mix_text(self.settings.seed, texts)
+    }
+
+    /// A number that is another each time, in an order that depends on the seed only.
+    pub(super) fn next(&mut self) -> u64 {
+        self.counter += 1;
+        crate::sim::store::mix_text(self.settings.seed, &["next", &self.counter.to_string()])
+    }
+
+    /// The cluster's KubeVirt object; null without one.
+    pub(super) fn installation(&self) -> Value {
+        self.all(Kind::KubeVirt).next().map(|(_, o)| (**o).clone()).unwrap_or_default()
+    }
+
+    /// Its `spec.configuration`.
+    pub(super) fn configuration(&self) -> Value {
+        self.installation()["spec"]["configuration"].clone()
+    }
+
+    /// The version that is played.
+    pub(super) fn version(&self) -> Version {
+        let observed = || self.installation()["status"]["observedKubeVirtVersion"].clone();
+        self.settings.version.unwrap_or_else(|| Version::parse(text(&observed())))
+    }
+
+    /// A feature gate of the KubeVirt object.
+    pub(super) fn gate(&self, name: &str) -> bool {
+        let gates = &self.configuration()["developerConfiguration"]["featureGates"];
+        gates.as_array().is_some_and(|g| g.contains(&json!(name)))
+    }
+
+    fn api(&self, kind: Kind, namespace: &str) -> Api<DynamicObject> {
+        if namespace.is_empty() {
+            Api::all_with(self.client.clone(), &kind.resource())
+        } else {
+            Api::namespaced_with(self.client.clone(), namespace, &kind.resource())
+        }
+    }
+
+    /// Creates an object.
+    pub(super) async fn create(&mut self, kind: Kind, object: Value) -> Result<Object, Trouble> {
+        let api = self.api(kind, text(&object["metadata"]["namespace"]));
+        let created = api.create(&PostParams::default(), &dynamic(object)?).await?;
+        let created = value(&created);
+        self.put(kind, created.clone());
+        Ok(created)
+    }
+
+    /// Changes an object, its status included, with its resourceVersion as the precondition. Nothing is sent when nothing
+    /// changes.
+    pub(super) async fn update(
+        &mut self,
+        kind: Kind,
+        key: &Key,
+        change: impl FnOnce(&mut Value),
+    ) -> Result<(), Trouble> {
+        let old = self.get(kind, key).cloned().ok_or(Trouble::Gone)?;
+        let mut new = (*old).clone();
+        change(&mut new);
+        let api = self.api(kind, &key.namespace);
+        let status = new["status"].clone();
+        let only_status = kind.has_status();
+        let differs = |a: &Value, b: &Value| {
+            a["metadata"] != b["metadata"]
+                || a["spec"] != b["spec"]
+                || (!only_status && a["status"] != b["status"])
+        };
+        if differs(&old, &new) {
+            let answer = api.replace(&key.name, &PostParams::default(), &dynamic(new.clone())?).await?;
+            let stored = value(&answer);
+            new = (*stored).clone();
+            self.put(kind, stored);
+        }
+        if kind.has_status() && old["status"] != status {
+            new["status"] = status;
+            let answer = api.replace_status(&key.name, &PostParams::default(), &dynamic(new)?).await?;
+            self.put(kind, value(&answer));
+        }
+        Ok(())
+    }
+
+    /// Deletes an object of this UID.
+    pub(super) async fn delete(&mut self, kind: Kind, object: &Value) -> Result<(), Trouble> {
+        let key = Key::of(object);
+        let uid = Some(text(&object["metadata"]["uid"]).to_owned());
+        let preconditions = Some(Preconditions { uid, resource_version: None });
+        let params = DeleteParams { preconditions, ..DeleteParams::default() };
+        match self.api(kind, &key.namespace).delete(&key.name, &params).await {
+            Ok(_) => Ok(()),
+            Err(error) => match Trouble::from(error) {
+                Trouble::Gone | Trouble::Conflict => Ok(()),
+                refused @ Trouble::Refused(_) => Err(refused),
+            },
+        }
+    }
+
+    /// Writes an event about an object. Events are for people: a refusal is passed over.
+    pub(super) async fn event(&mut self, about: &Value, kind: &str, reason: &str, message: &str) {
+        let key = Key::of(about);
+        let now = self.now_text();
+        let suffix = self.next();
+        let event = json!({
+            "metadata": {"namespace": key.namespace, "name": format!("{}.{suffix:016x}", key.name)},
+            "involvedObject": {
+                "apiVersion": about["apiVersion"], "kind": about["kind"], "name": key.name,
+                "namespace": key.namespace, "uid": about["metadata"]["uid"],
+            },
+            "type": kind, "reason": reason, "message": message, "count": 1,
+            "firstTimestamp": now, "lastTimestamp": now, "source": {"component": "virtualmachine-controller"},
+        });
+        let api: Api<k8s_openapi::api::core::v1::Event> =
+            Api::namespaced(self.client.clone(), &key.namespace);
+        if let Ok(event) = serde_json::from_value(event) {
+            let _ = api.create(&PostParams::default(), &event).await;
+        }
+    }
+}
+
+fn dynamic(object: Value) -> Result<DynamicObject, Trouble> {
+    serde_json::from_value(object).map_err(|e| Trouble::Refused(e.to_string()))
+}
+
+pub(super) fn value(object: &DynamicObject) -> Object {
+    Arc::new(serde_json::to_value(object).unwrap_or_default())
+}
+
+pub(super) fn owners(object: &Value) -> impl Iterator<Item = &Value> {
+    object["metadata"]["ownerReferences"].as_array().into_iter().flatten()
+}
+
+/// The controlling owner of a kind: its name.
+pub(super) fn owned_by<'a>(object: &'a Value, kind: &str) -> Option<&'a str> {
+    owners(object).find(|o| o["kind"] == kind && o["controller"] == true)?["name"].as_str()
+}
+
+/// The VMI that a migration is about.
+pub(super) fn vmi_of(migration: &Value) -> Key {
+    Key::new(text(&migration["metadata"]["namespace"]), text(&migration["spec"]["vmiName"]))
+}
+
+pub(super) fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+pub(super) fn uid(object: &Value) -> &str {
+    text(&object["metadata"]["uid"])
+}
+
+pub(super) fn is_deleting(object: &Value) -> bool {
+    !object["metadata"]["deletionTimestamp"].is_null()
+}
+
+/// `Succeeded` or `Failed`.
+pub(super) fn is_final(object: &Value) -> bool {
+    matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
+}
+
+/// A reference to a controlling owner.
+pub(super) fn reference(owner: &Value) -> Value {
+    json!({
+        "apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"], "controller": true, "blockOwnerDeletion": true,
+    })
+}
