@@ -5,6 +5,7 @@
 //! controllers in that order. Nothing iterates a hash map, names and UIDs come from a counter and the seed, so the same
 //! requests give the same bytes.
 
+mod names;
 mod refusal;
 mod resource;
 
@@ -14,10 +15,12 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
+pub(in crate::sim) use names::mix_text;
 pub use refusal::Refusal;
 pub use resource::{Resource, full_name};
 
 use super::clock::Clock;
+use names::Names;
 
 /// A stored object. Shared, never changed in place.
 pub type Object = Arc<Value>;
@@ -106,7 +109,7 @@ pub struct Store {
     collections: BTreeMap<String, Collection>,
     revision: u64,
     last_work: u64,
-    created: u64,
+    names: Names,
     history_limit: usize,
     changes: Vec<Change>,
     pods_by_node: BTreeMap<String, BTreeSet<Key>>,
@@ -128,7 +131,7 @@ impl Store {
             collections: BTreeMap::new(),
             revision: 1,
             last_work: 1,
-            created: 0,
+            names: Names::new(seed),
             history_limit,
             changes: Vec::new(),
             pods_by_node: BTreeMap::new(),
@@ -265,34 +268,6 @@ impl Store {
         Ok(collection.history.range(start..).cloned().collect())
     }
 
-    /// A UID-shaped text that depends on the seed and a counter only.
-    fn next_uid(&mut self) -> String {
-        self.created += 1;
-        let a = mix(self.seed ^ self.created.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        let b = mix(a ^ 0xD1B5_4A32_D192_ED03);
-        format!(
-            "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
-            a >> 32,
-            (a >> 16) & 0xffff,
-            a & 0xfff,
-            b >> 52,
-            b & 0xffff_ffff_ffff
-        )
-    }
-
-    /// Five letters and digits for `generateName`, as the API server makes them, but from seed and counter.
-    fn name_suffix(&mut self) -> String {
-        const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
-        self.created += 1;
-        let mut bits = mix(self.seed.rotate_left(17) ^ self.created);
-        let mut suffix = String::new();
-        for _ in 0..5 {
-            suffix.push(LETTERS[(bits % LETTERS.len() as u64) as usize] as char);
-            bits /= LETTERS.len() as u64;
-        }
-        suffix
-    }
-
     fn collection(&self, resource: &str) -> Result<&Collection, Refusal> {
         let missing = || Refusal::new(404, "NotFound", "the server could not find the requested resource");
         self.collections.get(resource).ok_or_else(missing)
@@ -310,7 +285,12 @@ impl Store {
                 let why = "Required value: name or generateName is required";
                 return Err(Refusal::invalid(&kind.group, &kind.kind, "", "metadata.name", why));
             };
-            let name = format!("{prefix}{}", self.name_suffix());
+            let prefix = prefix.to_owned();
+            let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
+            let mut name = format!("{prefix}{}", self.names.suffix());
+            while self.get(resource, &namespace, &name).is_some() {
+                name = format!("{prefix}{}", self.names.suffix());
+            }
             object["metadata"]["name"] = json!(name);
         }
         let key = Key::of(&object);
@@ -319,8 +299,9 @@ impl Store {
         }
         object["apiVersion"] = json!(kind.api_version());
         object["kind"] = json!(kind.kind);
-        if object["metadata"]["uid"].is_null() {
-            object["metadata"]["uid"] = json!(self.next_uid());
+        match object["metadata"]["uid"].as_str() {
+            None => object["metadata"]["uid"] = json!(self.names.uid()),
+            Some(given) => self.names.take(given),
         }
         if object["metadata"]["creationTimestamp"].is_null() {
             object["metadata"]["creationTimestamp"] = json!(self.clock.now_text());
@@ -530,13 +511,6 @@ impl Store {
     }
 }
 
-/// SplitMix64's finaliser (Steele, Lea, Flood 2014): spreads a counter over 64 bits.
-pub(super) fn mix(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
-
 /// A change that comes again and again on a cluster at rest.
 fn is_heartbeat(change: &Change) -> bool {
     match &*change.resource {
@@ -606,11 +580,4 @@ fn check_preconditions(
         return Err(Refusal::conflict(resource, &key.name, &why));
     }
     Ok(())
-}
-
-/// A number that depends on a seed and some texts only: randomness of its own for each object, so that one object more
-/// doesn't reshuffle the others.
-pub(in crate::sim) fn mix_text(seed: u64, texts: &[&str]) -> u64 {
-    let bytes = texts.iter().flat_map(|t| t.bytes().chain([0]));
-    bytes.fold(mix(seed), |hash, byte| mix(hash ^ u64::from(byte)))
 }
