@@ -6,6 +6,7 @@
 //! tree is checked against the schema (the one that editors get), and only then becomes typed.
 
 mod diagnostic;
+pub mod json_path;
 mod load;
 pub mod selector;
 mod semantics;

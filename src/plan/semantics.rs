@@ -174,6 +174,10 @@ impl Check<'_> {
             let message = format!("hook `{}`: waitFor takes a condition or a jsonPath", hook.name);
             self.error(&path, message, "exactly one of condition, jsonPath");
         }
+        if let Some(Err(why)) = json_path.as_deref().map(super::json_path::parse) {
+            let path = [base, &["waitFor", "jsonPath"]].concat();
+            self.error(&path, format!("hook `{}`: {why}", hook.name), "as kubectl takes it: {.status.phase}");
+        }
         if name.is_none() && !is_node_point(hook.at) {
             let message = format!("hook `{}`: at {:?} there is no node to wait for", hook.name, hook.at);
             self.error(&path, message, "give kind and name");

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use jiff::SignedDuration;
+
 use super::admission::{self, Admission};
 use super::drain::{DrainOptions, Pending, obstacles};
 use super::groups::{self, GroupState, PointState};
@@ -9,6 +11,10 @@ use super::view::recorded_phase;
 use super::{Decision, End, NodeProgress, View, node, vms};
 use crate::plan::v1alpha1::{CampaignNode, CampaignPhase, HookPoint, MaintenanceCampaignStatus, OnFailure};
 use crate::reconcile::{Effect, Hold, HookStatus, NodePatch, NodePhase, NodeState, StateChange};
+
+/// A VM that was shut down is waited for so long after the last node: guests that wait for room, or for KubeVirt's own
+/// backoff of up to five minutes, are back by then.
+const COMEBACK: SignedDuration = SignedDuration::from_mins(10);
 
 /// Decides what to do now.
 ///
@@ -276,7 +282,7 @@ fn conclude(view: &View<'_>, decision: &mut Decision, blocked: Option<String>) {
     {
         return pause_or_fail(view, decision, reason);
     }
-    if !through || !after_groups(view, decision) {
+    if !through || !after_groups(view, decision) || waits_for_vms(view, decision) {
         return;
     }
     match groups::at_point(view, HookPoint::AfterCampaign, None, decision) {
@@ -284,6 +290,26 @@ fn conclude(view: &View<'_>, decision: &mut Decision, blocked: Option<String>) {
         PointState::Failed(reason) => pause_or_fail(view, decision, reason),
         PointState::Through => finish(view, decision),
     }
+}
+
+/// A campaign isn't over while a VM that it shut down is between its two lives; one that doesn't come back is named.
+fn waits_for_vms(view: &View<'_>, decision: &mut Decision) -> bool {
+    let awaited = vms::awaited(view, &decision.status);
+    let Some(last) = decision.status.nodes.iter().filter_map(|n| n.finished_at).max() else { return false };
+    let until = last + COMEBACK;
+    if awaited.is_empty() {
+        return false;
+    }
+    if view.now < until {
+        decision.wake(until);
+        return true;
+    }
+    let names = awaited.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    decision.warnings.push(format!(
+        "not running again {} minutes after the last node: vm {names}; `kubectl describe vm` says why",
+        COMEBACK.as_mins()
+    ));
+    false
 }
 
 fn after_groups(view: &View<'_>, decision: &mut Decision) -> bool {

@@ -29,6 +29,23 @@ pub(super) fn fold(view: &View<'_>, status: &mut MaintenanceCampaignStatus) {
     }
 }
 
+/// VMs that the campaign stopped, that come back by themselves, and that don't run yet.
+pub(super) fn awaited(view: &View<'_>, status: &MaintenanceCampaignStatus) -> Vec<ObjectName> {
+    let touched = status
+        .virtual_machines
+        .iter()
+        .filter(|v| matches!(v.outcome, VmOutcome::Stopped | VmOutcome::Restarted) && !v.replica);
+    let names = touched.map(|v| ObjectName::new(&v.namespace, &v.name));
+    let comes_back = |name: &ObjectName| {
+        let vm = view.inventory.vms().get(name);
+        vm.is_some_and(|vm| vm.run_strategy == crate::inventory::RunStrategy::Always)
+    };
+    let runs = |name: &ObjectName| {
+        view.inventory.vmis().get(name).is_some_and(|v| v.phase == crate::inventory::VmiPhase::Running)
+    };
+    names.filter(|name| comes_back(name) && !runs(name)).collect()
+}
+
 fn begin(vmi: &VirtualMachineInstance) -> CampaignVm {
     CampaignVm {
         namespace: vmi.name.namespace.clone(),

@@ -116,6 +116,11 @@ impl EmbeddedCluster {
         kube::Client::new(self.server.clone(), "default")
     }
 
+    /// Requests that the API server has had so far, by `METHOD RESOURCE[/SUBRESOURCE] NAMESPACE`.
+    pub fn requests(&self) -> std::collections::BTreeMap<String, usize> {
+        self.server.served()
+    }
+
     /// The clock.
     pub fn clock(&self) -> Clock {
         self.clock

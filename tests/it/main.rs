@@ -3,4 +3,8 @@
 mod bad_plans;
 mod campaigns;
 mod cli;
+mod embedded;
 mod layering;
+
+#[path = "../scenarios/mod.rs"]
+mod scenarios;

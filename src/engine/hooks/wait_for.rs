@@ -30,7 +30,7 @@ pub(super) async fn run(context: &Context, hook: &WaitForHook) -> Result<(), Str
         return Ok(());
     }
     let path = hook.json_path.as_deref().unwrap_or_default();
-    let path = parse_path(path)?;
+    let path = crate::plan::json_path::parse(path)?;
     until(&api, &name, |object| has_value(object, &path, hook.value.as_deref())).await?;
     Ok(())
 }
@@ -49,14 +49,6 @@ fn has_condition(object: &Value, kind: &str, value: &str) -> bool {
     conditions
         .filter(|c| c["type"].as_str().is_some_and(|t| t.eq_ignore_ascii_case(kind)))
         .any(|c| c["status"].as_str().is_some_and(|s| s.eq_ignore_ascii_case(value)))
-}
-
-/// kubectl's form (`{.status.phase}`, `.status.phase`) as standard JSONPath.
-pub(crate) fn parse_path(text: &str) -> Result<serde_json_path::JsonPath, String> {
-    let inner = text.trim().strip_prefix('{').and_then(|t| t.strip_suffix('}')).unwrap_or(text.trim());
-    let path =
-        format!("${}{}", if inner.starts_with('.') || inner.starts_with('[') { "" } else { "." }, inner);
-    serde_json_path::JsonPath::parse(&path).map_err(|e| format!("{text:?} is not a JSONPath: {e}"))
 }
 
 fn has_value(object: &Value, path: &serde_json_path::JsonPath, wanted: Option<&str>) -> bool {

@@ -31,6 +31,7 @@ pub struct ApiServer {
     store: Arc<Mutex<Store>>,
     extensions: Arc<Mutex<Vec<Arc<dyn Extension>>>>,
     latency: Duration,
+    served: Arc<Mutex<BTreeMap<String, usize>>>,
 }
 
 /// A request, read whole.
@@ -72,7 +73,20 @@ fn refuse(refusal: &Refusal) -> Response<ResponseBody> {
 impl ApiServer {
     /// An API server over a store; `latency` is what each request costs.
     pub fn new(store: Arc<Mutex<Store>>, latency: Duration) -> Self {
-        Self { store, extensions: Arc::default(), latency }
+        Self { store, extensions: Arc::default(), latency, served: Arc::default() }
+    }
+
+    /// Requests so far, by `METHOD RESOURCE[/SUBRESOURCE] NAMESPACE`.
+    pub fn served(&self) -> BTreeMap<String, usize> {
+        self.served.lock().map(|s| s.clone()).unwrap_or_default()
+    }
+
+    fn count(&self, call: &Call, route: &Route) {
+        let subresource = route.subresource.as_ref().map(|s| format!("/{s}")).unwrap_or_default();
+        let what = format!("{} {}{subresource} {}", call.method, route.resource.name, route.namespace);
+        if let Ok(mut served) = self.served.lock() {
+            *served.entry(what).or_default() += 1;
+        }
     }
 
     /// Lets a part join: webhooks and aggregated APIs.
@@ -126,6 +140,7 @@ impl ApiServer {
             }
             Route::parse(&store, &call.path)?
         };
+        self.count(&call, &route);
         let watches = call.query.get("watch").is_some_and(|v| v == "true" || v == "1");
         if call.method == Method::GET && watches {
             let stream = watch::begin(&self.store, &route, &call.query)?.map_ok(Frame::data);

@@ -23,8 +23,8 @@ pub(super) fn create(store: &mut Store, call: &Call, route: &Route) -> Result<Va
         return Err(Refusal::not_modelled(&format!("POST to {}/{what}", route.resource.name)));
     }
     place(store, &mut object, route)?;
-    if route.resource.has_status && route.resource.name != "namespaces" {
-        // As in the real one, a status given at creation is dropped.
+    if route.resource.has_status && !matches!(route.resource.name.as_str(), "namespaces" | "nodes") {
+        // As in the real one, a status given at creation is dropped, but for nodes, which register with theirs.
         object.as_object_mut().map(|o| o.remove("status"));
     }
     for field in ["uid", "creationTimestamp", "resourceVersion", "deletionTimestamp", "generation"] {
