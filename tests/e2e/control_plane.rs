@@ -65,7 +65,8 @@ impl ControlPlane {
         plane
     }
 
-    fn path(&self, name: &str) -> String {
+    /// A file of this control plane's: `kubeconfig`, `audit.log`.
+    pub fn path(&self, name: &str) -> String {
         self.folder.join(name).display().to_string()
     }
 
@@ -206,6 +207,18 @@ impl ControlPlane {
         verbs.sort();
         verbs.dedup();
         verbs
+    }
+
+    /// Eviction requests so far in a namespace, from the audit log.
+    pub fn evictions_in(log: &str, namespace: &str) -> usize {
+        let events = log.lines().filter_map(|l| serde_json::from_str::<Value>(l).ok());
+        let evictions = events.filter(|e| {
+            e["verb"] == "create"
+                && e["objectRef"]["subresource"] == "eviction"
+                && e["objectRef"]["namespace"] == namespace
+        });
+        let ids: std::collections::BTreeSet<String> = evictions.map(|e| e["auditID"].to_string()).collect();
+        ids.len()
     }
 
     /// Requests so far of clients whose user agent begins so, from the audit log.

@@ -1,6 +1,11 @@
 //! End-to-end tests: the built binary against the real control plane, with KWOK for the kubelets and kubectl as the peer.
 
 mod control_plane;
+mod suite;
+mod virt_api;
+
+#[path = "../scenarios/mod.rs"]
+mod scenarios;
 
 use std::fmt::Write;
 use std::time::Instant;
