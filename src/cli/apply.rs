@@ -112,22 +112,27 @@ impl Apply {
             driver: driver(simulated),
             stop,
         };
-        let mut warnings = Vec::new();
+        let (mut warnings, mut waits) = (Vec::new(), report::Waits::default());
         let mut bars = (std::io::stderr().is_terminal() && !forecast && !simulated).then(Bars::new);
         let mut sink = |event: Event| {
             if let EventKind::Warning { text } = &event.kind {
                 warnings.push(text.clone());
             }
+            waits.event(&event);
             if forecast {
                 return;
             }
             let line = report::line(&event, &zone);
             match &mut bars {
                 Some(bars) => {
-                    let told = matches!(
-                        event.kind,
-                        EventKind::Warning { .. } | EventKind::HookEnded { error: Some(_), .. }
-                    );
+                    let told = match &event.kind {
+                        EventKind::CampaignStarted { .. }
+                        | EventKind::Warning { .. }
+                        | EventKind::HookEnded { error: Some(_), .. } => true,
+                        // What a bar cuts off at the terminal's edge stands above it whole.
+                        EventKind::NodeWaits { why, .. } => why.len() > 50,
+                        _ => false,
+                    };
                     if let Some(line) = line.filter(|_| told) {
                         bars.say(&line);
                     }
@@ -147,7 +152,9 @@ impl Apply {
                 Error::Cluster(_) => Exit::Failed,
             }
         })?;
-        self.show(&plan.name_any(), &outcome, forecast, &zone, warnings);
+        let name = plan.name_any();
+        let report = Report::new(&name, &outcome.campaign, forecast, &outcome.status, &waits, warnings);
+        self.show(&report, &outcome, &zone);
         Ok(match outcome.end {
             End::Succeeded => Exit::Done,
             End::Failed { .. } => Exit::Failed,
@@ -155,18 +162,17 @@ impl Apply {
         })
     }
 
-    fn show(&self, plan: &str, outcome: &Outcome, forecast: bool, zone: &TimeZone, warnings: Vec<String>) {
-        let report = Report::new(plan, &outcome.campaign, forecast, &outcome.status, warnings);
+    fn show(&self, report: &Report, outcome: &Outcome, zone: &TimeZone) {
         match self.output {
-            Output::Json => print_json(&report),
-            Output::Text if forecast => println!("{}", report::forecast(&report, zone)),
+            Output::Json => print_json(report),
+            Output::Text if report.forecast => println!("{}", report::forecast(report, zone)),
             Output::Text => {
                 if outcome.was_finished {
                     println!("Campaign {} is finished; --new begins another.\n", outcome.campaign);
                 } else {
                     eprintln!();
                 }
-                println!("{}", report::tables(&report, zone));
+                println!("{}", report::tables(report, zone));
             }
         }
     }

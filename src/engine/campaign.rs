@@ -357,7 +357,13 @@ impl Driver<'_> {
         }
         for vm in &decision.status.virtual_machines {
             let name = ObjectName::new(&vm.namespace, &vm.name);
-            let now = (format!("{:?}", vm.outcome), vm.node.clone());
+            // A replica isn't the same machine elsewhere: another one stands in for it.
+            let replaced = vm.replica && vm.outcome == crate::plan::v1alpha1::VmOutcome::Restarted;
+            let now = if replaced {
+                ("Replaced".to_owned(), None)
+            } else {
+                (format!("{:?}", vm.outcome), vm.node.clone())
+            };
             let before = self.told.vms.insert(name.clone(), now.clone());
             if before.is_some_and(|b| b != now) {
                 news.push(EventKind::VmChanged { vm: name, outcome: now.0, node: now.1 });

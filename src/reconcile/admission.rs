@@ -34,8 +34,9 @@ impl Admission {
     pub(super) fn new(view: &View<'_>, decision: &Decision) -> Self {
         let unavailable = |name: &&str| {
             let node = view.inventory.node(name);
-            // A patch under way may be a cordon that isn't observed yet.
-            let patching = view.ledger.patching.contains(*name);
+            // A patch under way may be a cordon that isn't observed yet; that of a node that is done only clears its state.
+            let done = recorded_phase(&decision.status, name).is_some_and(|p| p == NodePhase::Done);
+            let patching = view.ledger.patching.contains(*name) && !done;
             patching
                 || node
                     .is_none_or(|n| n.is_unavailable() || view.state(n).is_some_and(|s| s.phase.is_active()))

@@ -73,6 +73,7 @@ fn fold_nodes(view: &View<'_>, decision: &mut Decision) {
             started_at: state.started_at,
             finished_at: state.finished_at,
             pods_evicted: state.pods_evicted,
+            virtual_machines: state.vms.len() as u32,
         };
         put(&mut decision.status, record);
     }
@@ -98,6 +99,7 @@ fn fail_untouched(view: &View<'_>, decision: &mut Decision, name: &str, reason: 
         started_at: known.map_or(Some(view.now), |n| n.started_at),
         finished_at: Some(view.now),
         pods_evicted: known.map_or(0, |n| n.pods_evicted),
+        virtual_machines: known.map_or(0, |n| n.virtual_machines),
     };
     put(&mut decision.status, record);
 }

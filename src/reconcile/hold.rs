@@ -164,7 +164,7 @@ impl fmt::Display for Hold {
         match self {
             Self::Group { waits_for } => write!(f, "waits for group {}", list(waits_for)),
             Self::Soak { group, until } => {
-                write!(f, "group {group} soaks until {}", until.strftime("%H:%M:%S"))
+                write!(f, "group {group} soaks until {}", until.strftime("%H:%M:%S UTC"))
             }
             Self::Concurrency { scope, limit, unavailable } => {
                 write!(
@@ -184,7 +184,11 @@ impl fmt::Display for Hold {
                 list(budgets)
             ),
             Self::Terminating { pod, until: Some(until) } => {
-                write!(f, "pod {pod} is shutting down, at the latest until {}", until.strftime("%H:%M:%S"))
+                write!(
+                    f,
+                    "pod {pod} is shutting down, at the latest until {}",
+                    until.strftime("%H:%M:%S UTC")
+                )
             }
             Self::Terminating { pod, until: None } => write!(f, "pod {pod} is shutting down"),
             Self::Refused { pod, why, .. } => write!(f, "eviction of pod {pod} refused: {why}"),

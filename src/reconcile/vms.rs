@@ -17,8 +17,10 @@ pub(super) fn fold(view: &View<'_>, status: &mut MaintenanceCampaignStatus) {
     let mut added = Vec::new();
     for (_, node) in view.nodes() {
         for vmi in view.inventory.vmis_on(node).filter(|v| !v.phase.is_final()) {
-            let known = |v: &CampaignVm| v.namespace == vmi.name.namespace && v.name == vmi.name.name;
-            if !status.virtual_machines.iter().any(known) {
+            // The record is in the order of namespaces and names.
+            let wanted = (&vmi.name.namespace, &vmi.name.name);
+            let place = |v: &CampaignVm| (&v.namespace, &v.name).cmp(&wanted);
+            if status.virtual_machines.binary_search_by(place).is_err() {
                 added.push(begin(vmi));
             }
         }

@@ -8,8 +8,10 @@ mod lines;
 mod progress;
 mod summary;
 mod text;
+mod waits;
 
 pub use lines::line;
 pub use progress::Bars;
 pub use summary::{Report, ReportNode, ReportVm};
 pub use text::{forecast, tables};
+pub use waits::Waits;

@@ -55,6 +55,11 @@ pub struct ReportNode {
     pub finished_at: Option<Timestamp>,
     /// Pods that left by its drain.
     pub pods_evicted: u32,
+    /// Virtual machines that were on it when its maintenance began.
+    pub virtual_machines: u32,
+    /// What it waited for last before it began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waited_for: Option<String>,
 }
 
 /// One VM.
@@ -72,12 +77,13 @@ pub struct ReportVm {
 }
 
 impl Report {
-    /// From a campaign's record.
+    /// From a campaign's record and what its nodes waited for.
     pub fn new(
         plan: &str,
         campaign: &str,
         forecast: bool,
         status: &MaintenanceCampaignStatus,
+        waits: &super::Waits,
         warnings: Vec<String>,
     ) -> Self {
         let first = status.nodes.iter().filter_map(|n| n.started_at).min();
@@ -92,6 +98,8 @@ impl Report {
             started_at: n.started_at,
             finished_at: n.finished_at,
             pods_evicted: n.pods_evicted,
+            virtual_machines: n.virtual_machines,
+            waited_for: waits.of(&n.name).map(str::to_owned),
         });
         let vms = status.virtual_machines.iter().map(|v| ReportVm {
             namespace: v.namespace.clone(),

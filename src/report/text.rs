@@ -42,7 +42,7 @@ fn trimmed(table: &Table) -> String {
 
 /// Nodes, VMs, what went wrong, and what to do next.
 pub fn tables(report: &Report, zone: &TimeZone) -> String {
-    let mut nodes = table(&["NODE", "GROUP", "WAVE", "RESULT", "START", "TOOK", "PODS", "NOTES"]);
+    let mut nodes = table(&["NODE", "GROUP", "WAVE", "RESULT", "START", "TOOK", "PODS", "VMS", "NOTES"]);
     for node in &report.nodes {
         nodes.add_row([
             node.name.clone(),
@@ -52,6 +52,7 @@ pub fn tables(report: &Report, zone: &TimeZone) -> String {
             clock(node.started_at, zone),
             took(node),
             node.pods_evicted.to_string(),
+            node.virtual_machines.to_string(),
             node.reason.clone().unwrap_or_default(),
         ]);
     }
@@ -89,8 +90,9 @@ fn closing(report: &Report) -> String {
             let stopped = report.virtual_machines.iter().filter(|v| v.outcome == VmOutcome::Stopped).count();
             let stopped =
                 if stopped == 0 { String::new() } else { format!(", {} left off", count(stopped, "VM")) };
+            let borne = report.reason.as_deref().map(|r| format!(" ({r})")).unwrap_or_default();
             format!(
-                "Succeeded: {done} of {} done in {length}, at most {} unavailable at once{stopped}.",
+                "Succeeded: {done} of {} done{borne} in {length}, at most {} unavailable at once{stopped}.",
                 count(total, "node"),
                 report.peak_unavailable
             )
@@ -107,7 +109,7 @@ fn closing(report: &Report) -> String {
 
 /// A dry run's forecast: waves, VMs, what to watch out for.
 pub fn forecast(report: &Report, zone: &TimeZone) -> String {
-    let mut waves = table(&["WAVE", "STARTS", "NODES", "ENDS"]);
+    let mut waves = table(&["WAVE", "STARTS", "NODES", "ENDS", "WHY NOT EARLIER"]);
     let mut numbers: Vec<u32> = report.nodes.iter().map(|n| n.wave).filter(|w| *w > 0).collect();
     numbers.sort_unstable();
     numbers.dedup();
@@ -119,6 +121,7 @@ pub fn forecast(report: &Report, zone: &TimeZone) -> String {
             clock(members.iter().filter_map(|n| n.started_at).min(), zone),
             names.join(", "),
             clock(members.iter().filter_map(|n| n.finished_at).max(), zone),
+            members.iter().find_map(|n| n.waited_for.clone()).unwrap_or_default(),
         ]);
     }
     let mut text = trimmed(&waves);

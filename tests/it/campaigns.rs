@@ -94,61 +94,8 @@ impl Scene {
     }
 }
 
-fn phases(outcome: &Outcome) -> Vec<(String, String)> {
-    let mut found: Vec<_> = outcome.status.nodes.iter().map(|n| (n.name.clone(), n.phase.clone())).collect();
-    found.sort();
-    found
-}
-
 fn all_done(outcome: &Outcome) -> bool {
     outcome.end == End::Succeeded && outcome.status.nodes.iter().all(|n| n.phase == "Done")
-}
-
-/// Most nodes of a set in work at the same moment, from the record's times.
-fn most_at_once(outcome: &Outcome, of: impl Fn(&str) -> bool) -> usize {
-    let nodes: Vec<_> = outcome.status.nodes.iter().filter(|n| of(&n.name)).collect();
-    let at = |t| nodes.iter().filter(|n| n.started_at <= t && t < n.finished_at).count();
-    nodes.iter().map(|n| at(n.started_at)).max().unwrap_or(0)
-}
-
-#[tokio::test(start_paused = true)]
-async fn rolling_keeps_the_limit_and_fills_it() {
-    let outcome = Scene::new(6).await.roll(&format!("  concurrency: {{maxUnavailable: 2}}\n{REBOOT}")).await;
-    assert!(all_done(&outcome), "{outcome:?}");
-    assert_eq!((most_at_once(&outcome, |_| true), outcome.status.peak_unavailable), (2, 2));
-}
-
-#[tokio::test(start_paused = true)]
-async fn waves_begin_when_the_last_is_wholly_through() {
-    let outcome = Scene::new(5)
-        .await
-        .roll(&format!("  strategy: Waves\n  concurrency: {{maxUnavailable: 2}}\n{REBOOT}"))
-        .await;
-    assert!(all_done(&outcome));
-    let mut waves: Vec<u32> = outcome.status.nodes.iter().map(|n| n.wave).collect();
-    waves.sort_unstable();
-    assert_eq!(waves, [1, 1, 2, 2, 3]);
-    for later in &outcome.status.nodes {
-        for earlier in outcome.status.nodes.iter().filter(|n| n.wave < later.wave) {
-            assert!(
-                earlier.finished_at <= later.started_at,
-                "{} began before {} was through",
-                later.name,
-                earlier.name
-            );
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_zone_never_loses_more_than_its_limit() {
-    let rest = format!("  concurrency: {{maxUnavailable: 4, maxUnavailablePerZone: 1}}\n{REBOOT}");
-    let outcome = Scene::new(6).await.roll(&rest).await;
-    assert!(all_done(&outcome));
-    let odd = |name: &str| name.ends_with(['1', '3', '5']);
-    assert_eq!(most_at_once(&outcome, odd), 1);
-    assert_eq!(most_at_once(&outcome, |n| !odd(n)), 1);
-    assert_eq!(most_at_once(&outcome, |_| true), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -163,41 +110,6 @@ async fn a_group_waits_for_those_it_depends_on_and_for_their_soak() {
         .duration_since(node("w1").finished_at.expect("ended"))
         .as_secs();
     assert!((1800..1860).contains(&waited), "{waited}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_node_found_cordoned_counts_and_stays_cordoned() {
-    let mut scene = Scene::new(4).await;
-    let cordon = json!({"spec": {"unschedulable": true}});
-    scene.nodes().patch("w3", &PatchParams::default(), &Patch::Merge(cordon)).await.expect("cordon");
-    let outcome = scene.roll(&format!("  concurrency: {{maxUnavailable: 2}}\n{REBOOT}")).await;
-    assert!(all_done(&outcome), "{outcome:?}");
-    // Two may be away, and w3 is: the others go one at a time.
-    assert_eq!(most_at_once(&outcome, |n| n != "w3"), 1);
-    assert!(scene.cordoned("w3").await);
-    assert!(!scene.cordoned("w1").await);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_node_uncordoned_by_somebody_is_cordoned_again() {
-    let mut scene = Scene::new(3).await;
-    let nodes = scene.nodes();
-    let meddler = tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            let node = nodes.get("w1").await.expect("node");
-            if node.spec.and_then(|s| s.unschedulable) == Some(true) {
-                tokio::time::sleep(Duration::from_secs(20)).await;
-                let patch = Patch::Merge(json!({"spec": {"unschedulable": null}}));
-                return nodes.patch("w1", &PatchParams::default(), &patch).await.expect("uncordon");
-            }
-        }
-    });
-    let outcome = scene.roll(REBOOT).await;
-    assert!(meddler.is_finished() && all_done(&outcome));
-    let warned = scene.events.iter().any(|e| matches!(&e.kind, EventKind::Warning { text } if text.contains("w1 was uncordoned by somebody else")));
-    assert!(warned);
-    assert!(!scene.cordoned("w1").await);
 }
 
 #[tokio::test(start_paused = true)]
@@ -224,19 +136,6 @@ async fn a_budget_that_never_allows_is_found_before_the_cordon_and_mending_it_go
     let again = scene.roll("").await;
     assert!(all_done(&again), "{again:?}");
     assert_eq!(again.campaign, outcome.campaign);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_failing_hook_is_tried_as_often_as_the_plan_says_and_pauses() {
-    let hook = "  hooks: [{name: never, at: Maintenance, waitFor: {condition: Gone}, timeout: 30s, retries: 2, backoff: 10s}]\n";
-    let mut scene = Scene::new(3).await;
-    let outcome = scene.roll(hook).await;
-    assert_eq!(phases(&outcome), [("w1".to_owned(), "Failed".to_owned())]);
-    let reason = outcome.status.nodes[0].reason.clone().expect("a reason");
-    assert_eq!(reason, "hook never: not done after 30s after 3 tries");
-    let tries = scene.events.iter().filter(|e| matches!(e.kind, EventKind::HookStarted { .. })).count();
-    assert_eq!(tries, 3);
-    assert!(scene.cordoned("w1").await && !scene.cordoned("w2").await);
 }
 
 #[tokio::test(start_paused = true)]

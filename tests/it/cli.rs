@@ -62,19 +62,62 @@ fn a_dry_run_forecasts_what_the_run_does() {
     assert!(difference * 20 <= seconds(&real), "{} against {}", seconds(&forecast), seconds(&real));
 }
 
-/// Every plan to start from runs to its end on the example cluster that it is for.
+/// Every plan to start from runs on the example cluster that it is for, to its end or to what it refuses by its own words.
 #[test]
 fn every_plan_runs() {
-    for (plan, cluster, nodes) in [
-        ("kernel-upgrade", "homelab", 6),
-        ("zones", "three-zones", 30),
-        ("power-maintenance", "homelab", 2),
-        ("careful-production", "homelab", 5),
+    let allows = "Succeeded";
+    for (plan, cluster, nodes, phase) in [
+        ("kernel-upgrade", "homelab", 6, allows),
+        ("zones", "three-zones", 30, allows),
+        ("power-maintenance", "homelab", 2, allows),
+        // It lets no VM be shut down, and one of this cluster would be.
+        ("careful-production", "homelab", 1, "Paused"),
+        ("virtual-machines-only", "every-strategy", 4, allows),
     ] {
         let (plan, cluster) = (format!("plans/{plan}.yaml"), format!("examples/clusters/{cluster}.yaml"));
         let (code, report) = report(&["apply", &plan, "--sim", &cluster, "-o", "json"]);
-        assert_eq!((code, &report["phase"]), (0, &serde_json::json!("Succeeded")), "{plan}: {report}");
+        let expected = if phase == allows { 0 } else { 3 };
+        assert_eq!((code, &report["phase"]), (expected, &serde_json::json!(phase)), "{plan}: {report}");
         assert_eq!(report["nodes"].as_array().map(Vec::len), Some(nodes), "{plan}");
+    }
+}
+
+/// Each kind of VM ends as the plan says; the guide's example says why it can't move and what would help.
+#[test]
+fn every_kind_of_vm_ends_as_the_plan_says() {
+    let arguments = [
+        "apply",
+        "plans/virtual-machines-only.yaml",
+        "--sim",
+        "examples/clusters/every-strategy.yaml",
+        "-o",
+        "json",
+    ];
+    let (_, report) = report(&arguments);
+    let vms = report["virtualMachines"].as_array().expect("VMs");
+    let outcome = |name: &str| {
+        let vm = vms.iter().find(|v| v["name"] == name);
+        vm.map_or("missing", |v| v["outcome"].as_str().unwrap_or_default())
+    };
+    for (name, expected) in [
+        ("migrates", "Migrated"),
+        ("migrates-if-possible", "Migrated"),
+        ("guide-masquerade", "Migrated"),
+        ("shut-down-if-not-possible", "Restarted"),
+        ("restarts", "Restarted"),
+        ("stubborn", "Restarted"),
+        ("rerun-on-failure", "Restarted"),
+        ("manual", "Restarted"),
+        ("once", "Restarted"),
+        ("halted", "missing"),
+        ("bare", "Untouched"),
+        ("guide", "Untouched"),
+    ] {
+        assert_eq!(outcome(name), expected, "{name}: {report}");
+    }
+    let reasons = report["nodes"].to_string();
+    for words in ["vms/bare on host-", "vms/guide on host-", "masquerade", "it would be lost"] {
+        assert!(reasons.contains(words), "{words}: {reasons}");
     }
 }
 

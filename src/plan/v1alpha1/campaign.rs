@@ -93,6 +93,9 @@ pub struct CampaignNode {
     pub finished_at: Option<Timestamp>,
     /// Pods that left by its drain.
     pub pods_evicted: u32,
+    /// Virtual machines that were on it when its maintenance began.
+    #[serde(default)]
+    pub virtual_machines: u32,
 }
 
 /// What became of a VM.
