@@ -11,9 +11,9 @@ use tokio::sync::watch;
 use super::host::{self, Host};
 use super::{Cluster, Exit, complain, print_json};
 use crate::cluster;
-use crate::engine::{Error, Outcome, Run, Stop, run_campaign};
+use crate::engine::{Outcome, Run, Stop, run_campaign};
 use crate::journal::{Event, EventKind};
-use crate::plan::v1alpha1::MaintenancePlan;
+use crate::plan::Loaded;
 use crate::reconcile::End;
 use crate::report::{self, Bars, Report};
 
@@ -71,7 +71,7 @@ impl Apply {
         if self.dry_run.is_none() {
             return runtime.block_on(async {
                 let host = cluster.host().await?;
-                self.campaign(&loaded.plan, host, false).await
+                self.campaign(&loaded, host, false).await
             });
         }
         let (objects, name, now) = runtime.block_on(async {
@@ -92,11 +92,12 @@ impl Apply {
         })?;
         rehearsal.block_on(async {
             let host = host::rehearse(objects, &name, cluster.seed, now).await?;
-            self.campaign(&loaded.plan, host, true).await
+            self.campaign(&loaded, host, true).await
         })
     }
 
-    async fn campaign(&self, plan: &MaintenancePlan, host: Host, forecast: bool) -> Result<Exit, Exit> {
+    async fn campaign(&self, loaded: &Loaded, host: Host, forecast: bool) -> Result<Exit, Exit> {
+        let plan = &loaded.plan;
         let simulated = host.embedded.is_some();
         let zone = if simulated { TimeZone::UTC } else { TimeZone::system() };
         let (stop_sender, stop) = watch::channel(Stop::No);
@@ -145,13 +146,8 @@ impl Apply {
                 }
             }
         };
-        let outcome = run_campaign(run, &mut sink).await.map_err(|error| {
-            complain(&error);
-            match error {
-                Error::Plan(_) => Exit::BadInput,
-                Error::Cluster(_) => Exit::Failed,
-            }
-        })?;
+        let outcome = run_campaign(run, &mut sink).await;
+        let outcome = outcome.map_err(|error| super::complain_of_plan(loaded, &error))?;
         let name = plan.name_any();
         let report = Report::new(&name, &outcome.campaign, forecast, &outcome.status, &waits, warnings);
         self.show(&report, &outcome, &zone);

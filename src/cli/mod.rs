@@ -14,6 +14,9 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 pub use exit::Exit;
 
+use crate::engine;
+use crate::plan::Loaded;
+
 /// Rolling maintenance for Kubernetes and KubeVirt clusters.
 #[derive(Debug, Parser)]
 #[command(name = "virtroll", version, about, propagate_version = true)]
@@ -115,4 +118,23 @@ fn print_json(value: &impl serde::Serialize) {
 /// An error in kubectl's form on stderr.
 fn complain(error: &dyn std::fmt::Display) {
     eprintln!("error: {error}");
+}
+
+/// Says what is wrong with a plan on this cluster, each mistake at its place in the file.
+fn complain_of_plan(loaded: &Loaded, error: &engine::Error) -> Exit {
+    match error {
+        engine::Error::Groups(misfits) => {
+            let mistakes = misfits.iter().map(|m| (m.path.as_slice(), m.message.as_str(), m.hint.as_str()));
+            eprint!("{}", loaded.render(mistakes));
+            Exit::BadInput
+        }
+        engine::Error::Plan(_) => {
+            complain(error);
+            Exit::BadInput
+        }
+        engine::Error::Cluster(_) => {
+            complain(error);
+            Exit::Failed
+        }
+    }
 }

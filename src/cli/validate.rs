@@ -43,12 +43,7 @@ impl Validate {
                     complain(&error);
                     Exit::Failed
                 })?;
-                prepare(&loaded.plan, &inventory).map_err(|error| {
-                    for line in error.to_string().lines() {
-                        complain(&line);
-                    }
-                    Exit::BadInput
-                })
+                prepare(&loaded.plan, &inventory).map_err(|error| super::complain_of_plan(&loaded, &error))
             })?;
             for group in groups {
                 shown.push_str(&format!("\n  {}: {}", group.name, group.nodes.join(", ")));

@@ -55,8 +55,7 @@ pub struct Outcome {
 /// # Errors
 /// All mistakes, a line each.
 pub fn prepare(plan: &MaintenancePlan, inventory: &Inventory) -> Result<Vec<GroupNodes>, Error> {
-    schedule::resolve(&plan.spec, inventory)
-        .map_err(|mistakes| Error::Plan(mistakes.into_iter().map(|(_, m)| m).collect::<Vec<_>>().join("\n")))
+    schedule::resolve(&plan.spec, inventory).map_err(Error::Groups)
 }
 
 /// Runs a plan's campaign: begins one, or goes on with the one that is there.

@@ -1,6 +1,7 @@
 //! Errors of a run.
 
 use crate::cluster;
+use crate::schedule::Misfit;
 
 /// Why a run could not begin or go on.
 #[derive(Debug, thiserror::Error)]
@@ -11,4 +12,7 @@ pub enum Error {
     /// The plan doesn't fit the cluster.
     #[error("{0}")]
     Plan(String),
+    /// Groups of the plan don't fit the cluster; each with its place in the plan.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Groups(Vec<Misfit>),
 }

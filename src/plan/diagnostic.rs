@@ -33,6 +33,11 @@ impl Diagnostics {
         Self { file: file.to_owned(), source: source.to_owned(), list: Vec::new() }
     }
 
+    /// None yet, about the same file.
+    pub(super) fn of_same_file(&self) -> Self {
+        Self::new(&self.file, &self.source)
+    }
+
     /// Adds a mistake.
     pub fn error(&mut self, span: Option<Range<usize>>, message: impl Into<String>, hint: impl Into<String>) {
         self.list.push(Diagnostic { message: message.into(), span, hint: hint.into(), is_warning: false });

@@ -14,6 +14,19 @@ pub struct Loaded {
     pub plan: MaintenancePlan,
     /// Warnings, if any.
     pub warnings: Diagnostics,
+    tree: Located,
+}
+
+impl Loaded {
+    /// The text about mistakes that only a cluster shows: for each the path of the field, the message, the hint.
+    pub fn render<'a>(&self, mistakes: impl Iterator<Item = (&'a [String], &'a str, &'a str)>) -> String {
+        let mut found = self.warnings.of_same_file();
+        for (path, message, hint) in mistakes {
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            found.error(Some(self.tree.place(&path)), message, hint);
+        }
+        found.render()
+    }
 }
 
 /// Reads a plan file. `file` is its name, for messages.
@@ -43,7 +56,7 @@ pub fn load(file: &str, text: &str) -> Result<Loaded, Diagnostics> {
         }
     };
     semantics::check(&plan.spec, &tree, &mut found);
-    if found.has_errors() { Err(found) } else { Ok(Loaded { plan, warnings: found }) }
+    if found.has_errors() { Err(found) } else { Ok(Loaded { plan, warnings: found, tree }) }
 }
 
 fn parse(text: &str, found: &mut Diagnostics) -> Option<Located> {

@@ -9,6 +9,32 @@ use crate::inventory::Inventory;
 use crate::plan::selector;
 use crate::plan::v1alpha1::{Group, MaintenancePlanSpec};
 
+/// Where a plan doesn't fit the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misfit {
+    /// The field of the plan, such as `["spec", "groups", "0", "nodes"]`.
+    pub path: Vec<String>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+}
+
+impl Misfit {
+    fn new(group: usize, below: &[&str], message: String, hint: impl Into<String>) -> Self {
+        let group = group.to_string();
+        let path = ["spec", "groups", &group].into_iter().chain(below.iter().copied());
+        Self { path: path.map(str::to_owned).collect(), message, hint: hint.into() }
+    }
+}
+
+impl std::fmt::Display for Misfit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let hint = if self.hint.is_empty() { String::new() } else { format!("; {}", self.hint) };
+        write!(f, "{}{hint}", self.message)
+    }
+}
+
 /// The nodes of a group, in the order in which they are taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupNodes {
@@ -70,27 +96,34 @@ fn natural(name: &str) -> Vec<(String, u64)> {
 /// named in the order of their names' list, those selected in natural order of their names.
 ///
 /// # Errors
-/// Every mistake, each as (index of the group, words): a name that isn't a node, a group without nodes, a node in two groups.
-pub fn resolve(
-    plan: &MaintenancePlanSpec,
-    inventory: &Inventory,
-) -> Result<Vec<GroupNodes>, Vec<(usize, String)>> {
+/// Every misfit: a name that isn't a node, a group without nodes, a node in two groups.
+pub fn resolve(plan: &MaintenancePlanSpec, inventory: &Inventory) -> Result<Vec<GroupNodes>, Vec<Misfit>> {
     let mut mistakes = Vec::new();
     let mut owner: BTreeMap<String, usize> = BTreeMap::new();
     let mut resolved: Vec<GroupNodes> = Vec::new();
     for (index, group) in plan.groups.iter().enumerate() {
         let nodes = members(index, group, inventory, &mut mistakes);
-        if nodes.is_empty() {
-            let why = match &group.nodes.selector {
-                Some(_) => format!("group {} matches no node of this cluster", group.name),
-                None => format!("group {} has no node in this cluster", group.name),
+        // Names that aren't there have been told one by one.
+        if nodes.is_empty() && (group.nodes.names.is_empty() || group.nodes.selector.is_some()) {
+            let (why, hint) = match &group.nodes.selector {
+                Some(_) => (
+                    "matches no node of this cluster",
+                    "`kubectl get nodes --show-labels` shows what there is",
+                ),
+                None => ("has no node in this cluster", ""),
             };
-            mistakes.push((index, why));
+            mistakes.push(Misfit::new(index, &["nodes"], format!("group {} {why}", group.name), hint));
         }
         for node in &nodes {
             if let Some(first) = owner.insert(node.clone(), index).filter(|first| *first != index) {
                 let first = &plan.groups[first].name;
-                mistakes.push((index, format!("node {node} is in two groups: {first} and {}", group.name)));
+                let message = format!("node {node} is in two groups: {first} and {}", group.name);
+                let place = group.nodes.names.iter().position(|n| n == node).map(|n| n.to_string());
+                let below: Vec<&str> = ["nodes"]
+                    .into_iter()
+                    .chain(place.as_deref().into_iter().flat_map(|place| ["names", place]))
+                    .collect();
+                mistakes.push(Misfit::new(index, &below, message, "a node belongs to one group"));
             }
         }
         resolved.push(GroupNodes { name: group.name.clone(), nodes });
@@ -114,28 +147,23 @@ fn ordered(groups: &[Group]) -> Vec<usize> {
     order
 }
 
-fn members(
-    index: usize,
-    group: &Group,
-    inventory: &Inventory,
-    mistakes: &mut Vec<(usize, String)>,
-) -> Vec<String> {
+fn members(index: usize, group: &Group, inventory: &Inventory, mistakes: &mut Vec<Misfit>) -> Vec<String> {
     let selected = |name: &String| {
         let node = inventory.node(name);
         let selector = group.nodes.selector.as_ref();
         node.is_some_and(|n| selector.is_none_or(|s| selector::matches(s, &n.labels)))
     };
     if !group.nodes.names.is_empty() {
-        for name in group.nodes.names.iter().filter(|n| inventory.node(n).is_none()) {
+        for (place, name) in group.nodes.names.iter().enumerate().filter(|(_, n)| inventory.node(n).is_none())
+        {
             let nearest = inventory
                 .nodes()
                 .keys()
                 .max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
-            let hint = nearest.map(|n| format!("; did you mean {n}?")).unwrap_or_default();
-            mistakes.push((
-                index,
-                format!("group {} names node {name}, which is not in this cluster{hint}", group.name),
-            ));
+            let hint = nearest.map(|n| format!("did you mean {n}?")).unwrap_or_default();
+            let message = format!("group {} names node {name}, which is not in this cluster", group.name);
+            let place = place.to_string();
+            mistakes.push(Misfit::new(index, &["nodes", "names", &place], message, hint));
         }
         return group.nodes.names.iter().filter(|n| selected(n)).cloned().collect();
     }
@@ -187,7 +215,9 @@ mod tests {
             ..MaintenancePlanSpec::default()
         };
         let mistakes = resolve(&plan, &cluster(&["n-10", "n-1", "n-2"])).expect_err("n-1 is in both");
-        assert_eq!(mistakes, [(1, "node n-1 is in two groups: workers and canary".to_owned())]);
+        assert_eq!(mistakes.len(), 1);
+        assert_eq!(mistakes[0].message, "node n-1 is in two groups: workers and canary");
+        assert_eq!(mistakes[0].path.join("."), "spec.groups.1.nodes.names.0");
         let mut plan = plan;
         plan.groups[0].nodes.selector = selector::parse("role=w").ok();
         let mut nodes = cluster(&["n-1"]);
@@ -206,7 +236,7 @@ mod tests {
             MaintenancePlanSpec { groups: vec![named("a", &["worker-1"])], ..MaintenancePlanSpec::default() };
         let mistakes = resolve(&plan, &cluster(&["worker-01", "etcd"])).expect_err("no such node");
         assert_eq!(
-            mistakes[0].1,
+            mistakes[0].to_string(),
             "group a names node worker-1, which is not in this cluster; did you mean worker-01?"
         );
     }

@@ -6,4 +6,4 @@
 
 mod groups;
 
-pub use groups::{GroupNodes, cycle, resolve};
+pub use groups::{GroupNodes, Misfit, cycle, resolve};

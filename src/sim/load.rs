@@ -17,7 +17,7 @@ pub fn read(file: &str, text: &str) -> Result<Vec<Value>, Error> {
     let documents: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|e| Error::Unreadable {
         file: file.to_owned(),
         document: 1,
-        why: e.to_string(),
+        why: e.without_snippet().to_string(),
     })?;
     let mut objects = Vec::new();
     for (index, document) in documents.into_iter().enumerate() {

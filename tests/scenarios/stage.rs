@@ -255,7 +255,8 @@ pub fn instance_spec(more: &str, indent: &str) -> String {
         "networks: [{name: default, pod: {}}]".to_owned(),
         more.to_owned(),
     ];
-    lines.iter().filter(|l| !l.is_empty()).map(|l| format!("{indent}{l}\n")).collect()
+    let lines = lines.iter().filter(|l| !l.is_empty()).map(|l| format!("{indent}{l}"));
+    lines.collect::<Vec<_>>().join("\n") + "\n"
 }
 
 /// What became of the VMs: name → outcome and moves.

@@ -135,7 +135,7 @@ async fn mark_pods(world: &mut World, key: &Key, pods: &[Object]) -> Result<(), 
             let pod = Key::of(pod);
             world
                 .update(Kind::Pod, &pod, |p| {
-                    conditions::set(&mut p["status"], UNPAUSED, "True", "", "", &now)
+                    conditions::set(&mut p["status"], UNPAUSED, "True", "", "", &now);
                 })
                 .await?;
         }

@@ -245,10 +245,12 @@ async fn migration_denial(client: &Client, request: &Value) -> Option<Denial> {
     }
     let api: Api<DynamicObject> =
         Api::namespaced_with(client.clone(), namespace, &Kind::Migration.resource());
-    let others =
-        api.list(&kube::api::ListParams::default().labels(&format!("kubevirt.io/vmi-name={name}"))).await;
+    // Not by label: a migration that was just created may not carry it yet.
+    let others = api.list(&kube::api::ListParams::default()).await;
     let unfinished = |m: &DynamicObject| {
-        !is_final(&m.data) && m.metadata.name.as_deref() != object["metadata"]["name"].as_str()
+        m.data["spec"]["vmiName"] == name
+            && !is_final(&m.data)
+            && m.metadata.name.as_deref() != object["metadata"]["name"].as_str()
     };
     let in_flight = others.ok()?.items.into_iter().find(unfinished)?;
     let other = in_flight.metadata.name.unwrap_or_default();

@@ -100,7 +100,7 @@ async fn mirror(world: &mut World, key: &Key, vmi: &Object) -> Result<(), Troubl
     let Some(vmi) = world.get(Kind::Instance, &Key::of(vmi)).cloned() else { return Ok(()) };
     world
         .update(Kind::Migration, key, |m| {
-            m["status"]["migrationState"] = vmi["status"]["migrationState"].clone()
+            m["status"]["migrationState"] = vmi["status"]["migrationState"].clone();
         })
         .await
 }

@@ -1,0 +1,144 @@
+//! A small cluster with KubeVirt, and hands to work on it.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+
+use super::super::Settings as KubeVirtSettings;
+use super::super::Version;
+use super::super::world::Kind;
+use crate::sim::{EmbeddedCluster, Settings};
+
+pub(super) struct Lab {
+    pub cluster: EmbeddedCluster,
+    pub client: kube::Client,
+}
+
+/// `seconds` of virtual time.
+pub(super) async fn pass(seconds: u64) {
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+}
+
+/// A VirtualMachine with masquerade; `more` is further fields of its VMI's spec, flow style, each with a comma at its end.
+pub(super) fn vm(name: &str, run: &str, more: &str, annotations: &str) -> String {
+    format!(
+        "---\napiVersion: kubevirt.io/v1\nkind: VirtualMachine\nmetadata: {{name: {name}}}\nspec:\n  runStrategy: {run}\n  template:\n    \
+         metadata: {{annotations: {{{annotations}}}}}\n    spec: {{{more} domain: {{memory: {{guest: 1Gi}}, devices: {{interfaces: \
+         [{{name: default, masquerade: {{}}}}]}}}}, networks: [{{name: default, pod: {{}}}}]}}\n"
+    )
+}
+
+impl Lab {
+    /// Nodes n1, n2, …; everything starts on n1, the others are cordoned until `open`.
+    pub async fn new(nodes: usize, manifests: &str, version: u32, configuration: &str) -> Self {
+        let mut text = format!(
+            "apiVersion: kubevirt.io/v1\nkind: KubeVirt\nmetadata: {{name: kubevirt, namespace: kubevirt}}\n\
+             spec: {{configuration: {{{configuration}}}}}\n"
+        );
+        for n in 1..=nodes {
+            let cordon = if n == 1 { "{}" } else { "{unschedulable: true}" };
+            text.push_str(&format!(
+                "---\napiVersion: v1\nkind: Node\nmetadata: {{name: n{n}}}\nspec: {cordon}\n\
+                 status: {{allocatable: {{cpu: '32', memory: 64Gi, pods: '110'}}, nodeInfo: {{bootID: b{n}}}}}\n"
+            ));
+        }
+        text.push_str(manifests);
+        let kubevirt =
+            KubeVirtSettings { version: Some(Version::minor(version)), ..KubeVirtSettings::default() };
+        let settings = Settings { kubevirt, ..Settings::default() };
+        let cluster = EmbeddedCluster::from_manifests("lab", &text, settings).expect("loads");
+        cluster.start().await;
+        let lab = Self { client: cluster.client(), cluster };
+        pass(30).await;
+        for n in 2..=nodes {
+            lab.patch(Kind::Node, &format!("n{n}"), json!({"spec": {"unschedulable": null}})).await;
+        }
+        lab
+    }
+
+    pub fn api(&self, kind: Kind) -> Api<DynamicObject> {
+        match kind {
+            Kind::Node | Kind::Policy => Api::all_with(self.client.clone(), &kind.resource()),
+            _ => Api::namespaced_with(self.client.clone(), "default", &kind.resource()),
+        }
+    }
+
+    pub async fn patch(&self, kind: Kind, name: &str, patch: Value) {
+        self.api(kind).patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.expect("patched");
+    }
+
+    /// Null if it isn't there.
+    pub async fn get(&self, kind: Kind, name: &str) -> Value {
+        let found = self.api(kind).get_opt(name).await.expect("answered");
+        found.map(|o| serde_json::to_value(o).expect("JSON")).unwrap_or_default()
+    }
+
+    pub async fn list(&self, kind: Kind) -> Vec<Value> {
+        let list = self.api(kind).list(&Default::default()).await.expect("listed");
+        list.items.into_iter().map(|o| serde_json::to_value(o).expect("JSON")).collect()
+    }
+
+    pub async fn vmi(&self, name: &str) -> Value {
+        self.get(Kind::Instance, name).await
+    }
+
+    /// Launcher pods of a VMI that have not ended, oldest first.
+    pub async fn launchers(&self, vmi: &str) -> Vec<Value> {
+        let mut pods = self.list(Kind::Pod).await;
+        pods.retain(|p| {
+            p["metadata"]["labels"]["vm.kubevirt.io/name"] == vmi
+                && !matches!(p["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
+        });
+        pods.sort_by_key(|p| p["metadata"]["creationTimestamp"].to_string());
+        pods
+    }
+
+    /// Code and message of an eviction's answer: (201, "") if granted.
+    pub async fn evict(&self, pod: &str, dry_run: bool) -> (u16, String) {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), "default");
+        let eviction = json!({
+            "apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": "default"},
+        });
+        let params = PostParams { dry_run, ..PostParams::default() };
+        match pods.create_subresource::<Value, Value>("eviction", pod, &params, &eviction).await {
+            Ok(_) => (201, String::new()),
+            Err(kube::Error::Api(status)) => {
+                let told = status.message.split_once(" denied the request: ");
+                (status.code, told.map_or(status.message.clone(), |(_, m)| m.to_owned()))
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Evicts the first launcher of a VMI.
+    pub async fn evict_vmi(&self, vmi: &str) -> (u16, String) {
+        let pods = self.launchers(vmi).await;
+        self.evict(pods[0]["metadata"]["name"].as_str().expect("a name"), false).await
+    }
+
+    /// Code and message of a PUT to a subresource.
+    pub async fn act(&self, kind: &str, name: &str, action: &str, body: Value) -> (u16, String) {
+        let path = format!("/apis/subresources.kubevirt.io/v1/namespaces/default/{kind}/{name}/{action}");
+        let request = http::Request::put(path).body(body.to_string().into_bytes()).expect("a request");
+        match self.client.request_text(request).await {
+            Ok(_) => (200, String::new()),
+            Err(kube::Error::Api(status)) => (status.code, status.message.clone()),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    pub async fn migrate(&self, name: &str, vmi: &str) -> Result<(), (u16, String)> {
+        let object = json!({
+            "apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstanceMigration",
+            "metadata": {"name": name, "namespace": "default"}, "spec": {"vmiName": vmi},
+        });
+        let object: DynamicObject = serde_json::from_value(object).expect("an object");
+        match self.api(Kind::Migration).create(&PostParams::default(), &object).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) => Err((status.code, status.message.clone())),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
