@@ -40,7 +40,11 @@ fn active(world: &World) -> BTreeMap<String, usize> {
         let phase = text(&migration["status"]["phase"]);
         let begun = !matches!(phase, "" | "Pending") || target_pod(world, vmi, migration).is_some();
         if begun {
-            *by_source.entry(text(&vmi["status"]["nodeName"]).to_owned()).or_default() += 1;
+            // After its arrival a VMI reports the target, while the migration still counts at the source.
+            let state = &vmi["status"]["migrationState"];
+            let handed_off = state["migrationUid"] == uid(migration);
+            let source = if handed_off { &state["sourceNode"] } else { &vmi["status"]["nodeName"] };
+            *by_source.entry(text(source).to_owned()).or_default() += 1;
         }
     }
     by_source
