@@ -27,3 +27,6 @@ pub use hold::{Hold, Prospect};
 pub use ledger::{EvictionAnswer, EvictionAttempt, HookStatus, Ledger, VmRequest};
 pub use state::{DrainedVm, HookProgress, NodePhase, NodeState, REBOOT_ANNOTATION, STATE_ANNOTATION};
 pub use view::{Decision, End, NodeProgress, View};
+
+#[cfg(test)]
+mod tests;

@@ -15,10 +15,8 @@ fn failure(report: &DrainReport, node: &str) -> String {
     report.failed.get(node).map(|lines| lines.join("; ")).unwrap_or_default()
 }
 
-/// One pod for each filter; each flag lets the next one through, with kubectl's words.
-pub async fn filters_speak_as_kubectls(stage: &mut Stage) {
-    stage.nodes(2).await;
-    stage.cordon(&stage.node_name(2), true).await;
+/// Two bare pods, one of a DaemonSet, one with scratch space.
+async fn a_pod_for_each_filter(stage: &Stage) {
     let pod = |name: &str, volumes: &str| {
         format!(
             "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, labels: {{app: {name}}}}}\nspec:\n  nodeSelector: {{scenario: NAME}}\n  \
@@ -30,6 +28,13 @@ pub async fn filters_speak_as_kubectls(stage: &mut Stage) {
     let web = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: scratch}\nspec:\n  replicas: 1\n  selector: {matchLabels: {app: scratch}}\n  \
         template:\n    metadata: {labels: {app: scratch}}\n    spec: {nodeSelector: {scenario: NAME}, containers: [{name: c, image: c}], volumes: [{name: s, emptyDir: {}}]}\n";
     stage.create(&format!("{}{}{set}{web}", pod("bare", ""), pod("kept", ""))).await;
+}
+
+/// One pod for each filter; each flag lets the next one through, with kubectl's words.
+pub async fn filters_speak_as_kubectls(stage: &mut Stage) {
+    stage.nodes(2).await;
+    stage.cordon(&stage.node_name(2), true).await;
+    a_pod_for_each_filter(stage).await;
     let node = stage.node_name(1);
     stage
         .until("the pods run", async |s: &Stage| {
@@ -71,7 +76,7 @@ pub async fn filters_speak_as_kubectls(stage: &mut Stage) {
     options.delete_empty_dir_data = true;
     options.force = true;
     let report = stage.drain(&node, options, MINUTE).await;
-    assert_eq!(report.drained, [node.clone()], "{report:?}");
+    assert_eq!(report.drained, std::slice::from_ref(&node), "{report:?}");
     let warnings: Vec<&String> = stage
         .events
         .iter()
@@ -115,7 +120,7 @@ pub async fn only_virtual_machines_leave_by_the_guides_first_recipe(stage: &mut 
         ..DrainOptions::default()
     };
     let report = stage.drain(&node, options, 5 * MINUTE).await;
-    assert_eq!(report.drained, [node.clone()], "{report:?}");
+    assert_eq!(report.drained, std::slice::from_ref(&node), "{report:?}");
     let after = stage.vmi("moves").await;
     assert_eq!(
         (&after["metadata"]["uid"], &after["status"]["nodeName"]),

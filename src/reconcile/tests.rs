@@ -1,0 +1,259 @@
+//! Tables of decisions: what is seen on the left, what is done on the right, written by hand.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::*;
+use crate::inventory::{Inventory, Node, ObjectName, Owner, Pod, PodPhase, Readiness};
+use crate::plan::v1alpha1::{CampaignNode, MaintenanceCampaignStatus, MaintenancePlanSpec};
+
+fn now() -> Timestamp {
+    "2026-03-01T12:00:00Z".parse().expect("a time")
+}
+
+fn plan(text: &str) -> MaintenancePlanSpec {
+    let head = "apiVersion: virtroll.dev/v1alpha1\nkind: MaintenancePlan\nmetadata: {name: p}\nspec:\n  groups: [{name: all, nodes: {selector: {}}}]\n";
+    match crate::plan::load("plan.yaml", &format!("{head}{text}")) {
+        Ok(loaded) => loaded.plan.spec,
+        Err(found) => panic!("{}", found.render()),
+    }
+}
+
+/// A node that the campaign has brought to a phase; `Pending`: one that it hasn't touched.
+fn node(name: &str, phase: NodePhase, was_unschedulable: bool, since: SignedDuration) -> Node {
+    let mut node = Node {
+        name: name.into(),
+        resource_version: "1".into(),
+        readiness: Readiness::Ready,
+        boot_id: "b1".into(),
+        kernel_version: "6.12.4".into(),
+        unschedulable: was_unschedulable,
+        ..Node::default()
+    };
+    if phase != NodePhase::Pending {
+        let state = NodeState {
+            campaign: "p-1".into(),
+            group: "all".into(),
+            wave: 1,
+            phase,
+            since: Some(now() - since),
+            started_at: Some(now() - since),
+            was_unschedulable,
+            boot_id: "b0".into(),
+            ..NodeState::default()
+        };
+        node.unschedulable = true;
+        node.annotations.insert(STATE_ANNOTATION.into(), serde_json::to_string(&state).expect("JSON"));
+    }
+    node
+}
+
+fn pod(name: &str, on: &str) -> Pod {
+    Pod {
+        name: ObjectName::new("shop", name),
+        uid: format!("uid-{name}"),
+        node: Some(on.into()),
+        phase: PodPhase::Running,
+        ready: true,
+        controller: Some(Owner { kind: "ReplicaSet".into(), name: "web".into(), ..Owner::default() }),
+        ..Pod::default()
+    }
+}
+
+fn words(effect: &Effect) -> String {
+    match effect {
+        Effect::PatchNode(patch) => {
+            let cordon = match patch.unschedulable {
+                Some(true) => " cordon",
+                Some(false) => " uncordon",
+                None => "",
+            };
+            match &patch.state {
+                StateChange::Set(state) => format!("{}: {}{cordon}", patch.node, state.phase.name()),
+                StateChange::Remove => format!("{}: clear{cordon}", patch.node),
+                StateChange::Keep => format!("{}:{cordon}", patch.node),
+            }
+        }
+        Effect::Evict { pod, .. } => format!("evict {}", pod.name),
+        Effect::RunHook { run, .. } => format!("run hook {} try {}", run.hook, run.attempt),
+        other => format!("{other:?}"),
+    }
+}
+
+struct Case {
+    plan: MaintenancePlanSpec,
+    inventory: Inventory,
+    ledger: Ledger,
+    status: MaintenanceCampaignStatus,
+    stopping: Option<&'static str>,
+}
+
+impl Case {
+    fn new(plan_text: &str, nodes: Vec<Node>, pods: Vec<Pod>) -> Self {
+        let mut inventory = Inventory::new();
+        nodes.into_iter().for_each(|n| inventory.put_node(n));
+        pods.into_iter().for_each(|p| inventory.put_pod(p));
+        let (ledger, status) = (Ledger::default(), MaintenanceCampaignStatus::default());
+        Self { plan: plan(plan_text), inventory, ledger, status, stopping: None }
+    }
+
+    fn decide(&self) -> Decision {
+        let groups = crate::schedule::resolve(&self.plan, &self.inventory).expect("resolves");
+        decide(&View {
+            inventory: &self.inventory,
+            plan: &self.plan,
+            campaign: "p-1",
+            groups: &groups,
+            status: &self.status,
+            ledger: &self.ledger,
+            driver: "me",
+            stopping: self.stopping,
+            now: now(),
+        })
+    }
+
+    fn effects(&self) -> Vec<String> {
+        self.decide().effects.iter().map(words).collect()
+    }
+}
+
+const NO_TIME: SignedDuration = SignedDuration::ZERO;
+
+#[test]
+fn each_phase_leads_to_the_next_when_what_it_waits_for_is_there() {
+    use NodePhase::{
+        Cordoned, Done, Drained, Draining, InMaintenance, Pending, SafeToPowerOff, Uncordoning, Verifying,
+    };
+    let running = || vec![pod("a", "w1")];
+    let hook = "  hooks: [{name: h, at: Maintenance, exec: ['true']}]\n";
+    for (phase, pods, text, expected) in [
+        (Pending, running(), "", vec!["w1: Cordoned cordon"]),
+        (Cordoned, running(), "", vec!["w1: Draining"]),
+        (Draining, running(), "", vec!["evict a"]),
+        (Draining, vec![], "", vec!["w1: Drained"]),
+        (Drained, vec![], "", vec!["w1: SafeToPowerOff"]),
+        // Somebody's pod came in between: it leaves like the others, and nothing goes on.
+        (Drained, running(), "", vec!["evict a"]),
+        (SafeToPowerOff, vec![], "", vec!["w1: InMaintenance"]),
+        (SafeToPowerOff, running(), "", vec!["w1: Drained"]),
+        (InMaintenance, vec![], "", vec!["w1: Verifying"]),
+        // A hook is recorded before it is run.
+        (InMaintenance, vec![], hook, vec!["w1: InMaintenance"]),
+        (Verifying, vec![], "", vec!["w1: Uncordoning uncordon"]),
+        (Verifying, vec![], "  verify: {kernelVersion: '>=7'}\n", vec![]),
+        (Uncordoning, vec![], "", vec!["w1: Done"]),
+        (Done, vec![], "", vec![]),
+    ] {
+        let case = Case::new(text, vec![node("w1", phase, false, NO_TIME)], pods);
+        assert_eq!(case.effects(), expected, "{phase:?} {text}");
+    }
+}
+
+#[test]
+fn a_node_is_left_exactly_as_it_was_found() {
+    let found_cordoned = Case::new("", vec![node("w1", NodePhase::Verifying, true, NO_TIME)], vec![]);
+    assert_eq!(found_cordoned.effects(), ["w1: Uncordoning"]);
+    let mut meddled = node("w1", NodePhase::Draining, false, NO_TIME);
+    meddled.unschedulable = false;
+    let recordon = Case::new("", vec![meddled.clone()], vec![pod("a", "w1")]);
+    assert_eq!(recordon.effects(), ["w1: Draining cordon"]);
+    let fail = Case::new("  drain: {onUncordoned: Fail}\n", vec![meddled], vec![pod("a", "w1")]);
+    assert_eq!(fail.effects(), ["w1: Failed"]);
+}
+
+#[test]
+fn timeouts_end_as_the_plan_says() {
+    let hours = SignedDuration::from_hours;
+    let slow = |phase, since| vec![node("w1", phase, false, since)];
+    let terminating = || {
+        let mut pod = pod("a", "w1");
+        pod.deletion = Some(now());
+        vec![pod]
+    };
+    for (text, nodes, expected) in [
+        ("  drain: {timeout: 2h}\n", slow(NodePhase::Draining, hours(1)), vec![]),
+        ("  drain: {timeout: 30m}\n", slow(NodePhase::Draining, hours(1)), vec!["w1: Failed"]),
+        (
+            "  drain: {timeout: 30m, onTimeout: Skip}\n",
+            slow(NodePhase::Draining, hours(1)),
+            vec!["w1: Skipped uncordon"],
+        ),
+        ("  drain: {timeout: 30m, onTimeout: Wait}\n", slow(NodePhase::Draining, hours(1)), vec![]),
+        ("  safePowerOff: {timeout: 30m}\n", slow(NodePhase::Drained, hours(1)), vec!["w1: Failed"]),
+        (
+            "  verify: {kernelVersion: '>=7', timeout: 30m}\n",
+            slow(NodePhase::Verifying, hours(1)),
+            vec!["w1: Failed"],
+        ),
+    ] {
+        let pods = if text.contains("verify") { vec![] } else { terminating() };
+        assert_eq!(Case::new(text, nodes, pods).effects(), expected, "{text}");
+    }
+}
+
+#[test]
+fn limits_count_whoever_is_away_for_whatever_reason() {
+    let fresh = |name: &str| node(name, NodePhase::Pending, false, NO_TIME);
+    let cordoned = |name: &str| node(name, NodePhase::Pending, true, NO_TIME);
+    let not_ready = |name: &str| Node { readiness: Readiness::NotReady, ..fresh(name) };
+    let at_work = |name: &str| node(name, NodePhase::InMaintenance, false, NO_TIME);
+    let two = "  concurrency: {maxUnavailable: 2}\n  hooks: [{name: h, at: Maintenance, waitFor: {condition: Ready}}]\n";
+    for (nodes, expected) in [
+        (vec![fresh("a"), fresh("b"), fresh("c")], vec!["a: Cordoned cordon", "b: Cordoned cordon"]),
+        (vec![at_work("a"), fresh("b"), fresh("c")], vec!["a: InMaintenance", "b: Cordoned cordon"]),
+        (vec![at_work("a"), at_work("b"), fresh("c")], vec!["a: InMaintenance", "b: InMaintenance"]),
+        // The node that is away already begins: it takes no place of another's.
+        (vec![fresh("a"), cordoned("b"), not_ready("c")], vec!["b: Cordoned", "c: Cordoned cordon"]),
+    ] {
+        let names: Vec<String> = nodes.iter().map(|n| n.name.clone()).collect();
+        let case = Case::new(two, nodes, vec![]);
+        assert_eq!(case.effects(), expected, "{names:?}");
+    }
+    let mut patching = Case::new(two, vec![fresh("a"), fresh("b"), fresh("c")], vec![]);
+    patching.ledger.patching.extend(["a".to_owned(), "b".to_owned()]);
+    assert!(patching.effects().is_empty(), "two cordons are on their way");
+}
+
+#[test]
+fn a_stop_starts_nothing_and_lets_what_is_begun_be_taken_up() {
+    let nodes =
+        vec![node("w1", NodePhase::Draining, false, NO_TIME), node("w2", NodePhase::Pending, false, NO_TIME)];
+    let mut case = Case::new("", nodes, vec![pod("a", "w1")]);
+    case.stopping = Some("stopped by the operator");
+    let decision = case.decide();
+    assert_eq!((decision.effects.len(), decision.end), (0, Some(End::Stopped)));
+}
+
+#[test]
+fn more_failed_nodes_than_allowed_pause_the_campaign() {
+    let failed = |name: &str| CampaignNode {
+        name: name.into(),
+        group: "all".into(),
+        phase: "Failed".into(),
+        finished_at: Some(now()),
+        ..CampaignNode::default()
+    };
+    for (text, names, expected) in [
+        ("", vec!["a"], Some("1 node failed (limit 0): a")),
+        ("  failure: {maxFailedNodes: 1, onFailure: Pause}\n", vec!["a"], None),
+        (
+            "  failure: {maxFailedNodes: 1, onFailure: Pause}\n",
+            vec!["a", "b"],
+            Some("2 nodes failed (limit 1): a, b"),
+        ),
+        ("  failure: {maxFailedNodes: 0, onFailure: Continue}\n", vec!["a"], None),
+    ] {
+        let nodes = ["a", "b", "c"].map(|n| node(n, NodePhase::Pending, false, NO_TIME)).to_vec();
+        let mut case = Case::new(text, nodes, vec![]);
+        case.status.nodes = names.iter().map(|n| failed(n)).collect();
+        let end = case.decide().end;
+        let expected = expected.map(|reason| End::Paused { reason: reason.to_owned() });
+        assert_eq!(end, expected, "{text} {names:?}");
+    }
+}
+
+#[test]
+fn deciding_twice_on_the_same_view_gives_the_same() {
+    let nodes = ["a", "b", "c"].map(|n| node(n, NodePhase::Pending, false, NO_TIME)).to_vec();
+    let case = Case::new("  concurrency: {maxUnavailable: 2}\n", nodes, vec![pod("x", "a")]);
+    assert_eq!(case.decide(), case.decide());
+}
