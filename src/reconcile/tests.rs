@@ -90,8 +90,12 @@ struct Case {
 impl Case {
     fn new(plan_text: &str, nodes: Vec<Node>, pods: Vec<Pod>) -> Self {
         let mut inventory = Inventory::new();
-        nodes.into_iter().for_each(|n| inventory.put_node(n));
-        pods.into_iter().for_each(|p| inventory.put_pod(p));
+        for node in nodes {
+            inventory.put_node(node);
+        }
+        for pod in pods {
+            inventory.put_pod(pod);
+        }
         let (ledger, status) = (Ledger::default(), MaintenanceCampaignStatus::default());
         Self { plan: plan(plan_text), inventory, ledger, status, stopping: None }
     }
