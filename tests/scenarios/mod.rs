@@ -2,6 +2,7 @@
 //!
 //! Each has nodes, a namespace and a plan of its own, all named after it, so that they can share one cluster.
 
+pub mod api;
 pub mod drains;
 pub mod hooks;
 pub mod nodes;
@@ -19,6 +20,9 @@ pub type Scenario = for<'a> fn(&'a mut Stage) -> Pin<Box<dyn Future<Output = ()>
 macro_rules! with_all_scenarios {
     ($with:ident) => {
         $with! {
+            api::patches_answer_as_the_api_server_does,
+            api::verbs_answer_as_the_api_server_does,
+            api::watches_tell_what_the_api_server_tells,
             drains::filters_speak_as_kubectls,
             drains::only_virtual_machines_leave_by_the_guides_first_recipe,
             drains::a_budget_refuses_and_recovers,
