@@ -43,6 +43,13 @@ struct NodeDrain {
     warned: bool,
 }
 
+/// What a dry run of a node's drain was refused.
+fn would_be_refused(ledger: &Ledger, node: &str) -> Vec<String> {
+    let of_node = ledger.evictions.values().filter(|a| a.node == node);
+    let refused = of_node.filter_map(|a| Some((&a.pod, a.answer.as_ref()?.refusal()?)));
+    refused.map(|(pod, why)| format!("eviction of pod {pod} would be refused: {why}")).collect()
+}
+
 /// Drains nodes. Warnings, evictions and departures go to the sink.
 ///
 /// # Errors
@@ -66,7 +73,8 @@ pub async fn drain_nodes(drain: Drain, sink: Sink<'_>) -> Result<DrainReport, Er
         let now = drain.clock.now();
         let mut emit = |kind: EventKind| sink(Event { at: now, kind });
         evicted.retain(|uid, (pod, node)| {
-            let here = inventory.pod(pod).is_some_and(|p| &p.uid == uid);
+            // A launcher that has ended stays as an object after its VM has moved.
+            let here = inventory.pod(pod).is_some_and(|p| &p.uid == uid && !p.phase.is_terminal());
             if !here {
                 emit(EventKind::PodLeft { pod: pod.clone(), node: node.clone() });
             }
@@ -78,7 +86,11 @@ pub async fn drain_nodes(drain: Drain, sink: Sink<'_>) -> Result<DrainReport, Er
         let names: Vec<String> = open.keys().cloned().collect();
         for node in names {
             let Some(state) = open.get_mut(&node) else { continue };
-            let options = DrainOptions { only: Some(state.initial.clone()), ..drain.options.clone() };
+            // In a dry run nothing leaves: a pod is through when the API server has answered for it.
+            let answered =
+                |uid: &String| ledger.evictions.get(uid).is_some_and(|a| drain.dry_run && a.answer.is_some());
+            let only = state.initial.iter().filter(|uid| !answered(uid)).cloned().collect();
+            let options = DrainOptions { only: Some(only), ..drain.options.clone() };
             let step = drain_node(&inventory, &ledger, &mut pending, &node, &options, now);
             if !state.warned {
                 state.warned = true;
@@ -96,12 +108,13 @@ pub async fn drain_nodes(drain: Drain, sink: Sink<'_>) -> Result<DrainReport, Er
                 open.remove(&node);
                 continue;
             }
-            let answered =
-                |uid: &String| ledger.evictions.get(uid).is_some_and(|a| drain.dry_run && a.answer.is_some());
-            let left =
-                inventory.pods_on(&node).filter(|p| step.left.contains(&p.name) && !answered(&p.uid)).count();
-            if step.done || left == 0 {
-                report.drained.push(node.clone());
+            if step.done {
+                let refused = would_be_refused(&ledger, &node);
+                if drain.dry_run && !refused.is_empty() {
+                    report.failed.insert(node.clone(), refused);
+                } else {
+                    report.drained.push(node.clone());
+                }
                 open.remove(&node);
                 continue;
             }
@@ -131,7 +144,10 @@ pub async fn drain_nodes(drain: Drain, sink: Sink<'_>) -> Result<DrainReport, Er
             biased;
             Some(outcome) = tasks.set.join_next() => {
                 let outcome = outcome.map_err(|e| Error::Plan(format!("a task broke: {e}")))?;
-                if let tasks::Outcome::Answered { pod, uid, node, answer: EvictionAnswer::Granted } = &outcome {
+                if let tasks::Outcome::Answered {
+                    pod, uid, node, answer: EvictionAnswer::Granted | EvictionAnswer::Evacuating,
+                } = &outcome
+                {
                     evicted.insert(uid.clone(), (pod.clone(), node.clone()));
                 }
                 if let Some(kind) = tasks::absorb(outcome, &mut ledger, &mut inventory, clock.now()) {

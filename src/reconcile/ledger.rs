@@ -53,6 +53,21 @@ pub enum EvictionAnswer {
     },
 }
 
+impl EvictionAnswer {
+    /// The words of a refusal; `None` if the pod goes.
+    pub fn refusal(&self) -> Option<&str> {
+        match self {
+            Self::Granted | Self::Gone | Self::Evacuating | Self::NamespaceTerminating => None,
+            Self::BudgetRefused { message, .. }
+            | Self::NotMigratable { message }
+            | Self::Wait { message }
+            | Self::ManyBudgets { message }
+            | Self::Forbidden { message }
+            | Self::Trouble { message } => Some(message),
+        }
+    }
+}
+
 /// The latest eviction (or deletion) asked for a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EvictionAttempt {
