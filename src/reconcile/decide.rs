@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use jiff::SignedDuration;
-
 use super::admission::{self, Admission};
 use super::drain::{DrainOptions, Pending, obstacles};
 use super::groups::{self, GroupState, PointState};
@@ -11,10 +9,6 @@ use super::view::recorded_phase;
 use super::{Decision, End, NodeProgress, View, node, vms};
 use crate::plan::v1alpha1::{CampaignNode, CampaignPhase, HookPoint, MaintenanceCampaignStatus, OnFailure};
 use crate::reconcile::{Effect, Hold, HookStatus, NodePatch, NodePhase, NodeState, StateChange};
-
-/// A VM that was shut down is waited for so long after the last node: guests that wait for room, or for KubeVirt's own
-/// backoff of up to five minutes, are back by then.
-const COMEBACK: SignedDuration = SignedDuration::from_mins(10);
 
 /// Decides what to do now.
 ///
@@ -298,7 +292,7 @@ fn conclude(view: &View<'_>, decision: &mut Decision, blocked: Option<String>) {
 fn waits_for_vms(view: &View<'_>, decision: &mut Decision) -> bool {
     let awaited = vms::awaited(view, &decision.status);
     let Some(last) = decision.status.nodes.iter().filter_map(|n| n.finished_at).max() else { return false };
-    let until = last + COMEBACK;
+    let until = last + vms::COMEBACK;
     if awaited.is_empty() {
         return false;
     }
@@ -309,7 +303,7 @@ fn waits_for_vms(view: &View<'_>, decision: &mut Decision) -> bool {
     let names = awaited.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     decision.warnings.push(format!(
         "not running again {} minutes after the last node: vm {names}; `kubectl describe vm` says why",
-        COMEBACK.as_mins()
+        vms::COMEBACK.as_mins()
     ));
     false
 }

@@ -348,9 +348,36 @@ impl Step<'_, '_> {
     /// The annotation goes once the campaign's record holds the result.
     fn finished(&mut self) {
         self.progress.reason.clone_from(&self.state.reason);
-        if self.view.recorded_phase(&self.node.name) == Some(self.state.phase) {
+        // The annotation is what remembers which VMs are to be started again.
+        if self.view.recorded_phase(&self.node.name) == Some(self.state.phase) && !self.owes_starts() {
             self.patch(StateChange::Remove, None);
         }
+    }
+
+    /// Some VM that was here is to be started again and doesn't live yet; given up after a while, in words.
+    fn owes_starts(&mut self) -> bool {
+        let lives_again = |vm: &DrainedVm| {
+            let vmi = self.view.inventory.vmis().get(&vm.name);
+            vmi.is_some_and(|v| v.uid != vm.uid && !v.phase.is_final())
+        };
+        let there = |vm: &DrainedVm| self.view.inventory.vms().contains_key(&vm.name);
+        let owed = self.state.vms.iter().filter(|vm| vm.start_afterwards && there(vm) && !lives_again(vm));
+        let owed: Vec<String> = owed.map(|vm| vm.name.to_string()).collect();
+        if owed.is_empty() {
+            return false;
+        }
+        let until = self.state.finished_at.unwrap_or(self.view.now) + super::vms::COMEBACK;
+        if self.view.now < until {
+            self.decision.wake(until);
+            return true;
+        }
+        self.decision.warnings.push(format!(
+            "not started again {} minutes after node {}: vm {}; start it by hand",
+            super::vms::COMEBACK.as_mins(),
+            self.node.name,
+            owed.join(", ")
+        ));
+        false
     }
 
     /// Starts VMs that the plan wants started again, as soon as their old life is over.

@@ -4,6 +4,10 @@ use crate::inventory::{Inventory, ObjectName, VirtualMachineInstance};
 use crate::plan::v1alpha1::{CampaignVm, MaintenanceCampaignStatus, VmOutcome};
 use crate::reconcile::View;
 
+/// A VM that was shut down is waited for so long after the last node: guests that wait for room, or for KubeVirt's own
+/// backoff of up to five minutes, are back by then.
+pub(super) const COMEBACK: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);
+
 /// Brings the record of the campaign's VMs up to what is observed. Level-triggered: what happened while nobody drove is
 /// seen from the UID and node that were recorded last.
 pub(super) fn fold(view: &View<'_>, status: &mut MaintenanceCampaignStatus) {

@@ -165,3 +165,27 @@ async fn the_same_seed_gives_the_same_bytes() {
     assert_eq!(one, two);
     assert!(one.len() > 8);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_lags_behind_the_history_gets_410() {
+    let settings = Settings { history: 5, ..Settings::default() };
+    let cluster = EmbeddedCluster::from_manifests("test.yaml", TWO_NODES, settings).expect("loads");
+    let nodes: Api<Node> = Api::all(cluster.client());
+    let first =
+        nodes.list(&ListParams::default()).await.expect("listed").metadata.resource_version.expect("one");
+    for n in 0..10 {
+        let patch = Patch::Merge(json!({"metadata": {"annotations": {"n": n.to_string()}}}));
+        nodes.patch("w1", &PatchParams::default(), &patch).await.expect("patched");
+    }
+    use futures::TryStreamExt;
+    use kube::api::{WatchEvent, WatchParams};
+    let code = match nodes.watch(&WatchParams::default().timeout(5), &first).await {
+        Err(kube::Error::Api(status)) => status.code,
+        Err(error) => panic!("{error}"),
+        Ok(stream) => match stream.try_collect::<Vec<_>>().await.expect("events").first() {
+            Some(WatchEvent::Error(status)) => status.code,
+            other => panic!("{other:?}"),
+        },
+    };
+    assert_eq!(code, 410);
+}
