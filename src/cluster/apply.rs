@@ -37,6 +37,16 @@ impl Actor {
         Ok(wire::node(&serde_json::to_value(&patched).unwrap_or_default()))
     }
 
+    /// A node as it is now.
+    ///
+    /// # Errors
+    /// A refusal in words.
+    pub async fn node(&self, name: &str) -> Result<Node, Error> {
+        let nodes: Api<ApiNode> = Api::all(self.client.clone());
+        let node = nodes.get(name).await.map_err(|e| Error::of(&format!("read node {name}"), e))?;
+        Ok(wire::node(&serde_json::to_value(&node).unwrap_or_default()))
+    }
+
     /// Sets `spec.unschedulable` of a node, whatever else changed (`virtroll cordon`).
     ///
     /// # Errors

@@ -184,25 +184,9 @@ impl Observer {
     }
 }
 
-/// Revisions of one kind grow; they compare as numbers (documented since Kubernetes 1.35, true before).
-fn is_older(version: &str, known: &str) -> bool {
-    match (version.parse::<u64>(), known.parse::<u64>()) {
-        (Ok(version), Ok(known)) => version < known,
-        _ => false,
-    }
-}
-
 fn put(inventory: &mut Inventory, object: Slim) {
     match object {
-        Slim::Node(node) => {
-            // The answer to a patch may have arrived before the event of an earlier change.
-            if inventory
-                .node(&node.name)
-                .is_none_or(|known| !is_older(&node.resource_version, &known.resource_version))
-            {
-                inventory.put_node(node);
-            }
-        }
+        Slim::Node(node) => inventory.put_node(node),
         Slim::Pod(pod) => inventory.put_pod(pod),
         Slim::Budget(budget) => inventory.put_budget(budget),
         Slim::DaemonSet(set) => inventory.put_daemon_set(set),

@@ -1,6 +1,7 @@
 //! Effects under way: requests and hooks as tasks, whose outcomes come back into the loop.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -16,6 +17,10 @@ use crate::reconcile::{
 
 /// Requests under way at once.
 const AT_ONCE: usize = 16;
+/// Wait before a patch that met another's write is decided anew.
+const AFTER_CONFLICT: Duration = Duration::from_millis(200);
+/// Wait before a patch that was refused otherwise is decided anew.
+const AFTER_REFUSAL: Duration = Duration::from_secs(2);
 
 /// What came of an effect.
 pub(super) enum Outcome {
@@ -60,7 +65,10 @@ impl Tasks {
             Effect::PatchNode(patch) => {
                 ledger.patching.insert(patch.node.clone());
                 self.spawn(async move {
-                    let result = actor.patch_node(&patch).await;
+                    let result = match actor.patch_node(&patch).await {
+                        Ok(node) => Ok(node),
+                        Err(error) => after_refusal(&actor, &patch.node, error).await,
+                    };
                     Outcome::Patched(patch.node, result)
                 });
             }
@@ -119,6 +127,14 @@ impl Tasks {
     }
 }
 
+/// After a refused patch: a moment's wait, so that no refusal becomes a storm of requests; after a conflict the node as it
+/// is now, for the event that told of the change may have been taken in before.
+async fn after_refusal(actor: &Actor, node: &str, error: cluster::Error) -> Result<Node, cluster::Error> {
+    let is_conflict = matches!(error, cluster::Error::Conflict(_));
+    tokio::time::sleep(if is_conflict { AFTER_CONFLICT } else { AFTER_REFUSAL }).await;
+    if is_conflict { actor.node(node).await } else { Err(error) }
+}
+
 fn note(ledger: &mut Ledger, pod: &ObjectName, uid: &str, node: &str, now: jiff::Timestamp) {
     let count = ledger.evictions.get(uid).map_or(0, |a| a.count) + 1;
     let attempt =
@@ -150,8 +166,6 @@ pub(super) fn absorb(
                     inventory.put_node(patched);
                     None
                 }
-                // Somebody else wrote the node first: what they wrote is about to be observed.
-                Err(cluster::Error::Conflict(_)) => None,
                 Err(error) => Some(EventKind::Warning { text: error.to_string() }),
             }
         }

@@ -44,6 +44,14 @@ pub struct Inventory {
     pub kubevirt: Option<KubeVirt>,
 }
 
+/// Revisions of one kind grow; they compare as numbers (documented since Kubernetes 1.35, true before).
+fn is_older(version: &str, known: &str) -> bool {
+    match (version.parse::<u64>(), known.parse::<u64>()) {
+        (Ok(version), Ok(known)) => version < known,
+        _ => false,
+    }
+}
+
 fn unlink<K: Ord, V: Ord>(index: &mut BTreeMap<K, BTreeSet<V>>, key: &K, value: &V) {
     if let Some(set) = index.get_mut(key) {
         set.remove(value);
@@ -69,9 +77,16 @@ impl Inventory {
         self.nodes.get(name)
     }
 
-    /// Adds or replaces a node.
+    /// Adds or replaces a node, unless a newer observation of it is there: the answer to a patch and the events of a watch
+    /// come in any order, and an older one must not hide a newer one.
     pub fn put_node(&mut self, node: Node) {
-        self.nodes.insert(node.name.clone(), node);
+        let newer_known = self
+            .nodes
+            .get(&node.name)
+            .is_some_and(|known| is_older(&node.resource_version, &known.resource_version));
+        if !newer_known {
+            self.nodes.insert(node.name.clone(), node);
+        }
     }
 
     /// Forgets a node.
@@ -251,6 +266,22 @@ impl Inventory {
     pub fn remove_migration(&mut self, name: &ObjectName) {
         if let Some(old) = self.migrations.remove(name) {
             unlink(&mut self.migrations_by_vmi, &ObjectName::new(&name.namespace, old.vmi), name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_comes_late_does_not_hide_what_was_observed_since() {
+        let node =
+            |version: &str| Node { name: "w1".into(), resource_version: version.into(), ..Node::default() };
+        let mut inventory = Inventory::new();
+        for (seen, known) in [("9", "9"), ("10", "10"), ("9", "10"), ("11", "11")] {
+            inventory.put_node(node(seen));
+            assert_eq!(inventory.node("w1").map(|n| n.resource_version.as_str()), Some(known), "{seen}");
         }
     }
 }

@@ -16,10 +16,14 @@ fn words(kind: &EventKind) -> Option<(String, String)> {
         EventKind::CampaignStarted { campaign, plan, groups, pods, virtual_machines, budgets, resumed } => {
             let nodes: usize = groups.iter().map(|(_, n)| n).sum();
             let verb = if *resumed { "goes on" } else { "begins" };
+            let count = super::text::count;
             let words = format!(
-                "{verb}: plan {plan}, {} groups, {nodes} nodes; the cluster has {pods} pods, {virtual_machines} virtual \
-                 machines, {budgets} disruption budgets",
-                groups.len()
+                "{verb}: plan {plan}, {} in {}; cluster: {}, {}, {}",
+                count(nodes, "node"),
+                count(groups.len(), "group"),
+                count(*pods, "pod"),
+                count(*virtual_machines, "VM"),
+                count(*budgets, "budget"),
             );
             (campaign.clone(), words)
         }

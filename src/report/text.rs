@@ -75,7 +75,8 @@ fn vms(report: &Report) -> String {
     format!("\n\n{}", trimmed(&vms))
 }
 
-fn count(n: usize, one: &str) -> String {
+/// `1 node`, `2 nodes`.
+pub(super) fn count(n: usize, one: &str) -> String {
     if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
 }
 

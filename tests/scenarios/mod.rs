@@ -34,6 +34,7 @@ macro_rules! with_all_scenarios {
             nodes::found_cordoned_stays_cordoned,
             nodes::uncordoned_in_the_middle_is_cordoned_again,
             nodes::a_kernel_upgrade_is_verified,
+            nodes::writes_of_others_do_not_stop_it,
             vms::live_migration_never_stops_a_guest,
             vms::twelve_guests_cost_at_most_eighteen_evictions,
             vms::without_a_strategy_it_comes_back_elsewhere,

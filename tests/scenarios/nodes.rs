@@ -79,6 +79,23 @@ pub async fn uncordoned_in_the_middle_is_cordoned_again(stage: &mut Stage) {
     assert!(!stage.is_cordoned(&node).await);
 }
 
+/// Somebody writes to the nodes all the time, between any of virtroll's reads and writes: it neither stops nor storms.
+pub async fn writes_of_others_do_not_stop_it(stage: &mut Stage) {
+    stage.nodes(3).await;
+    let (nodes, prefix) = (stage.api("v1", "Node"), stage.name.clone());
+    let writer = tokio::spawn(async move {
+        for n in 0_u64.. {
+            let name = format!("{prefix}-{}", n % 3 + 1);
+            let patch = serde_json::json!({"metadata": {"annotations": {"somebody": n.to_string()}}});
+            nodes.patch(&name, &Default::default(), &kube::api::Patch::Merge(patch)).await.expect("patched");
+            tokio::time::sleep(Duration::from_millis(150)).await;
+        }
+    });
+    let outcome = stage.roll(REBOOT).await;
+    writer.abort();
+    all_done(&outcome, 3);
+}
+
 pub async fn a_kernel_upgrade_is_verified(stage: &mut Stage) {
     stage.nodes(3).await;
     stage.web(3, "maxUnavailable: 1").await;
