@@ -125,7 +125,7 @@ pub fn forecast(report: &Report, zone: &TimeZone) -> String {
             members.iter().find_map(|n| n.waited_for.clone()).unwrap_or_default(),
         ]);
     }
-    let mut text = trimmed(&waves);
+    let mut text = if waves.is_empty() { "no node would begin".to_owned() } else { trimmed(&waves) };
     let mut groups = Vec::new();
     for (words, outcome) in [
         ("stay where they are", VmOutcome::Untouched),
@@ -157,7 +157,11 @@ pub fn forecast(report: &Report, zone: &TimeZone) -> String {
     if !watch.is_empty() {
         text.push_str(&format!("\n\nWATCH OUT\n{}", watch.join("\n")));
     }
-    text.push_str(&format!("\n\nForecast  {}", closing(report)));
+    let verdict = match report.phase.as_str() {
+        "Paused" => format!("it would pause: {}", report.reason.as_deref().unwrap_or("no reason given")),
+        _ => closing(report),
+    };
+    text.push_str(&format!("\n\nForecast  {verdict}"));
     text.push_str("\nnothing was changed");
     text
 }

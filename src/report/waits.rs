@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::journal::{Event, EventKind};
+use crate::reconcile::Hold;
 
 /// Folds the journal's progress.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,7 +16,9 @@ impl Waits {
     pub fn event(&mut self, event: &Event) {
         let EventKind::Progress(nodes) = &event.kind else { return };
         for (name, node) in nodes.iter().filter(|(_, n)| !n.phase.is_active() && !n.phase.is_terminal()) {
-            if let Some(hold) = node.holds.first() {
+            // A hook that has just ended is no reason any more.
+            let over = |h: &&Hold| matches!(h, Hold::Hook { progress, .. } if progress == "done");
+            if let Some(hold) = node.holds.iter().find(|h| !over(h)) {
                 self.last.insert(name.clone(), hold.to_string());
             }
         }

@@ -55,7 +55,9 @@ pub fn judge(pod: &Pod, inventory: &Inventory, options: &DrainOptions, now: Time
     if guards_running_guest(pod) || (finished && pod.is_launcher()) {
         return Verdict::Leave(None);
     }
-    if !finished && pod.has_empty_dir {
+    // A launcher's scratch space holds nothing to lose; in a campaign the plan's consents say what may happen to its VM.
+    let guarded_by_consent = options.consent.is_some() && pod.is_launcher();
+    if !finished && pod.has_empty_dir && !guarded_by_consent {
         if !options.delete_empty_dir_data {
             return Verdict::Fatal(LOCAL_STORAGE_FATAL.to_owned());
         }

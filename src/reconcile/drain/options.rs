@@ -38,14 +38,13 @@ pub struct DrainOptions {
 }
 
 impl DrainOptions {
-    /// The options of a plan. Launcher pods carry emptyDir volumes that hold nothing to lose and their VMI is their
-    /// controller, so with `scope: VirtualMachines` neither consent is asked for.
+    /// The options of a plan.
     pub fn of_plan(drain: &Drain, vms: &VirtualMachines) -> Self {
         let vms_only = drain.scope == Scope::VirtualMachines;
         let launcher = || selector::parse("kubevirt.io=virt-launcher").ok();
         Self {
             ignore_daemon_sets: drain.ignore_daemon_sets,
-            delete_empty_dir_data: drain.delete_empty_dir_data || vms_only,
+            delete_empty_dir_data: drain.delete_empty_dir_data,
             force: drain.force,
             grace_seconds: drain.grace_period_seconds,
             disable_eviction: false,
