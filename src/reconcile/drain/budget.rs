@@ -129,6 +129,13 @@ pub fn explain(budget: &Budget, pending: i32, settled: bool) -> (String, Prospec
             Prospect::Never,
         );
     }
+    if *expected_pods > 0 && expected_pods <= desired_healthy {
+        let text = format!(
+            "{terms}: needs all of its {expected_pods} pods, has {current_healthy} healthy; unless one is just being replaced, \
+             waiting will not help: scale the workload up or relax the budget"
+        );
+        return (text, Prospect::Uncertain);
+    }
     let mut text =
         format!("{terms}: needs {desired_healthy} healthy pods of {expected_pods}, has {current_healthy}");
     if pending > 0 {

@@ -167,7 +167,8 @@ fn a_budget_that_never_allows_is_told_from_a_slow_one() {
     }
     let stale = Budget { generation: 2, observed_generation: 1, ..budget(2, 2, 2) };
     // While pods come and go, as many pods as are needed may be one too few for a moment.
-    assert_eq!(budget::explain(&budget(2, 2, 2), 0, false).1, Prospect::Slow);
+    let (why, prospect) = budget::explain(&budget(2, 2, 2), 0, false);
+    assert!(prospect == Prospect::Uncertain && why.contains("needs all of its 2 pods"), "{why}");
     assert_eq!(budget::explain(&stale, 0, true).1, Prospect::Slow);
     let mut inventory = with_pods([pod("a")]);
     inventory.put_budget(budget(2, 2, 2));
