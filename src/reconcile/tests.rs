@@ -261,3 +261,42 @@ fn deciding_twice_on_the_same_view_gives_the_same() {
     let case = Case::new("  concurrency: {maxUnavailable: 2}\n", nodes, vec![pod("x", "a")]);
     assert_eq!(case.decide(), case.decide());
 }
+
+#[test]
+fn a_finished_node_keeps_its_record_until_the_vms_that_it_owes_a_start_live_again() {
+    use crate::inventory::{RunStrategy, VirtualMachine, VirtualMachineInstance, VmiPhase};
+    let name = ObjectName::new("shop", "db");
+    let mut done = node("w1", NodePhase::Done, false, NO_TIME);
+    done.unschedulable = false;
+    let mut state = NodeState::of(&done).expect("a state").expect("readable");
+    state.finished_at = Some(now());
+    state.vms = vec![DrainedVm { name: name.clone(), uid: "old".into(), start_afterwards: true }];
+    done.annotations.insert(STATE_ANNOTATION.into(), serde_json::to_string(&state).expect("JSON"));
+    let vmi = |uid: &str, phase| VirtualMachineInstance {
+        name: name.clone(),
+        uid: uid.into(),
+        phase,
+        ..Default::default()
+    };
+    for (seen, expected) in [
+        (None, vec!["StartVm { vm: ObjectName { namespace: \"shop\", name: \"db\" } }"]),
+        (Some(vmi("old", VmiPhase::Running)), vec![]),
+        (Some(vmi("new", VmiPhase::Running)), vec!["w1: clear"]),
+    ] {
+        let mut case = Case::new("", vec![done.clone()], vec![]);
+        case.status.nodes = vec![CampaignNode {
+            name: "w1".into(),
+            group: "all".into(),
+            phase: "Done".into(),
+            finished_at: Some(now()),
+            ..CampaignNode::default()
+        }];
+        let vm =
+            VirtualMachine { name: name.clone(), run_strategy: RunStrategy::Manual, ..Default::default() };
+        case.inventory.put_vm(vm);
+        if let Some(vmi) = seen.clone() {
+            case.inventory.put_vmi(vmi);
+        }
+        assert_eq!(case.effects(), expected, "{seen:?}");
+    }
+}
