@@ -100,7 +100,7 @@ pub(super) fn launcher(vmi: &Value) -> Value {
         "nodeSelector": selector(vmi), "volumes": volumes(vmi), "hostname": name,
         "automountServiceAccountToken": false, "enableServiceLinks": false,
         "containers": [{
-            "name": "compute", "image": "quay.io/kubevirt/virt-launcher:v1.9.0", "resources": resources(vmi),
+            "name": "compute", "image": "registry.local/virt-launcher:v1.9.0", "resources": resources(vmi),
         }],
     });
     for field in
@@ -183,7 +183,7 @@ pub(super) fn attachment(vmi: &Value, launcher: &Object) -> Value {
                 tolerate("node.kubernetes.io/unschedulable"), tolerate("node.kubernetes.io/memory-pressure"),
                 tolerate("node.kubernetes.io/disk-pressure"), tolerate("node.kubernetes.io/pid-pressure"),
             ],
-            "containers": [{"name": "hotplug-disk", "image": "quay.io/kubevirt/virt-launcher:v1.9.0"}],
+            "containers": [{"name": "hotplug-disk", "image": "registry.local/virt-launcher:v1.9.0"}],
         },
     })
 }
