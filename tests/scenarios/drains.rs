@@ -27,7 +27,10 @@ async fn a_pod_for_each_filter(stage: &Stage) {
         template:\n    metadata: {labels: {app: agent}}\n    spec: {nodeSelector: {scenario: NAME}, containers: [{name: c, image: c}]}\n---\n";
     let web = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: scratch}\nspec:\n  replicas: 1\n  selector: {matchLabels: {app: scratch}}\n  \
         template:\n    metadata: {labels: {app: scratch}}\n    spec: {nodeSelector: {scenario: NAME}, containers: [{name: c, image: c}], volumes: [{name: s, emptyDir: {}}]}\n";
-    stage.create(&format!("{}{}{set}{web}", pod("bare", ""), pod("kept", ""))).await;
+    // A static pod's mirror: no drain touches it.
+    let mirror = "apiVersion: v1\nkind: Pod\nmetadata: {name: mirror, labels: {app: mirror}, annotations: {kubernetes.io/config.mirror: x}}\n\
+        spec: {nodeName: NAME-1, containers: [{name: c, image: c}]}\n---\n";
+    stage.create(&format!("{}{}{mirror}{set}{web}", pod("bare", ""), pod("kept", ""))).await;
 }
 
 /// One pod for each filter; each flag lets the next one through, with kubectl's words.
@@ -42,7 +45,7 @@ pub async fn filters_speak_as_kubectls(stage: &mut Stage) {
             pods.iter()
                 .filter(|p| p["spec"]["nodeName"] == node.as_str() && p["status"]["phase"] == "Running")
                 .count()
-                == 4
+                == 5
         })
         .await;
     stage.cordon(&stage.node_name(2), false).await;
@@ -98,8 +101,20 @@ pub async fn filters_speak_as_kubectls(stage: &mut Stage) {
         .filter(|p| p["spec"]["nodeName"] == node.as_str())
         .map(|p| p["metadata"]["labels"]["app"].to_string())
         .collect();
-    assert_eq!(left.len(), 2, "{left:?}");
-    assert!(left.contains(&"\"kept\"".to_owned()) && left.contains(&"\"agent\"".to_owned()), "{left:?}");
+    let mut left = left;
+    left.sort();
+    assert_eq!(left, ["\"agent\"", "\"kept\"", "\"mirror\""]);
+    assert_eq!(stage.evictions(), 2);
+    // Deleted, not evicted: no budget is asked.
+    let by_deletion = DrainOptions {
+        pod_selector: selector::parse("app=kept").ok(),
+        disable_eviction: true,
+        force: true,
+        ..DrainOptions::default()
+    };
+    let report = stage.drain(&node, by_deletion, MINUTE).await;
+    assert_eq!(report.drained, std::slice::from_ref(&node), "{report:?}");
+    assert!(stage.get("v1", "Pod", "kept").await.is_null());
     assert_eq!(stage.evictions(), 2);
 }
 

@@ -1,20 +1,46 @@
 //! Hooks: one of each kind, and one that fails.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use virtroll::journal::EventKind;
 
 use super::Stage;
 use super::stage::all_done;
 
+/// Answers every request with 200 and counts them.
+async fn listen() -> (u16, Arc<AtomicUsize>) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            count.fetch_add(1, Ordering::SeqCst);
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request).await;
+            let _ =
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+        }
+    });
+    (port, asked)
+}
+
 pub async fn hooks_of_each_kind(stage: &mut Stage) {
     stage.nodes(1).await;
     let rest = "  drain: {force: true}\n  hooks:\n  \
         - {name: command, at: PreDrain, exec: ['true'], expected: 2s}\n  \
+        - {name: request, at: PreDrain, http: {url: 'http://127.0.0.1:PORT/x', body: '${NODE}'}, expected: 1s}\n  \
         - {name: job, at: Maintenance, job: {image: tools, command: [prepare], namespace: NAME}, timeout: 2m}\n  \
         - {name: reboot, at: Maintenance, reboot: {by: Annotation}, timeout: 10m}\n  \
         - {name: ready, at: PreUncordon, waitFor: {condition: Ready}, timeout: 2m}\n  \
         - {name: kernel, at: PreUncordon, waitFor: {jsonPath: '$.status.nodeInfo.kernelVersion', value: 6.12.4}, timeout: 2m}\n";
-    let outcome = stage.roll(rest).await;
+    let (port, asked) = listen().await;
+    let outcome = stage.roll(&rest.replace("PORT", &port.to_string())).await;
     all_done(&outcome, 1);
+    // Where hooks are played, nothing outside is touched.
+    assert_eq!(asked.load(Ordering::SeqCst), usize::from(stage.real));
     let ended: Vec<&str> = stage
         .events
         .iter()
@@ -23,7 +49,7 @@ pub async fn hooks_of_each_kind(stage: &mut Stage) {
             _ => None,
         })
         .collect();
-    assert_eq!(ended, ["command", "job", "reboot", "ready", "kernel"]);
+    assert_eq!(ended, ["command", "request", "job", "reboot", "ready", "kernel"]);
     let jobs = stage.list("batch/v1", "Job").await;
     assert_eq!(jobs.len(), 1);
     let spec = &jobs[0]["spec"]["template"]["spec"];
