@@ -33,6 +33,21 @@ async fn a_pod_for_each_filter(stage: &Stage) {
     stage.create(&format!("{}{}{mirror}{set}{web}", pod("bare", ""), pod("kept", ""))).await;
 }
 
+/// `--disable-eviction`: deleted, so no budget is asked.
+async fn deleted_without_an_eviction(stage: &mut Stage, node: &str) {
+    let asked = stage.evictions();
+    let by_deletion = DrainOptions {
+        pod_selector: selector::parse("app=kept").ok(),
+        disable_eviction: true,
+        force: true,
+        ..DrainOptions::default()
+    };
+    let report = stage.drain(node, by_deletion, MINUTE).await;
+    assert_eq!(report.drained, [node], "{report:?}");
+    assert!(stage.get("v1", "Pod", "kept").await.is_null());
+    assert_eq!(stage.evictions(), asked);
+}
+
 /// One pod for each filter; each flag lets the next one through, with kubectl's words.
 pub async fn filters_speak_as_kubectls(stage: &mut Stage) {
     stage.nodes(2).await;
@@ -105,17 +120,7 @@ pub async fn filters_speak_as_kubectls(stage: &mut Stage) {
     left.sort();
     assert_eq!(left, ["\"agent\"", "\"kept\"", "\"mirror\""]);
     assert_eq!(stage.evictions(), 2);
-    // Deleted, not evicted: no budget is asked.
-    let by_deletion = DrainOptions {
-        pod_selector: selector::parse("app=kept").ok(),
-        disable_eviction: true,
-        force: true,
-        ..DrainOptions::default()
-    };
-    let report = stage.drain(&node, by_deletion, MINUTE).await;
-    assert_eq!(report.drained, std::slice::from_ref(&node), "{report:?}");
-    assert!(stage.get("v1", "Pod", "kept").await.is_null());
-    assert_eq!(stage.evictions(), 2);
+    deleted_without_an_eviction(stage, &node).await;
 }
 
 /// `--pod-selector=kubevirt.io=virt-launcher --delete-emptydir-data --force`: guests move, ordinary pods stay.
