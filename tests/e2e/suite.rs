@@ -26,11 +26,16 @@ fn every_scenario_holds_on_the_real_control_plane() {
     let failed: Vec<&str> = runtime.block_on(async {
         let target = Target { kubeconfig: Some(plane.path("kubeconfig").into()), context: None };
         let (client, _) = connect(&target).await.expect("connects");
-        virt_api::install(&plane, client.clone()).await;
+        virt_api::install(&plane, client).await;
         let only = std::env::var("SCENARIO").unwrap_or_default();
         let chosen = ALL.iter().filter(|(name, _)| name.contains(&only));
         let log = PathBuf::from(plane.path("audit.log"));
-        let played = chosen.map(|&(name, scenario)| play(name, scenario, client.clone(), log.clone()));
+        // A connection for each, as each virtroll has its own.
+        let mut played = Vec::new();
+        for &(name, scenario) in chosen {
+            let (client, _) = connect(&target).await.expect("connects");
+            played.push(play(name, scenario, client, log.clone()));
+        }
         futures::stream::iter(played).buffer_unordered(3).filter_map(async |failed| failed).collect().await
     });
     assert!(failed.is_empty(), "failed: {failed:?}");
