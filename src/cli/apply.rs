@@ -113,7 +113,8 @@ impl Apply {
             driver: driver(simulated),
             stop,
         };
-        let (mut warnings, mut waits) = (Vec::new(), report::Waits::default());
+        let mut warnings: Vec<String> = loaded.warnings.list().iter().map(|w| w.message.clone()).collect();
+        let mut waits = report::Waits::default();
         let mut bars = (std::io::stderr().is_terminal() && !forecast && !simulated).then(Bars::new);
         let mut sink = |event: Event| {
             if let EventKind::Warning { text } = &event.kind {
@@ -128,6 +129,7 @@ impl Apply {
                 Some(bars) => {
                     let told = match &event.kind {
                         EventKind::CampaignStarted { .. }
+                        | EventKind::Stopping { .. }
                         | EventKind::Warning { .. }
                         | EventKind::HookEnded { error: Some(_), .. } => true,
                         // What a bar cuts off at the terminal's edge stands above it whole.
@@ -184,16 +186,23 @@ fn driver(simulated: bool) -> String {
     format!("{host}/{}/{}", std::process::id(), jiff::Timestamp::now().as_millisecond())
 }
 
-/// First Ctrl-C: stop gently. Second: leave at once; the record and the nodes' annotations are what `apply` goes on from.
+/// First Ctrl-C (or SIGTERM, as service managers send it): stop gently. Second: leave at once; the record and the nodes'
+/// annotations are what `apply` goes on from.
 async fn listen(stop: watch::Sender<Stop>) {
-    if tokio::signal::ctrl_c().await.is_err() {
+    if asked_to_stop().await.is_err() {
         return;
     }
-    eprintln!(
-        "\nStopping: nothing new is started, what runs is awaited (Ctrl-C again leaves at once; apply goes on from there)"
-    );
+    // The engine says what is under way.
     let _ = stop.send(Stop::Gently);
-    if tokio::signal::ctrl_c().await.is_ok() {
+    if asked_to_stop().await.is_ok() {
         std::process::exit(i32::from(Exit::Paused as u8));
+    }
+}
+
+async fn asked_to_stop() -> std::io::Result<()> {
+    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+        _ = terminated.recv() => Ok(()),
     }
 }

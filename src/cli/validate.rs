@@ -8,6 +8,7 @@ use super::{Cluster, Exit, complain, host};
 use crate::cluster::{Observer, Scope};
 use crate::engine::prepare;
 use crate::inventory::Inventory;
+use crate::schedule::short_timeouts;
 
 /// Check a plan: every mistake at once, with its place.
 #[derive(Debug, Args)]
@@ -43,7 +44,12 @@ impl Validate {
                     complain(&error);
                     Exit::Failed
                 })?;
-                prepare(&loaded.plan, &inventory).map_err(|error| super::complain_of_plan(&loaded, &error))
+                let groups = prepare(&loaded.plan, &inventory);
+                let groups = groups.map_err(|error| super::complain_of_plan(&loaded, &error))?;
+                if let Some(warning) = short_timeouts(spec, &groups, &inventory) {
+                    eprint!("{}", loaded.render_warning(&warning.path, &warning.message, &warning.hint));
+                }
+                Ok(groups)
             })?;
             for group in groups {
                 shown.push_str(&format!("\n  {}: {}", group.name, group.nodes.join(", ")));

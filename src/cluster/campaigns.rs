@@ -74,6 +74,15 @@ pub async fn of_plan(client: &Client, plan: &str) -> Result<Vec<MaintenanceCampa
     Ok(mine)
 }
 
+/// A campaign as it is now.
+///
+/// # Errors
+/// A refusal in words.
+pub async fn campaign(client: &Client, name: &str) -> Result<MaintenanceCampaign, Error> {
+    let api: Api<MaintenanceCampaign> = Api::all(client.clone());
+    api.get(name).await.map_err(|e| Error::of(&format!("read campaign {name}"), e))
+}
+
 fn number(name: &str) -> u64 {
     name.rsplit('-').next().and_then(|n| n.parse().ok()).unwrap_or(0)
 }
@@ -146,7 +155,7 @@ pub async fn hold(client: &Client, campaign: &str, driver: &str, now: Timestamp)
     let alive = renewed.is_some_and(|at| now < at + lasts);
     let ours = holder == driver;
     if !ours && !holder.is_empty() && alive {
-        return Err(Error::Held { campaign: campaign.to_owned(), holder });
+        return Err(Error::Held { campaign: campaign.to_owned(), holder, renewed });
     }
     let transitions = old.lease_transitions.unwrap_or(0) + i32::from(!ours);
     let acquired = old.acquire_time.filter(|_| ours).map_or(now, |t| t.0);

@@ -27,13 +27,15 @@ pub enum Error {
     },
     /// Somebody else drives this campaign.
     #[error(
-        "campaign {campaign} is being driven by {holder}; wait for it, or stop it there (its lease runs out 30 s after its last sign of life)"
+        "campaign {campaign} is being driven by {holder}, who gives signs of life; wait for it, or stop it there with Ctrl-C"
     )]
     Held {
         /// The campaign.
         campaign: String,
         /// Who.
         holder: String,
+        /// Its last sign of life.
+        renewed: Option<jiff::Timestamp>,
     },
 }
 

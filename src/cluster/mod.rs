@@ -13,7 +13,9 @@ mod observe;
 mod wire;
 
 pub use apply::Actor;
-pub use campaigns::{LEASE_SECONDS, RENEW_EVERY, begin, ensure_definitions, hold, of_plan, record, release};
+pub use campaigns::{
+    LEASE_SECONDS, RENEW_EVERY, begin, campaign, ensure_definitions, hold, of_plan, record, release,
+};
 pub use capture::capture;
 pub use connect::{Target, connect};
 pub use error::Error;

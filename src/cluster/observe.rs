@@ -160,6 +160,14 @@ impl Observer {
             return Err(Error::Unreachable("all watches have ended".to_owned()));
         };
         self.apply(first, inventory)?;
+        self.catch_up(inventory)
+    }
+
+    /// Applies every observation that is there already, without waiting.
+    ///
+    /// # Errors
+    /// A watch that can't go on.
+    pub fn catch_up(&mut self, inventory: &mut Inventory) -> Result<(), Error> {
         while let Ok(next) = self.seen.try_recv() {
             self.apply(next, inventory)?;
         }

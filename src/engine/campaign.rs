@@ -7,15 +7,16 @@ use kube::{Client, ResourceExt};
 use tokio::sync::watch;
 
 use super::hooks::Context;
+use super::lease::Lease;
 use super::tasks::{self, Tasks};
 use super::{Clock, Error, Sink, Stop};
-use crate::cluster::{self, Actor, Observer, RENEW_EVERY, Scope};
+use crate::cluster::{self, Actor, Observer, Scope};
 use crate::inventory::{Inventory, ObjectName};
-use crate::journal::{Event, EventKind};
+use crate::journal::{Event, EventKind, phase_words};
 use crate::plan::v1alpha1::{CampaignPhase, MaintenanceCampaign, MaintenanceCampaignStatus, MaintenancePlan};
 use crate::reconcile::{
-    Decision, Effect, End, GroupNodes, HookRunId, HookScope, Ledger, NodePatch, NodePhase, NodeState,
-    StateChange, View, decide,
+    Decision, Effect, End, GroupNodes, HookRunId, HookScope, HookStatus, Ledger, NodePatch, NodePhase,
+    NodeState, StateChange, View, decide,
 };
 use crate::schedule;
 
@@ -66,7 +67,7 @@ pub fn prepare(plan: &MaintenancePlan, inventory: &Inventory) -> Result<Vec<Grou
 pub async fn run_campaign(run: Run<'_>, sink: Sink<'_>) -> Result<Outcome, Error> {
     let client = run.client.clone();
     let mut inventory = Inventory::new();
-    let observer =
+    let mut observer =
         Observer::start(&client, Scope { volumes: true, ..Scope::default() }, &mut inventory).await?;
     let groups = prepare(run.plan, &inventory)?;
     refuse_drain_taint(&inventory)?;
@@ -90,8 +91,10 @@ pub async fn run_campaign(run: Run<'_>, sink: Sink<'_>) -> Result<Outcome, Error
     };
     let name = campaign.name_any();
     check_unchanged(&campaign, run.plan)?;
-    cluster::hold(&client, &name, &run.driver, run.clock.now()).await?;
-    let status = campaign.status.clone().unwrap_or_default();
+    let lease = Lease::take(&client, run.clock, &name, &run.driver, sink).await?;
+    // Read anew: until a moment ago, somebody else may have written.
+    observer.catch_up(&mut inventory)?;
+    let status = cluster::campaign(&client, &name).await?.status.unwrap_or_default();
     sink(Event {
         at: run.clock.now(),
         kind: EventKind::CampaignStarted {
@@ -104,8 +107,8 @@ pub async fn run_campaign(run: Run<'_>, sink: Sink<'_>) -> Result<Outcome, Error
             resumed,
         },
     });
-    for text in short_timeouts(run.plan, &groups, &inventory) {
-        sink(Event { at: run.clock.now(), kind: EventKind::Warning { text } });
+    if let Some(warning) = schedule::short_timeouts(&run.plan.spec, &groups, &inventory) {
+        sink(Event { at: run.clock.now(), kind: EventKind::Warning { text: warning.message } });
     }
     let actor = Actor::new(client.clone(), false);
     let tasks = Tasks::new(actor.clone(), run.clock);
@@ -118,30 +121,13 @@ pub async fn run_campaign(run: Run<'_>, sink: Sink<'_>) -> Result<Outcome, Error
         tasks,
         ledger: Ledger::default(),
         status,
+        lease,
         told: Told::default(),
     };
-    if resumed {
-        driver.take_up(&actor).await?;
-    }
-    let end = driver.drive(sink).await;
-    cluster::release(&client, &driver.name, &driver.run.driver).await;
+    let end = driver.take_up_and_drive(resumed.then_some(&actor), sink).await;
+    driver.lease.release().await;
     let end = end?;
     Ok(Outcome { campaign: driver.name, end, status: driver.status, was_finished: false })
-}
-
-/// A drain can't end before a pod's own grace period if the pod makes use of it.
-fn short_timeouts(plan: &MaintenancePlan, groups: &[GroupNodes], inventory: &Inventory) -> Vec<String> {
-    let timeout = plan.spec.drain.timeout;
-    let on_nodes = groups.iter().flat_map(|g| &g.nodes).flat_map(|node| inventory.pods_on(node));
-    let long =
-        on_nodes.filter(|p| u64::try_from(p.grace_seconds).is_ok_and(|grace| grace > timeout.0.as_secs()));
-    long.map(|p| {
-        format!(
-            "drain.timeout is {timeout}, but pod {} may take {} s to end (its own grace period)",
-            p.name, p.grace_seconds
-        )
-    })
-    .collect()
 }
 
 /// KubeVirt can be told to migrate every VM off a node as soon as it is cordoned. virtroll's order within a drain, and its
@@ -184,6 +170,7 @@ struct Told {
     waits: BTreeMap<String, (String, Timestamp, bool)>,
     vms: BTreeMap<ObjectName, (String, Option<String>)>,
     warnings: std::collections::BTreeSet<String>,
+    stopping: bool,
 }
 
 struct Driver<'a> {
@@ -195,6 +182,7 @@ struct Driver<'a> {
     tasks: Tasks,
     ledger: Ledger,
     status: MaintenanceCampaignStatus,
+    lease: Lease,
     told: Told,
 }
 
@@ -211,28 +199,47 @@ impl Driver<'_> {
             .retain(|h| h.succeeded || h.started_at.is_some() && self.status.phase == CampaignPhase::Running);
         self.status.finished_at = None;
         for name in again {
-            let Some(node) = self.inventory.node(&name).cloned() else { continue };
-            let Some(Ok(state)) =
-                NodeState::of(&node).filter(|s| s.as_ref().is_ok_and(|s| s.campaign == self.name))
-            else {
-                continue;
-            };
+            self.try_again(actor, &name, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts a failed node back to where it begins; others' writes in between are met by reading it anew.
+    async fn try_again(&mut self, actor: &Actor, name: &str, now: Timestamp) -> Result<(), Error> {
+        loop {
+            let Some(node) = self.inventory.node(name) else { return Ok(()) };
+            let state = NodeState::of(node).and_then(Result::ok);
+            let Some(state) = state.filter(|s| s.campaign == self.name) else { return Ok(()) };
             let patch = NodePatch {
-                node: name,
+                node: name.to_owned(),
                 resource_version: node.resource_version.clone(),
                 unschedulable: (!node.unschedulable).then_some(true),
                 state: StateChange::Set(Box::new(state.retried(now))),
             };
-            let patched = actor.patch_node(&patch).await?;
-            self.inventory.put_node(patched);
+            let seen = match actor.patch_node(&patch).await {
+                Ok(patched) => patched,
+                Err(cluster::Error::Conflict(_)) => {
+                    let seen = actor.node(name).await?;
+                    self.inventory.put_node(seen);
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            self.inventory.put_node(seen);
+            return Ok(());
         }
-        Ok(())
+    }
+
+    async fn take_up_and_drive(&mut self, resumed: Option<&Actor>, sink: Sink<'_>) -> Result<End, Error> {
+        if let Some(actor) = resumed {
+            self.take_up(actor).await?;
+        }
+        self.drive(sink).await
     }
 
     /// The loop.
     async fn drive(&mut self, sink: Sink<'_>) -> Result<End, Error> {
         let mut recording: Option<MaintenanceCampaignStatus> = None;
-        let mut renew_at = tokio::time::Instant::now() + RENEW_EVERY;
         loop {
             let decision = self.decide();
             self.tell(&decision, sink);
@@ -274,18 +281,23 @@ impl Driver<'_> {
                 }
                 observed = self.observer.changed(&mut self.inventory) => observed?,
                 Ok(()) = self.run.stop.changed() => {}
-                () = tokio::time::sleep_until(renew_at) => {
-                    renew_at = tokio::time::Instant::now() + RENEW_EVERY;
-                    cluster::hold(&self.run.client, &self.name, &self.run.driver, self.run.clock.now()).await?;
+                () = self.lease.due() => {
+                    if let Some(text) = self.lease.renew().await? {
+                        self.emit(sink, EventKind::Warning { text });
+                    }
                 }
                 () = wake => {}
             }
         }
     }
 
+    fn is_stopping(&self) -> bool {
+        *self.run.stop.borrow() == Stop::Gently
+    }
+
     fn decide(&mut self) -> Decision {
-        let stopping =
-            (*self.run.stop.borrow_and_update() == Stop::Gently).then_some("stopped by the operator");
+        self.run.stop.mark_unchanged();
+        let stopping = self.is_stopping().then_some("stopped by the operator");
         let now = self.run.clock.now();
         decide(&View {
             inventory: &self.inventory,
@@ -385,6 +397,9 @@ impl Driver<'_> {
                 news.push(EventKind::NodeWaits { node: node.clone(), why });
             }
         }
+        if self.is_stopping() && !std::mem::replace(&mut self.told.stopping, true) {
+            news.push(EventKind::Stopping { under_way: under_way(decision, &self.ledger) });
+        }
         for text in &decision.warnings {
             if self.told.warnings.insert(text.clone()) {
                 news.push(EventKind::Warning { text: text.clone() });
@@ -395,6 +410,21 @@ impl Driver<'_> {
             self.emit(sink, kind);
         }
     }
+}
+
+/// What is begun when a stop is asked for: the nodes in work, and the hooks that run.
+fn under_way(decision: &Decision, ledger: &Ledger) -> Vec<String> {
+    let nodes = decision.nodes.iter().filter(|(_, n)| n.phase.is_active()).map(|(name, node)| {
+        let pods = match node.pods_left {
+            0 => String::new(),
+            1 => ", 1 pod left".to_owned(),
+            n => format!(", {n} pods left"),
+        };
+        format!("{name} ({}{pods})", phase_words(node.phase))
+    });
+    let running = ledger.hooks.iter().filter(|(_, status)| **status == HookStatus::Running);
+    let hooks = running.map(|(run, _)| format!("a hook for {}", tasks::scope_words(&run.scope)));
+    nodes.chain(hooks).collect()
 }
 
 fn ended(status: &MaintenanceCampaignStatus) -> EventKind {

@@ -9,6 +9,7 @@ mod clock;
 mod drain;
 mod error;
 mod hooks;
+mod lease;
 mod tasks;
 
 pub use campaign::{Outcome, Run, prepare, run_campaign};

@@ -114,6 +114,11 @@ pub enum EventKind {
         /// How it failed; `None` if it didn't.
         error: Option<String>,
     },
+    /// A stop was asked for: nothing new is started.
+    Stopping {
+        /// Nodes in work and hooks that run, in words.
+        under_way: Vec<String>,
+    },
     /// Something that people should know.
     Warning {
         /// In words.

@@ -22,10 +22,21 @@ impl Loaded {
     pub fn render<'a>(&self, mistakes: impl Iterator<Item = (&'a [String], &'a str, &'a str)>) -> String {
         let mut found = self.warnings.of_same_file();
         for (path, message, hint) in mistakes {
-            let path: Vec<&str> = path.iter().map(String::as_str).collect();
-            found.error(Some(self.tree.place(&path)), message, hint);
+            found.error(Some(self.place(path)), message, hint);
         }
         found.render()
+    }
+
+    /// The text of a warning that only a cluster gives cause for.
+    pub fn render_warning(&self, path: &[String], message: &str, hint: &str) -> String {
+        let mut found = self.warnings.of_same_file();
+        found.warning(Some(self.place(path)), message, hint);
+        found.render()
+    }
+
+    fn place(&self, path: &[String]) -> std::ops::Range<usize> {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        self.tree.place(&path)
     }
 }
 

@@ -5,6 +5,7 @@
 //! expected. serde stops at the first, and forgets places: the text is therefore read into a tree that remembers them, the
 //! tree is checked against the schema (the one that editors get), and only then becomes typed.
 
+mod cycle;
 mod diagnostic;
 pub mod json_path;
 mod load;

@@ -22,6 +22,7 @@ pub(super) fn check(spec: &MaintenancePlanSpec, tree: &Located, found: &mut Diag
     check.limits();
     check.times();
     check.selectors();
+    check.not_kept_yet();
 }
 
 impl Check<'_> {
@@ -93,27 +94,15 @@ impl Check<'_> {
         }
     }
 
-    /// Walks against the dependencies; a group that comes up again closes a cycle.
     fn cycle(&mut self) {
         let groups = &self.spec.groups;
-        for start in 0..groups.len() {
-            let mut path = vec![start];
-            if let Some(cycle) = closes(groups, &mut path).filter(|cycle| cycle.iter().min() == Some(&start))
-            {
-                let mut names: Vec<&str> = cycle.iter().map(|i| groups[*i].name.as_str()).collect();
-                names.push(&groups[start].name);
-                let at = start.to_string();
-                let message = format!("dependsOn goes round in a circle: {}", names.join(" → "));
-                if cycle.len() > 1 {
-                    self.error(
-                        &["spec", "groups", at.as_str(), "dependsOn"],
-                        message,
-                        "one of these must not depend on the next",
-                    );
-                }
-                return;
-            }
-        }
+        let Some(cycle) = super::cycle::cycle(groups) else { return };
+        let round = cycle.iter().chain(cycle.first());
+        let names: Vec<&str> = round.map(|i| groups[*i].name.as_str()).collect();
+        let at = cycle[0].to_string();
+        let message = format!("dependsOn goes round in a circle: {}", names.join(" → "));
+        let path = ["spec", "groups", at.as_str(), "dependsOn"];
+        self.error(&path, message, "one of these must not depend on the next");
     }
 
     fn hooks(&mut self) {
@@ -242,6 +231,27 @@ impl Check<'_> {
         }
     }
 
+    /// Someone who writes a window relies on it.
+    fn not_kept_yet(&mut self) {
+        let warn = |check: &mut Self, field: &str, message: &str, hint: &str| {
+            let place = check.tree.place(&["spec", field]);
+            check.found.warning(Some(place), message, hint);
+        };
+        if !self.spec.windows.is_empty() {
+            let hint = "run `apply` inside the window, and stop it with Ctrl-C before its end";
+            warn(self, "windows", "windows are checked, but this version does not keep to them", hint);
+        }
+        if self.spec.schedule.is_some() {
+            let hint = "start `virtroll apply` by a timer of your own";
+            warn(
+                self,
+                "schedule",
+                "schedule is checked, but this version begins no campaign by itself",
+                hint,
+            );
+        }
+    }
+
     fn cron(&mut self, path: &[&str], cron: &str, zone: Option<&str>) {
         if let Err(why) = cron.parse::<croner::Cron>() {
             self.error(
@@ -300,24 +310,6 @@ impl Check<'_> {
             }
         }
     }
-}
-
-fn closes(groups: &[Group], path: &mut Vec<usize>) -> Option<Vec<usize>> {
-    let here = *path.last()?;
-    for dependency in &groups[here].depends_on {
-        let Some(next) = groups.iter().position(|g| &g.name == dependency) else { continue };
-        if next == path[0] {
-            return Some(path.clone());
-        }
-        if !path.contains(&next) {
-            path.push(next);
-            if let Some(cycle) = closes(groups, path) {
-                return Some(cycle);
-            }
-            path.pop();
-        }
-    }
-    None
 }
 
 fn kinds(hook: &Hook) -> Vec<&'static str> {

@@ -18,11 +18,21 @@ struct Limit {
     members: BTreeSet<String>,
 }
 
+/// A group's wave under way.
+struct Wave {
+    number: u32,
+    /// Its nodes that are still in work.
+    at_work: Vec<String>,
+    /// One of its nodes has come to its end: whoever isn't in it waits for the next one.
+    is_closed: bool,
+}
+
 /// The limits, and who is unavailable.
 pub(super) struct Admission {
     limits: Vec<Limit>,
     unavailable: BTreeSet<String>,
-    wave_members: BTreeMap<String, Vec<String>>,
+    /// By group.
+    waves: BTreeMap<String, Wave>,
     last_wave: u32,
     finished_wave: Option<u32>,
     strategy: Strategy,
@@ -42,16 +52,11 @@ impl Admission {
                     .is_none_or(|n| n.is_unavailable() || view.state(n).is_some_and(|s| s.phase.is_active()))
         };
         let all = || view.nodes().map(|(_, node)| node);
-        let active = |name: &str| recorded_phase(&decision.status, name).is_some_and(NodePhase::is_active);
-        let mut wave_members: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (group, node) in view.nodes().filter(|(_, node)| active(node)) {
-            wave_members.entry(group.name.clone()).or_default().push(node.to_owned());
-        }
         let terminal = |p: &str| NodePhase::ALL.into_iter().any(|q| q.is_terminal() && q.name() == p);
         Self {
             limits: limits(view),
             unavailable: all().filter(unavailable).map(str::to_owned).collect(),
-            wave_members,
+            waves: waves(decision),
             last_wave: decision.status.nodes.iter().map(|n| n.wave).max().unwrap_or(0),
             finished_wave: decision.status.nodes.iter().filter(|n| terminal(&n.phase)).map(|n| n.wave).max(),
             strategy: view.plan.strategy,
@@ -61,8 +66,8 @@ impl Admission {
     /// Why the node can't start now; empty if it can.
     pub(super) fn holds(&self, group: &str, node: &Node) -> Vec<Hold> {
         let mut holds = Vec::new();
-        if let Some(waits_for) = self.wave_members.get(group).filter(|_| self.strategy == Strategy::Waves) {
-            holds.push(Hold::Wave { waits_for: waits_for.clone() });
+        if let Some(wave) = self.open_or_closed(group).filter(|wave| wave.is_closed) {
+            holds.push(Hold::Wave { waits_for: wave.at_work.clone() });
         }
         for limit in self.limits.iter().filter(|l| l.members.contains(&node.name)) {
             // The node itself doesn't stand in its own way: it would be unavailable for maintenance anyway.
@@ -76,11 +81,16 @@ impl Admission {
         holds
     }
 
-    /// The wave of a node that starts now. Waves: one more than the last. Rolling: one more than the last wave of which a
-    /// node has finished.
-    pub(super) fn wave(&self) -> u32 {
+    /// The group's wave under way, where waves count.
+    fn open_or_closed(&self, group: &str) -> Option<&Wave> {
+        self.waves.get(group).filter(|_| self.strategy == Strategy::Waves)
+    }
+
+    /// The wave of a node that starts now. Waves: the group's wave under way, else one more than the last. Rolling: one
+    /// more than the last wave of which a node has finished.
+    pub(super) fn wave(&self, group: &str) -> u32 {
         match self.strategy {
-            Strategy::Waves => self.last_wave + 1,
+            Strategy::Waves => self.open_or_closed(group).map_or(self.last_wave + 1, |wave| wave.number),
             Strategy::Rolling => self.finished_wave.map_or(1, |wave| wave + 1),
         }
     }
@@ -89,6 +99,26 @@ impl Admission {
     pub(super) fn admit(&mut self, node: &str) {
         self.unavailable.insert(node.to_owned());
     }
+}
+
+/// The groups' waves under way. A wave stays open until the first of its nodes has come to its end: one whose cordon met
+/// somebody else's write, and is tried again a moment later, still belongs to it.
+fn waves(decision: &Decision) -> BTreeMap<String, Wave> {
+    let phase = |phase: &str| NodePhase::ALL.into_iter().find(|p| p.name() == phase).unwrap_or_default();
+    let nodes = &decision.status.nodes;
+    let mut waves: BTreeMap<String, Wave> = BTreeMap::new();
+    for node in nodes.iter().filter(|n| phase(&n.phase).is_active()) {
+        let wave = waves.entry(node.group.clone());
+        let wave = wave.or_insert_with(|| Wave { number: 0, at_work: Vec::new(), is_closed: false });
+        wave.number = wave.number.max(node.wave);
+        wave.at_work.push(node.name.clone());
+    }
+    for node in nodes.iter().filter(|n| phase(&n.phase).is_terminal()) {
+        if let Some(wave) = waves.get_mut(&node.group).filter(|wave| wave.number == node.wave) {
+            wave.is_closed = true;
+        }
+    }
+    waves
 }
 
 fn limits(view: &View<'_>) -> Vec<Limit> {

@@ -229,7 +229,7 @@ fn admit(view: &View<'_>, group: &super::GroupNodes, decision: &mut Decision) {
                 }
                 continue;
             }
-            let wave = admission.wave();
+            let wave = admission.wave(&group.name);
             admission.admit(name);
             decision.effects.push(Effect::PatchNode(NodePatch {
                 node: name.to_owned(),

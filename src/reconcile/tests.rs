@@ -217,6 +217,43 @@ fn limits_count_whoever_is_away_for_whatever_reason() {
     assert!(patching.effects().is_empty(), "two cordons are on their way");
 }
 
+/// Of two nodes that begin together one may come later, when its cordon met somebody else's write: the wave waits for it,
+/// but takes in nobody any more once one of its nodes has ended.
+#[test]
+fn a_wave_is_open_until_the_first_of_its_nodes_has_ended() {
+    let text = "  strategy: Waves\n  concurrency: {maxUnavailable: 2}\n  hooks: [{name: h, at: Maintenance, waitFor: {condition: Ready}}]\n";
+    let at_work = |name: &str| node(name, NodePhase::InMaintenance, false, NO_TIME);
+    let fresh = |name: &str| node(name, NodePhase::Pending, false, NO_TIME);
+    let mut case = Case::new(text, vec![at_work("a"), fresh("b"), fresh("c")], vec![]);
+    let waves = |decision: &Decision| -> Vec<(String, u32)> {
+        let patches = decision.effects.iter().filter_map(|e| match e {
+            Effect::PatchNode(NodePatch { node, state: StateChange::Set(state), .. })
+                if state.phase == NodePhase::Cordoned =>
+            {
+                Some((node.clone(), state.wave))
+            }
+            _ => None,
+        });
+        patches.collect()
+    };
+    assert_eq!(waves(&case.decide()), [("b".to_owned(), 1)]);
+    case.status.nodes = vec![CampaignNode {
+        name: "b".into(),
+        group: "all".into(),
+        wave: 1,
+        phase: "Done".into(),
+        finished_at: Some(now()),
+        ..CampaignNode::default()
+    }];
+    let decision = case.decide();
+    assert_eq!(waves(&decision), []);
+    assert_eq!(decision.nodes["c"].holds, [Hold::Wave { waits_for: vec!["a".into()] }]);
+    // The next wave begins with the last node's end.
+    case.inventory.put_node(Node { resource_version: "2".into(), ..fresh("a") });
+    case.status.nodes.push(CampaignNode { name: "a".into(), ..case.status.nodes[0].clone() });
+    assert_eq!(waves(&case.decide()), [("c".to_owned(), 2)]);
+}
+
 #[test]
 fn a_stop_starts_nothing_and_lets_what_is_begun_be_taken_up() {
     let nodes =

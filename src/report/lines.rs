@@ -53,6 +53,14 @@ fn words(kind: &EventKind) -> Option<(String, String)> {
             (hook.clone(), format!("failed for {scope}, try {attempt}: {error}"))
         }
         EventKind::HookEnded { hook, scope, error: None, .. } => (hook.clone(), format!("done for {scope}")),
+        EventKind::Stopping { under_way } => {
+            let under_way = match under_way.as_slice() {
+                [] => "nothing is under way".to_owned(),
+                list => format!("under way: {}", list.join(", ")),
+            };
+            let advice = "nothing new is started, hooks that run are awaited (Ctrl-C again leaves at once); apply goes on from here";
+            ("stopping".to_owned(), format!("{under_way}; {advice}"))
+        }
         EventKind::Warning { text } => ("warning".to_owned(), text.clone()),
         EventKind::CampaignEnded { phase, reason } => {
             let reason = reason.as_deref().map(|r| format!(": {r}")).unwrap_or_default();

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use petgraph::algo::toposort;
 use petgraph::graphmap::DiGraphMap;
 
 use crate::inventory::Inventory;
@@ -55,26 +54,6 @@ fn graph(groups: &[Group]) -> DiGraphMap<usize, ()> {
         }
     }
     graph
-}
-
-/// A cycle in `dependsOn`, named in order, its first group again at the end: `a`, `b`, `a` (a depends on b, b on a).
-pub fn cycle(groups: &[Group]) -> Option<Vec<String>> {
-    let graph = graph(groups);
-    let on_cycle = toposort(&graph, None).err()?.node_id();
-    // Walk against the edges inside the strongly connected component until a group comes up again.
-    let component = petgraph::algo::tarjan_scc(&graph).into_iter().find(|c| c.contains(&on_cycle))?;
-    let mut path = vec![*component.iter().min()?];
-    loop {
-        let here = *path.last()?;
-        let mut before = graph.neighbors_directed(here, petgraph::Incoming).filter(|n| component.contains(n));
-        let next = before.next()?;
-        if let Some(start) = path.iter().position(|n| *n == next) {
-            let mut names: Vec<String> = path[start..].iter().map(|n| groups[*n].name.clone()).collect();
-            names.push(groups[next].name.clone());
-            return Some(names);
-        }
-        path.push(next);
-    }
 }
 
 /// `worker-2` before `worker-10`: runs of digits compare as numbers.
@@ -197,13 +176,6 @@ mod tests {
             inventory.put_node(Node { name: (*name).into(), ..Node::default() });
         }
         inventory
-    }
-
-    #[test]
-    fn a_cycle_is_named_in_order() {
-        assert_eq!(cycle(&[group("a", &["b"]), group("b", &["c"]), group("c", &[])]), None);
-        let found = cycle(&[group("x", &[]), group("a", &["b"]), group("b", &["c"]), group("c", &["a"])]);
-        assert_eq!(found, Some(["a", "b", "c", "a"].map(str::to_owned).to_vec()));
     }
 
     #[test]

@@ -5,5 +5,7 @@
 //! a graph (petgraph); a dependency is the edge from what comes first.
 
 mod groups;
+mod warnings;
 
-pub use groups::{GroupNodes, Misfit, cycle, resolve};
+pub use groups::{GroupNodes, Misfit, resolve};
+pub use warnings::short_timeouts;

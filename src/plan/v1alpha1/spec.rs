@@ -68,7 +68,8 @@ pub enum Strategy {
     /// A finished node frees its slot at once.
     #[default]
     Rolling,
-    /// The next nodes start when the whole wave is through.
+    /// The next nodes start when the whole wave is through. A wave takes nodes in, as far as the limits allow, until the
+    /// first of its nodes has come to its end.
     Waves,
 }
 
