@@ -43,6 +43,9 @@ pub(super) struct Apply {
     output: Output,
 }
 
+/// A simulated campaign in which nothing has changed for so long is given up.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(6 * 3600);
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum DryRun {
     /// The whole campaign is played on an embedded copy.
@@ -112,6 +115,7 @@ impl Apply {
             play_hooks: simulated && (forecast || !self.run_hooks),
             driver: driver(simulated),
             stop,
+            patience: simulated.then_some(PATIENCE),
         };
         let mut warnings: Vec<String> = loaded.warnings.list().iter().map(|w| w.message.clone()).collect();
         let mut waits = report::Waits::default();
@@ -151,7 +155,15 @@ impl Apply {
         let outcome = run_campaign(run, &mut sink).await;
         let outcome = outcome.map_err(|error| super::complain_of_plan(loaded, &error))?;
         let name = plan.name_any();
-        let report = Report::new(&name, &outcome.campaign, forecast, &outcome.status, &waits, warnings);
+        let report = Report::new(
+            &name,
+            &outcome.campaign,
+            forecast,
+            &outcome.status,
+            &outcome.groups,
+            &waits,
+            warnings,
+        );
         self.show(&report, &outcome, &zone);
         Ok(match outcome.end {
             End::Succeeded => Exit::Done,

@@ -229,12 +229,12 @@ impl Drain {
             EventKind::Warning { text } => eprintln!("Warning: {text}"),
             EventKind::PodEvicted { pod, .. } => println!("evicting pod {pod}{}", dry_run.suffix()),
             EventKind::PodLeft { pod, .. } => println!("pod/{} evicted", pod.name),
-            EventKind::EvictionRefused { pod, why, .. } => {
-                eprintln!(
-                    "error when evicting pods/{:?} -n {:?} (will retry after 5s): {why}",
-                    pod.name, pod.namespace
-                );
+            EventKind::EvictionRefused { pod, why, again_after, .. } => {
+                let again = again_after.filter(|_| dry_run == DryRun::None);
+                let again = again.map(|s| format!(" (will retry after {s}s)")).unwrap_or_default();
+                eprintln!("error when evicting pods/{:?} -n {:?}{again}: {why}", pod.name, pod.namespace);
             }
+            EventKind::NodeWaits { node, why } => eprintln!("node/{node} waits: {why}"),
             _ => {}
         };
         let report = drain_nodes(drain, &mut sink).await.map_err(|error| {

@@ -85,8 +85,7 @@ pub(super) async fn rehearse(
     start: jiff::Timestamp,
 ) -> Result<Host, Exit> {
     let staying = objects.into_iter().filter(|o| o["metadata"]["deletionTimestamp"].is_null());
-    let staying =
-        staying.filter(|o| !matches!(o["kind"].as_str(), Some("MaintenanceCampaign" | "Lease" | "Event")));
+    let staying = staying.filter(|o| !matches!(o["kind"].as_str(), Some("Lease" | "Event")));
     let settings = Settings { seed, start, ..Settings::default() };
     let embedded = EmbeddedCluster::from_objects(name, staying.collect(), settings).map_err(bad)?;
     Ok(begin(embedded, name.to_owned()).await)

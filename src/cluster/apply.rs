@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{Node as ApiNode, Pod as ApiPod};
 use k8s_openapi::api::policy::v1::Eviction;
 use kube::Client;
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::{ObjectMeta, Status};
 use serde_json::{Value, json};
 
@@ -86,7 +86,11 @@ impl Actor {
         let answer =
             pods.create_subresource::<Eviction, Value>("eviction", &pod.name, &params, &eviction).await;
         match answer {
-            Ok(_) => EvictionAnswer::Granted,
+            // A pod under two budgets is refused by a Status of failure in an answer 201.
+            Ok(body) => match serde_json::from_value::<Status>(body) {
+                Ok(status) if status.is_failure() => classify(&status),
+                Ok(_) | Err(_) => EvictionAnswer::Granted,
+            },
             Err(kube::Error::Api(status)) => classify(&status),
             Err(error) => EvictionAnswer::Trouble { message: super::error::chain(&error) },
         }
@@ -158,15 +162,8 @@ impl Actor {
         name: &ObjectName,
         uid: Option<&str>,
     ) -> Result<(), Error> {
-        let resource = kube::api::ApiResource {
-            group: "kubevirt.io".into(),
-            version: "v1".into(),
-            api_version: "kubevirt.io/v1".into(),
-            kind: kind.into(),
-            plural: plural.into(),
-        };
-        let api: Api<kube::api::DynamicObject> =
-            Api::namespaced_with(self.client.clone(), &name.namespace, &resource);
+        let resource = kubevirt_resource(kind, plural);
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &name.namespace, &resource);
         let preconditions =
             uid.map(|uid| Preconditions { uid: Some(uid.to_owned()), resource_version: None });
         let params = DeleteParams { preconditions, dry_run: self.dry_run, ..DeleteParams::default() };
@@ -174,6 +171,23 @@ impl Actor {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
             Err(error) => Err(Error::of(&format!("delete {plural} {name}"), error)),
+        }
+    }
+
+    /// Takes the mark off a VMI, if it is still this one.
+    async fn unmark(&self, vmi: &ObjectName, mark: &str) -> Result<(), Error> {
+        let resource = kubevirt_resource("VirtualMachineInstance", "virtualmachineinstances");
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &vmi.namespace, &resource);
+        let patch = json!([
+            {"op": "test", "path": "/status/evacuationNodeName", "value": mark},
+            {"op": "remove", "path": "/status/evacuationNodeName"},
+        ]);
+        let patch: json_patch::Patch = serde_json::from_value(patch).unwrap_or_default();
+        match api.patch(&vmi.name, &PatchParams::default(), &Patch::Json::<()>(patch)).await {
+            Ok(_) => Ok(()),
+            // It is off already, or somebody else's.
+            Err(kube::Error::Api(status)) if [404, 422].contains(&status.code) => Ok(()),
+            Err(error) => Err(Error::of(&format!("take the evacuation mark off vm {vmi}"), error)),
         }
     }
 
@@ -188,12 +202,27 @@ impl Actor {
         migrations: &[ObjectName],
     ) -> Result<(), Error> {
         let body = json!({"evacuationNodeName": mark});
-        self.kubevirt_action("virtualmachineinstances", vmi, "evacuate/cancel", &body).await?;
+        match self.kubevirt_action("virtualmachineinstances", vmi, "evacuate/cancel", &body).await {
+            // Releases before 1.7 have no such action.
+            Err(Error::NotFound(_)) => self.unmark(vmi, mark).await?,
+            other => other?,
+        }
         for migration in migrations {
             let plural = "virtualmachineinstancemigrations";
             self.delete_kubevirt("VirtualMachineInstanceMigration", plural, migration, None).await?;
         }
         Ok(())
+    }
+}
+
+/// KubeVirt's kinds, as far as they are written.
+fn kubevirt_resource(kind: &str, plural: &str) -> kube::api::ApiResource {
+    kube::api::ApiResource {
+        group: "kubevirt.io".into(),
+        version: "v1".into(),
+        api_version: "kubevirt.io/v1".into(),
+        kind: kind.into(),
+        plural: plural.into(),
     }
 }
 

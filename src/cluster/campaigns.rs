@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -61,17 +61,19 @@ pub async fn ensure_definitions(client: &Client) -> Result<(), Error> {
     Err(Error::Unreachable("the new kind MaintenanceCampaign is not served after 10 s".to_owned()))
 }
 
-/// The campaigns of a plan, oldest first.
+/// All campaigns, those of one plan oldest first; none where the kind isn't served yet.
 ///
 /// # Errors
 /// A refusal in words.
-pub async fn of_plan(client: &Client, plan: &str) -> Result<Vec<MaintenanceCampaign>, Error> {
+pub async fn campaigns(client: &Client) -> Result<Vec<MaintenanceCampaign>, Error> {
     let api: Api<MaintenanceCampaign> = Api::all(client.clone());
-    let list =
-        api.list(&ListParams::default()).await.map_err(|e| Error::of("list maintenancecampaigns", e))?;
-    let mut mine: Vec<_> = list.items.into_iter().filter(|c| c.spec.plan_name == plan).collect();
-    mine.sort_by_key(|c| number(&c.name_any()));
-    Ok(mine)
+    let mut all = match api.list(&ListParams::default()).await {
+        Ok(list) => list.items,
+        Err(kube::Error::Api(status)) if status.code == 404 => Vec::new(),
+        Err(error) => return Err(Error::of("list maintenancecampaigns", error)),
+    };
+    all.sort_by_key(|c| number(&c.name_any()));
+    Ok(all)
 }
 
 /// A campaign as it is now.
@@ -106,33 +108,60 @@ pub async fn begin(
         .map_err(|e| Error::of(&format!("create campaign {name}"), e))
 }
 
-/// Writes a campaign's record.
+/// Writes a campaign's record over the one that was read. Gives the campaign as it is then.
+///
+/// # Errors
+/// [`Error::Conflict`] if somebody else has written since; a refusal in words.
+pub async fn record(
+    client: &Client,
+    campaign: &MaintenanceCampaign,
+    status: &MaintenanceCampaignStatus,
+) -> Result<MaintenanceCampaign, Error> {
+    let api: Api<MaintenanceCampaign> = Api::all(client.clone());
+    let name = campaign.name_any();
+    let wanted = MaintenanceCampaign { status: Some(status.clone()), ..campaign.clone() };
+    let written = api.replace_status(&name, &PostParams::default(), &wanted).await;
+    written.map_err(|e| Error::of(&format!("record campaign {name}"), e))
+}
+
+fn leases(client: &Client) -> Api<Lease> {
+    Api::namespaced(client.clone(), LEASE_NAMESPACE)
+}
+
+fn lease_name(campaign: &str) -> String {
+    format!("virtroll-{campaign}")
+}
+
+/// Who drives a campaign, if somebody has given a sign of life lately.
 ///
 /// # Errors
 /// A refusal in words.
-pub async fn record(
-    client: &Client,
-    campaign: &str,
-    status: &MaintenanceCampaignStatus,
-) -> Result<(), Error> {
-    let api: Api<MaintenanceCampaign> = Api::all(client.clone());
-    // A JSON patch of the whole: with a merge, what is no longer there would stay.
-    let body = json!([{"op": "add", "path": "/status", "value": status}]);
-    let patch: json_patch::Patch = serde_json::from_value(body).unwrap_or_default();
-    let what = format!("record campaign {campaign}");
-    api.patch_status(campaign, &PatchParams::default(), &Patch::Json::<()>(patch))
-        .await
-        .map_err(|e| Error::of(&what, e))?;
-    Ok(())
+pub async fn driver_of(client: &Client, campaign: &str, now: Timestamp) -> Result<Option<String>, Error> {
+    let name = lease_name(campaign);
+    let what = format!("read lease {LEASE_NAMESPACE}/{name}");
+    let lease = leases(client).get_opt(&name).await.map_err(|e| Error::of(&what, e))?;
+    let spec = lease.and_then(|l| l.spec).unwrap_or_default();
+    let alive = spec.renew_time.is_some_and(|t| now < t.0 + lasts());
+    Ok(spec.holder_identity.filter(|holder| alive && !holder.is_empty()))
 }
 
-/// Takes or renews the Lease of a campaign.
+fn lasts() -> SignedDuration {
+    SignedDuration::from_secs(LEASE_SECONDS.into())
+}
+
+/// Takes or renews the Lease of a campaign. `over`: take it even from its holder, if that one's last sign of life is still
+/// this one.
 ///
 /// # Errors
-/// [`Error::Held`] if another driver holds it and has given a sign of life lately.
-pub async fn hold(client: &Client, campaign: &str, driver: &str, now: Timestamp) -> Result<(), Error> {
-    let api: Api<Lease> = Api::namespaced(client.clone(), LEASE_NAMESPACE);
-    let name = format!("virtroll-{campaign}");
+/// [`Error::Held`] if another driver holds it; [`Error::Conflict`] if somebody else reached for it at the same moment.
+pub async fn hold(
+    client: &Client,
+    campaign: &str,
+    driver: &str,
+    now: Timestamp,
+    over: Option<Timestamp>,
+) -> Result<(), Error> {
+    let (api, name) = (leases(client), lease_name(campaign));
     let what = format!("hold lease {LEASE_NAMESPACE}/{name}");
     let spec = |transitions: i32, acquired: Timestamp| LeaseSpec {
         holder_identity: Some(driver.to_owned()),
@@ -150,11 +179,10 @@ pub async fn hold(client: &Client, campaign: &str, driver: &str, now: Timestamp)
     let old = lease.spec.clone().unwrap_or_default();
     let holder = old.holder_identity.clone().unwrap_or_default();
     let renewed = old.renew_time.as_ref().map(|t| t.0);
-    let lasts =
-        jiff::SignedDuration::from_secs(i64::from(old.lease_duration_seconds.unwrap_or(LEASE_SECONDS)));
-    let alive = renewed.is_some_and(|at| now < at + lasts);
     let ours = holder == driver;
-    if !ours && !holder.is_empty() && alive {
+    let is_free =
+        ours || holder.is_empty() || over.is_some_and(|at| renewed == Some(at)) || is_forgotten(renewed, now);
+    if !is_free {
         return Err(Error::Held { campaign: campaign.to_owned(), holder, renewed });
     }
     let transitions = old.lease_transitions.unwrap_or(0) + i32::from(!ours);
@@ -164,10 +192,14 @@ pub async fn hold(client: &Client, campaign: &str, driver: &str, now: Timestamp)
     api.replace(&name, &PostParams::default(), &lease).await.map(drop).map_err(|e| Error::of(&what, e))
 }
 
+/// No sign of life for so long that no two clocks can differ by it.
+fn is_forgotten(renewed: Option<Timestamp>, now: Timestamp) -> bool {
+    renewed.is_none_or(|at| now > at + lasts() * 20)
+}
+
 /// Gives the Lease back, so that the next driver needn't wait.
 pub async fn release(client: &Client, campaign: &str, driver: &str) {
-    let api: Api<Lease> = Api::namespaced(client.clone(), LEASE_NAMESPACE);
-    let name = format!("virtroll-{campaign}");
+    let (api, name) = (leases(client), lease_name(campaign));
     if let Ok(Some(lease)) = api.get_opt(&name).await
         && lease.spec.as_ref().and_then(|s| s.holder_identity.as_deref()) == Some(driver)
     {

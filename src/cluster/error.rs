@@ -17,6 +17,9 @@ pub enum Error {
     /// An object changed between reading and writing; observe, and decide again.
     #[error("{0}")]
     Conflict(String),
+    /// There is no such object, or no such action.
+    #[error("{0}")]
+    NotFound(String),
     /// The API server refused otherwise.
     #[error("the cluster refused to {what}: {why}")]
     Refused {
@@ -48,6 +51,9 @@ impl Error {
             }
             kube::Error::Api(status) if status.code == 409 => {
                 Self::Conflict(format!("{what}: {}", status.message))
+            }
+            kube::Error::Api(status) if status.code == 404 => {
+                Self::NotFound(format!("{what}: {}", status.message))
             }
             kube::Error::Api(status) => Self::Refused { what: what.to_owned(), why: status.message.clone() },
             other => Self::Unreachable(format!("{what}: {}", chain(&other))),

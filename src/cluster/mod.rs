@@ -14,9 +14,10 @@ mod wire;
 
 pub use apply::Actor;
 pub use campaigns::{
-    LEASE_SECONDS, RENEW_EVERY, begin, campaign, ensure_definitions, hold, of_plan, record, release,
+    LEASE_SECONDS, RENEW_EVERY, begin, campaign, campaigns, driver_of, ensure_definitions, hold, record,
+    release,
 };
 pub use capture::capture;
 pub use connect::{Target, connect};
-pub use error::Error;
+pub use error::{Error, chain};
 pub use observe::{Observer, Scope};

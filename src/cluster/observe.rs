@@ -12,6 +12,7 @@ use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, WatchEvent, WatchParams};
 use serde_json::Value;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
 
 use super::{Error, wire};
 use crate::inventory::{Inventory, ObjectName};
@@ -24,6 +25,12 @@ const PAGE: u32 = 500;
 const WATCH_SECONDS: u32 = 290;
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// A refusal that lasts so long is one: an API server that restarts refuses for a while what it has allowed before.
+const REFUSED_FOR_GOOD: Duration = Duration::from_secs(300);
+/// The API server sends a bookmark about every minute; a watch that is silent for longer is a dead connection.
+const SILENCE: Duration = Duration::from_secs(150);
+/// A watch that ends sooner is no better than a refusal.
+const SHORT: Duration = Duration::from_secs(1);
 
 /// The kinds that are observed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -249,21 +256,32 @@ async fn watch(client: Client, kind: Kind, node: Option<String>, sender: mpsc::S
     let fields = node.as_ref().map(|n| format!("spec.nodeName={n}"));
     let mut wait = FIRST_WAIT;
     let mut version: Option<String> = None;
+    // Since when it goes wrong; a first list that is refused is refused for good.
+    let (mut synced, mut refused_since) = (false, None);
     while !sender.is_closed() {
+        let began = Instant::now();
         let outcome = match version.take() {
             None => list(&api, kind, node.clone(), fields.as_deref(), &sender).await.map(Some),
             Some(from) => follow(&api, kind, fields.as_deref(), from, &sender).await,
         };
         match outcome {
             Ok(next) => {
+                let is_watch = synced;
                 version = next;
+                (synced, refused_since) = (true, None);
                 wait = FIRST_WAIT;
-            }
-            Err(error @ (Error::Forbidden(_) | Error::Refused { .. })) => {
-                let _ = sender.send(Seen::Failed(error)).await;
-                return;
+                if is_watch && began.elapsed() < SHORT {
+                    tokio::time::sleep(SHORT).await;
+                }
             }
             Err(error) => {
+                let is_refusal =
+                    matches!(error, Error::Forbidden(_) | Error::NotFound(_) | Error::Refused { .. });
+                let since = *refused_since.get_or_insert(began);
+                if is_refusal && (!synced || since.elapsed() >= REFUSED_FOR_GOOD) {
+                    let _ = sender.send(Seen::Failed(error)).await;
+                    return;
+                }
                 tracing::warn!(%error, "watch of {} broke; trying again in {wait:?}", kind.resource().plural);
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(LONGEST_WAIT);
@@ -286,7 +304,8 @@ async fn list(
     loop {
         let page = match api.list(&params).await {
             Ok(page) => page,
-            Err(kube::Error::Api(status)) if status.code >= 500 || status.code == 429 => {
+            // 410: the list took longer than the API server keeps its pages; it begins anew.
+            Err(kube::Error::Api(status)) if status.code >= 500 || [410, 429].contains(&status.code) => {
                 return Err(Error::Unreachable(format!("list {plural}: {}", status.message)));
             }
             Err(error) => return Err(Error::of(&format!("list {plural}"), error)),
@@ -333,7 +352,7 @@ async fn follow(
     };
     let mut stream = std::pin::pin!(stream);
     let mut version = from;
-    while let Some(event) = stream.next().await {
+    while let Ok(Some(event)) = timeout(SILENCE, stream.next()).await {
         match event {
             Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
                 version = object.metadata.resource_version.clone().unwrap_or(version);

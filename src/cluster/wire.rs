@@ -123,7 +123,15 @@ pub(super) fn pod(object: &Value) -> Pod {
         claims: volumes().filter_map(|v| optional(&v["persistentVolumeClaim"]["claimName"])).collect(),
         domain: optional(&metadata["annotations"]["kubevirt.io/domain"]),
         created: time(&metadata["creationTimestamp"]),
+        unschedulable: unschedulable(status),
     }
+}
+
+fn unschedulable(status: &Value) -> Option<String> {
+    let mut conditions = status["conditions"].as_array()?.iter();
+    let condition = conditions
+        .find(|c| c["type"] == "PodScheduled" && c["status"] == "False" && c["reason"] == "Unschedulable")?;
+    Some(text(&condition["message"]))
 }
 
 /// A PodDisruptionBudget.
@@ -152,6 +160,7 @@ pub(super) fn budget(object: &Value) -> Budget {
         desired_healthy: number("desiredHealthy"),
         current_healthy: number("currentHealthy"),
         disruptions_allowed: number("disruptionsAllowed"),
+        is_kubevirts: controller(object).is_some_and(|o| o.kind == "VirtualMachineInstance"),
         disrupted_pods: status["disruptedPods"]
             .as_object()
             .into_iter()

@@ -3,15 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use kube::Client;
+use tokio::time::Instant;
 
 use super::tasks::{self, Tasks};
+use super::told::Told;
 use super::{Clock, Error, Sink};
 use crate::cluster::{Actor, Observer, Scope};
 use crate::inventory::{Inventory, ObjectName};
 use crate::journal::{Event, EventKind};
-use crate::reconcile::drain::{DrainOptions, Pending, drain_node};
-use crate::reconcile::{EvictionAnswer, Ledger};
+use crate::reconcile::drain::{DrainOptions, DrainStep, Pending, drain_node, filter};
+use crate::reconcile::{EvictionAnswer, Hold, Ledger};
 
 /// What to drain, and how.
 pub struct Drain {
@@ -38,96 +41,22 @@ pub struct DrainReport {
     pub failed: BTreeMap<String, Vec<String>>,
 }
 
-struct NodeDrain {
-    initial: BTreeSet<String>,
-    warned: bool,
-}
-
-/// What a dry run of a node's drain was refused.
-fn would_be_refused(ledger: &Ledger, node: &str) -> Vec<String> {
-    let of_node = ledger.evictions.values().filter(|a| a.node == node);
-    let refused = of_node.filter_map(|a| Some((&a.pod, a.answer.as_ref()?.refusal()?)));
-    refused.map(|(pod, why)| format!("eviction of pod {pod} would be refused: {why}")).collect()
-}
-
 /// Drains nodes. Warnings, evictions and departures go to the sink.
 ///
 /// # Errors
 /// A cluster that refuses to be watched.
-#[allow(clippy::too_many_lines, reason = "one loop, read from top to bottom: look, evict, wait")]
 pub async fn drain_nodes(drain: Drain, sink: Sink<'_>) -> Result<DrainReport, Error> {
     let mut inventory = Inventory::new();
     let scope = Scope { nodes: Some(drain.nodes.clone()), without_nodes: true, volumes: false };
     let mut observer = Observer::start(&drain.client, scope, &mut inventory).await?;
-    let mut ledger = Ledger::default();
-    let mut tasks = Tasks::new(Actor::new(drain.client.clone(), drain.dry_run), drain.clock);
-    let mut open: BTreeMap<String, NodeDrain> = BTreeMap::new();
-    for node in &drain.nodes {
-        let initial = inventory.pods_on(node).map(|p| p.uid.clone()).collect();
-        open.insert(node.clone(), NodeDrain { initial, warned: false });
-    }
-    let mut report = DrainReport::default();
-    let end = (!drain.timeout.is_zero()).then(|| tokio::time::Instant::now() + drain.timeout);
-    let mut evicted: BTreeMap<String, (ObjectName, String)> = BTreeMap::new();
+    let end = (!drain.timeout.is_zero()).then(|| Instant::now() + drain.timeout);
+    let mut work = Work::begin(drain, inventory);
     loop {
-        let now = drain.clock.now();
-        let mut emit = |kind: EventKind| sink(Event { at: now, kind });
-        evicted.retain(|uid, (pod, node)| {
-            // A launcher that has ended stays as an object after its VM has moved.
-            let here = inventory.pod(pod).is_some_and(|p| &p.uid == uid && !p.phase.is_terminal());
-            if !here {
-                emit(EventKind::PodLeft { pod: pod.clone(), node: node.clone() });
-            }
-            here
-        });
-        let mut pending = Pending::count(&inventory, &ledger);
-        let mut wake_at = None;
-        let mut waits: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        let names: Vec<String> = open.keys().cloned().collect();
-        for node in names {
-            let Some(state) = open.get_mut(&node) else { continue };
-            // In a dry run nothing leaves: a pod is through when the API server has answered for it.
-            let answered =
-                |uid: &String| ledger.evictions.get(uid).is_some_and(|a| drain.dry_run && a.answer.is_some());
-            let only = state.initial.iter().filter(|uid| !answered(uid)).cloned().collect();
-            let options = DrainOptions { only: Some(only), ..drain.options.clone() };
-            let step = drain_node(&inventory, &ledger, &mut pending, &node, &options, now);
-            if !state.warned {
-                state.warned = true;
-                if !step.warnings.is_empty() {
-                    emit(EventKind::Warning { text: crate::reconcile::drain::filter::join(&step.warnings) });
-                }
-            }
-            if !step.fatal.is_empty() {
-                let lines = step
-                    .fatal
-                    .iter()
-                    .map(|(m, pods)| crate::reconcile::drain::filter::group(m, pods))
-                    .collect();
-                report.failed.insert(node.clone(), lines);
-                open.remove(&node);
-                continue;
-            }
-            if step.done {
-                let refused = would_be_refused(&ledger, &node);
-                if drain.dry_run && !refused.is_empty() {
-                    report.failed.insert(node.clone(), refused);
-                } else {
-                    report.drained.push(node.clone());
-                }
-                open.remove(&node);
-                continue;
-            }
-            wake_at = [wake_at, step.wake_at].into_iter().flatten().min();
-            waits.insert(node, step.holds.iter().map(ToString::to_string).collect());
-            for effect in step.effects {
-                tasks.start(effect, &mut ledger, |_, _, _| None);
-            }
+        let wake_at = work.look(sink);
+        if work.open.is_empty() {
+            return Ok(work.report);
         }
-        if open.is_empty() {
-            return Ok(report);
-        }
-        let clock = drain.clock;
+        let clock = work.drain.clock;
         let wake = async move {
             match wake_at {
                 Some(at) => clock.sleep_until(at).await,
@@ -142,27 +71,175 @@ pub async fn drain_nodes(drain: Drain, sink: Sink<'_>) -> Result<DrainReport, Er
         };
         tokio::select! {
             biased;
-            Some(outcome) = tasks.set.join_next() => {
-                let outcome = outcome.map_err(|e| Error::Plan(format!("a task broke: {e}")))?;
-                if let tasks::Outcome::Answered {
-                    pod, uid, node, answer: EvictionAnswer::Granted | EvictionAnswer::Evacuating,
-                } = &outcome
-                {
-                    evicted.insert(uid.clone(), (pod.clone(), node.clone()));
-                }
-                if let Some(kind) = tasks::absorb(outcome, &mut ledger, &mut inventory, clock.now()) {
-                    sink(Event { at: clock.now(), kind });
-                }
+            Some(outcome) = work.tasks.set.join_next() => {
+                work.take_in(outcome.map_err(|e| Error::Plan(format!("a task broke: {e}")))?, sink);
             }
-            observed = observer.changed(&mut inventory) => observed?,
-            () = timeout => {
-                for (node, mut why) in waits {
-                    why.insert(0, format!("drain did not complete within {}", humantime::format_duration(drain.timeout)));
-                    report.failed.insert(node, why);
-                }
-                return Ok(report);
-            }
+            observed = observer.changed(&mut work.inventory) => observed?,
+            () = timeout => return Ok(work.out_of_time()),
             () = wake => {}
         }
     }
+}
+
+/// A node that isn't through.
+struct Open {
+    /// UIDs of the pods that were there at first: kubectl drains these, and no later ones.
+    initial: BTreeSet<String>,
+    warned: bool,
+    waits: Vec<String>,
+}
+
+/// One drain under way.
+struct Work {
+    drain: Drain,
+    inventory: Inventory,
+    ledger: Ledger,
+    tasks: Tasks,
+    open: BTreeMap<String, Open>,
+    /// Pods whose eviction was granted, until they have left.
+    leaving: BTreeMap<String, (ObjectName, String)>,
+    told: Told,
+    report: DrainReport,
+}
+
+/// An answer that another try would get again.
+fn is_final(answer: &EvictionAnswer) -> bool {
+    matches!(answer, EvictionAnswer::Forbidden { .. } | EvictionAnswer::ManyBudgets { .. })
+}
+
+impl Work {
+    fn begin(drain: Drain, inventory: Inventory) -> Self {
+        let tasks = Tasks::new(Actor::new(drain.client.clone(), drain.dry_run), drain.clock);
+        let open = drain.nodes.iter().map(|node| {
+            let initial = inventory.pods_on(node).map(|p| p.uid.clone()).collect();
+            (node.clone(), Open { initial, warned: false, waits: Vec::new() })
+        });
+        Self {
+            open: open.collect(),
+            drain,
+            inventory,
+            ledger: Ledger::default(),
+            tasks,
+            leaving: BTreeMap::new(),
+            told: Told::default(),
+            report: DrainReport::default(),
+        }
+    }
+
+    /// Looks at every open node once, and asks for what may be asked for. Gives the time to look again.
+    fn look(&mut self, sink: Sink<'_>) -> Option<Timestamp> {
+        let now = self.drain.clock.now();
+        self.tell_departures(now, sink);
+        let mut pending = Pending::count(&self.inventory, &self.ledger);
+        let mut wake_at = None;
+        for node in self.open.keys().cloned().collect::<Vec<_>>() {
+            let step = self.step(&node, &mut pending, now);
+            wake_at = [wake_at, step.wake_at].into_iter().flatten().min();
+            self.settle(&node, step, now, sink);
+        }
+        [wake_at, self.told.due()].into_iter().flatten().min()
+    }
+
+    fn tell_departures(&mut self, now: Timestamp, sink: Sink<'_>) {
+        let inventory = &self.inventory;
+        self.leaving.retain(|uid, (pod, node)| {
+            // A launcher that has ended stays as an object after its VM has moved.
+            let here = inventory.pod(pod).is_some_and(|p| &p.uid == uid && !p.phase.is_terminal());
+            if !here {
+                let kind = EventKind::PodLeft { pod: pod.clone(), node: node.clone() };
+                sink(Event { at: now, kind });
+            }
+            here
+        });
+    }
+
+    fn step(&self, node: &str, pending: &mut Pending, now: Timestamp) -> DrainStep {
+        let through = |uid: &String| {
+            let answer = self.ledger.evictions.get(uid).and_then(|a| a.answer.as_ref());
+            // In a dry run nothing leaves: a pod is through when the API server has answered for it.
+            answer.is_some_and(|a| self.drain.dry_run || is_final(a))
+        };
+        let initial = self.open.get(node).map(|open| &open.initial);
+        let only = initial.into_iter().flatten().filter(|uid| !through(uid)).cloned().collect();
+        let ask_anyway = self.drain.dry_run;
+        let options = DrainOptions { only: Some(only), ask_anyway, ..self.drain.options.clone() };
+        drain_node(&self.inventory, &self.ledger, pending, node, &options, now)
+    }
+
+    /// Carries out a step: warnings, failures, ends, requests, waits.
+    fn settle(&mut self, node: &str, step: DrainStep, now: Timestamp, sink: Sink<'_>) {
+        let Some(open) = self.open.get_mut(node) else { return };
+        let mut emit = |kind| sink(Event { at: now, kind });
+        if !std::mem::replace(&mut open.warned, true) && !step.warnings.is_empty() {
+            emit(EventKind::Warning { text: filter::join(&step.warnings) });
+        }
+        if !step.fatal.is_empty() {
+            let lines = step.fatal.iter().map(|(message, pods)| filter::group(message, pods));
+            self.report.failed.insert(node.to_owned(), lines.collect());
+            self.open.remove(node);
+            return;
+        }
+        if step.done {
+            self.open.remove(node);
+            let refused = self.refusals(node);
+            if refused.is_empty() {
+                self.report.drained.push(node.to_owned());
+            } else {
+                self.report.failed.insert(node.to_owned(), refused);
+            }
+            return;
+        }
+        open.waits = step.holds.iter().map(ToString::to_string).collect();
+        if let Some(kind) = self.told.wait(node, worst(&step.holds), now) {
+            emit(kind);
+        }
+        for effect in step.effects {
+            self.tasks.start(effect, &mut self.ledger, |_, _| None);
+        }
+    }
+
+    /// What keeps a node that is otherwise through from being drained.
+    fn refusals(&self, node: &str) -> Vec<String> {
+        let would = if self.drain.dry_run { "would be" } else { "was" };
+        let of_node = self.ledger.evictions.values().filter(|a| a.node == node);
+        let refused = of_node.filter_map(|attempt| {
+            let answer = attempt.answer.as_ref()?;
+            let counts = self.drain.dry_run || is_final(answer);
+            let why = answer.refusal().filter(|_| counts)?;
+            Some(format!("eviction of pod {} {would} refused: {why}", attempt.pod))
+        });
+        refused.collect()
+    }
+
+    fn take_in(&mut self, outcome: tasks::Outcome, sink: Sink<'_>) {
+        use EvictionAnswer::{Evacuating, Granted};
+        let now = self.drain.clock.now();
+        if let tasks::Outcome::Answered { pod, uid, node, answer: Granted | Evacuating } = &outcome {
+            self.leaving.insert(uid.clone(), (pod.clone(), node.clone()));
+        }
+        if let Some(kind) = tasks::absorb(outcome, &mut self.ledger, &mut self.inventory, now) {
+            sink(Event { at: now, kind });
+        }
+    }
+
+    fn out_of_time(mut self) -> DrainReport {
+        let timeout = humantime::format_duration(self.drain.timeout).to_string();
+        for (node, open) in self.open {
+            let mut why = vec![format!("drain did not complete within {timeout}")];
+            why.extend(open.waits);
+            self.report.failed.insert(node, why);
+        }
+        self.report
+    }
+}
+
+/// The hold to tell of: one that never resolves before one that is just slow; of pods that just take their time to end,
+/// kubectl doesn't speak either.
+fn worst(holds: &[Hold]) -> Option<String> {
+    let speaks = |hold: &&Hold| !matches!(hold, Hold::Terminating { .. } | Hold::Tier { .. });
+    let count = holds.iter().filter(speaks).count();
+    // The first of the worst, so that the choice stays from look to look.
+    let worst = holds.iter().rev().filter(speaks).max_by_key(|h| h.prospect())?;
+    let others = if count == 1 { String::new() } else { format!(" (and {} more)", count - 1) };
+    Some(format!("{worst}{others}"))
 }

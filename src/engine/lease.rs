@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use tokio::time::{Instant, timeout};
 
@@ -19,8 +20,10 @@ pub(super) struct Lease {
     campaign: String,
     driver: String,
     renew_at: Instant,
-    /// Nobody else may have taken it before.
+    /// Nobody else may have taken it before, by the monotonic clock …
     safe_until: Instant,
+    /// … and by the other one, which goes on while a machine sleeps.
+    safe_until_wall: Timestamp,
 }
 
 fn lasts() -> Duration {
@@ -29,7 +32,8 @@ fn lasts() -> Duration {
 
 impl Lease {
     /// Takes the Lease of a campaign. One that somebody else holds is watched: if its holder gives a sign of life, that is
-    /// an error at once; if not (it was killed), it runs out and is taken over.
+    /// an error at once; if not (it was killed), it is taken over once it has not changed for its whole duration, by this
+    /// machine's clock: the other's may be wrong.
     ///
     /// # Errors
     /// [`cluster::Error::Held`], or a refusal in words.
@@ -40,39 +44,55 @@ impl Lease {
         driver: &str,
         sink: Sink<'_>,
     ) -> Result<Self, Error> {
-        let mut seen = None;
+        let mut lease = Self {
+            client: client.clone(),
+            clock,
+            campaign: campaign.to_owned(),
+            driver: driver.to_owned(),
+            renew_at: Instant::now(),
+            safe_until: Instant::now(),
+            safe_until_wall: Timestamp::MIN,
+        };
+        let mut seen: Option<(Option<Timestamp>, Instant)> = None;
         loop {
-            let asked = Instant::now();
-            match cluster::hold(client, campaign, driver, clock.now()).await {
-                Ok(()) => {
-                    return Ok(Self {
-                        client: client.clone(),
-                        clock,
-                        campaign: campaign.to_owned(),
-                        driver: driver.to_owned(),
-                        renew_at: asked + RENEW_EVERY,
-                        safe_until: asked + lasts(),
-                    });
-                }
-                Err(cluster::Error::Held { campaign, holder, renewed }) => {
-                    let sign_of_life = seen.is_some_and(|seen| seen != renewed);
-                    if sign_of_life {
+            let over = seen.filter(|(_, since)| since.elapsed() >= lasts()).and_then(|(renewed, _)| renewed);
+            match lease.hold(over).await {
+                Ok(()) => return Ok(lease),
+                Err(cluster::Error::Held { campaign, holder, renewed }) => match seen {
+                    Some((seen, _)) if seen != renewed => {
                         return Err(cluster::Error::Held { campaign, holder, renewed }.into());
                     }
-                    if seen.replace(renewed).is_none() {
+                    Some(_) => {}
+                    None => {
+                        seen = Some((renewed, Instant::now()));
                         let text = format!(
                             "campaign {campaign} was being driven by {holder}; waiting at most {LEASE_SECONDS} s for a sign of \
                              life, then taking over"
                         );
                         sink(Event { at: clock.now(), kind: EventKind::Warning { text } });
                     }
-                }
+                },
                 // Of two that reach for it at once, one meets the other's write.
                 Err(cluster::Error::Conflict(_)) => {}
                 Err(error) => return Err(error.into()),
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
+    }
+
+    async fn hold(&mut self, over: Option<Timestamp>) -> Result<(), cluster::Error> {
+        let (asked, now) = (Instant::now(), self.clock.now());
+        cluster::hold(&self.client, &self.campaign, &self.driver, now, over).await?;
+        self.renew_at = asked + RENEW_EVERY;
+        self.safe_until = asked + lasts();
+        self.safe_until_wall = now + SignedDuration::from_secs(LEASE_SECONDS.into());
+        Ok(())
+    }
+
+    /// False if somebody else may have taken over since the last renewal (this process was stopped, or its machine slept):
+    /// nothing may be done before another one.
+    pub(super) fn is_safe(&self) -> bool {
+        Instant::now() < self.safe_until && self.clock.now() < self.safe_until_wall
     }
 
     /// Sleeps until the Lease has to be renewed.
@@ -85,15 +105,9 @@ impl Lease {
     /// # Errors
     /// It is lost: somebody else holds it, or might.
     pub(super) async fn renew(&mut self) -> Result<Option<String>, Error> {
-        let asked = Instant::now();
-        let renewing = cluster::hold(&self.client, &self.campaign, &self.driver, self.clock.now());
         // No answer is trouble, too: the loop must not stand still behind it.
-        let trouble = match timeout(RENEW_EVERY, renewing).await {
-            Ok(Ok(())) => {
-                self.renew_at = asked + RENEW_EVERY;
-                self.safe_until = asked + lasts();
-                return Ok(None);
-            }
+        let trouble = match timeout(RENEW_EVERY, self.hold(None)).await {
+            Ok(Ok(())) => return Ok(None),
             Ok(Err(held @ cluster::Error::Held { .. })) => return Err(held.into()),
             Ok(Err(error)) => error,
             Err(_) => cluster::Error::Unreachable(format!("no answer in {} s", RENEW_EVERY.as_secs())),

@@ -7,10 +7,13 @@
 mod campaign;
 mod clock;
 mod drain;
+mod drive;
 mod error;
 mod hooks;
 mod lease;
+mod patience;
 mod tasks;
+mod told;
 
 pub use campaign::{Outcome, Run, prepare, run_campaign};
 pub use clock::Clock;

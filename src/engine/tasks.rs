@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::Clock;
 use super::hooks::{self, Context};
 use crate::cluster::{self, Actor};
 use crate::inventory::{Inventory, Node, ObjectName};
 use crate::journal::EventKind;
+use crate::plan::v1alpha1::MaintenanceCampaign;
+use crate::reconcile::drain::retry_after;
 use crate::reconcile::{
-    Effect, EvictionAnswer, EvictionAttempt, HookRunId, HookScope, HookStatus, Ledger, VmRequest,
+    Effect, EvictionAnswer, EvictionAttempt, HookRunId, HookScope, HookStatus, Ledger, NodeState, VmRequest,
 };
 
 /// Requests under way at once.
@@ -21,6 +24,9 @@ const AT_ONCE: usize = 16;
 const AFTER_CONFLICT: Duration = Duration::from_millis(200);
 /// Wait before a patch that was refused otherwise is decided anew.
 const AFTER_REFUSAL: Duration = Duration::from_secs(2);
+/// A request is answered in this time, or doubted: longer than the API server's own limits for admission webhooks (30 s
+/// at the most), so that its answer, if there is one, is heard.
+const PATIENCE: Duration = Duration::from_secs(35);
 
 /// What came of an effect.
 pub(super) enum Outcome {
@@ -28,7 +34,7 @@ pub(super) enum Outcome {
     Answered { pod: ObjectName, uid: String, node: String, answer: EvictionAnswer },
     VmAsked(ObjectName, Result<(), cluster::Error>),
     Hook(HookRunId, String, Result<(), String>),
-    Recorded(Result<(), cluster::Error>),
+    Recorded(Result<Box<MaintenanceCampaign>, cluster::Error>),
 }
 
 /// The tasks of one run.
@@ -57,7 +63,7 @@ impl Tasks {
         &mut self,
         effect: Effect,
         ledger: &mut Ledger,
-        hook: impl FnOnce(HookRunId, String, jiff::Timestamp) -> Option<Context>,
+        hook: impl FnOnce(HookRunId, String) -> Option<Context>,
     ) -> Option<EventKind> {
         let actor = self.actor.clone();
         let now = self.clock.now();
@@ -65,7 +71,7 @@ impl Tasks {
             Effect::PatchNode(patch) => {
                 ledger.patching.insert(patch.node.clone());
                 self.spawn(async move {
-                    let result = match actor.patch_node(&patch).await {
+                    let result = match answered(actor.patch_node(&patch)).await {
                         Ok(node) => Ok(node),
                         Err(error) => after_refusal(&actor, &patch.node, error).await,
                     };
@@ -75,42 +81,43 @@ impl Tasks {
             Effect::Evict { pod, uid, node, grace_seconds } => {
                 note(ledger, &pod, &uid, &node, now);
                 self.spawn(async move {
-                    let answer = actor.evict(&pod, &uid, grace_seconds).await;
-                    Outcome::Answered { pod, uid, node, answer }
+                    let answer = timeout(PATIENCE, actor.evict(&pod, &uid, grace_seconds)).await;
+                    Outcome::Answered { pod, uid, node, answer: answer.unwrap_or_else(|_| silence()) }
                 });
             }
             Effect::Delete { pod, uid, node, grace_seconds } => {
                 note(ledger, &pod, &uid, &node, now);
                 self.spawn(async move {
-                    let answer = actor.delete_pod(&pod, &uid, grace_seconds).await;
-                    Outcome::Answered { pod, uid, node, answer }
+                    let answer = timeout(PATIENCE, actor.delete_pod(&pod, &uid, grace_seconds)).await;
+                    Outcome::Answered { pod, uid, node, answer: answer.unwrap_or_else(|_| silence()) }
                 });
             }
             Effect::StartVm { vm } => {
-                ledger.vm_requests.insert(vm.clone(), VmRequest { asked_at: now, refused: None });
+                ask(ledger, &vm, now, None);
                 self.spawn(async move {
-                    let result = actor.start_vm(&vm).await;
+                    let result = answered(actor.start_vm(&vm)).await;
                     Outcome::VmAsked(vm, result)
                 });
             }
             Effect::RestartVmi { vmi, uid, by_subresource } => {
-                ledger.vm_requests.insert(vmi.clone(), VmRequest { asked_at: now, refused: None });
+                ask(ledger, &vmi, now, Some(&uid));
                 self.spawn(async move {
-                    let result = actor.restart_vmi(&vmi, &uid, by_subresource).await;
+                    let result = answered(actor.restart_vmi(&vmi, &uid, by_subresource)).await;
                     Outcome::VmAsked(vmi, result)
                 });
             }
             Effect::CancelEvacuation { vmi, mark, migrations } => {
+                ask(ledger, &vmi, now, None);
                 self.spawn(async move {
-                    let result = actor.cancel_evacuation(&vmi, &mark, &migrations).await;
+                    let result = answered(actor.cancel_evacuation(&vmi, &mark, &migrations)).await;
                     Outcome::VmAsked(vmi, result)
                 });
             }
-            Effect::RunHook { run, boot_id, started_at } => {
+            Effect::RunHook { run, boot_id } => {
                 if ledger.hooks.contains_key(&run) {
                     return None;
                 }
-                let context = hook(run.clone(), boot_id, started_at)?;
+                let context = hook(run.clone(), boot_id)?;
                 ledger.hooks.insert(run.clone(), HookStatus::Running);
                 let name = context.hook.name.clone();
                 let event = EventKind::HookStarted {
@@ -127,12 +134,30 @@ impl Tasks {
     }
 }
 
+/// A request that isn't answered for so long is given up; what it did, if anything, is observed.
+pub(super) async fn answered<T>(
+    request: impl Future<Output = Result<T, cluster::Error>>,
+) -> Result<T, cluster::Error> {
+    timeout(PATIENCE, request).await.unwrap_or_else(|_| {
+        Err(cluster::Error::Unreachable(format!("no answer in {} s", PATIENCE.as_secs())))
+    })
+}
+
+fn silence() -> EvictionAnswer {
+    EvictionAnswer::Trouble { message: format!("no answer in {} s", PATIENCE.as_secs()) }
+}
+
+fn ask(ledger: &mut Ledger, vm: &ObjectName, now: jiff::Timestamp, stops: Option<&String>) {
+    let request = VmRequest { asked_at: now, refused: None, stops: stops.cloned() };
+    ledger.vm_requests.insert(vm.clone(), request);
+}
+
 /// After a refused patch: a moment's wait, so that no refusal becomes a storm of requests; after a conflict the node as it
 /// is now, for the event that told of the change may have been taken in before.
 async fn after_refusal(actor: &Actor, node: &str, error: cluster::Error) -> Result<Node, cluster::Error> {
     let is_conflict = matches!(error, cluster::Error::Conflict(_));
     tokio::time::sleep(if is_conflict { AFTER_CONFLICT } else { AFTER_REFUSAL }).await;
-    if is_conflict { actor.node(node).await } else { Err(error) }
+    if is_conflict { answered(actor.node(node)).await } else { Err(error) }
 }
 
 fn note(ledger: &mut Ledger, pod: &ObjectName, uid: &str, node: &str, now: jiff::Timestamp) {
@@ -163,6 +188,10 @@ pub(super) fn absorb(
             ledger.patching.remove(&node);
             match result {
                 Ok(patched) => {
+                    let state = NodeState::of(&patched).and_then(Result::ok);
+                    if state.is_none_or(|s| s.phase.is_terminal()) {
+                        ledger.forget(&node);
+                    }
                     inventory.put_node(patched);
                     None
                 }
@@ -170,10 +199,10 @@ pub(super) fn absorb(
             }
         }
         Outcome::Answered { pod, uid, node, answer } => {
-            let event = answer_event(&pod, &node, &answer);
-            if let Some(attempt) = ledger.evictions.get_mut(&uid) {
-                attempt.answer = Some(answer);
-            }
+            let attempt = ledger.evictions.get_mut(&uid)?;
+            let again = retry_after(attempt, &answer).as_secs();
+            let event = answer_event(&pod, &node, &answer, again);
+            attempt.answer = Some(answer);
             event
         }
         Outcome::VmAsked(vm, result) => {
@@ -193,14 +222,15 @@ pub(super) fn absorb(
             ledger.hooks.insert(run, status);
             Some(EventKind::HookEnded { hook, scope, attempt, error })
         }
-        Outcome::Recorded(Ok(())) => None,
+        Outcome::Recorded(Ok(_)) => None,
         Outcome::Recorded(Err(error)) => Some(EventKind::Warning { text: error.to_string() }),
     }
 }
 
-fn answer_event(pod: &ObjectName, node: &str, answer: &EvictionAnswer) -> Option<EventKind> {
-    let refused = |why: &str| {
-        Some(EventKind::EvictionRefused { pod: pod.clone(), node: node.to_owned(), why: why.to_owned() })
+fn answer_event(pod: &ObjectName, node: &str, answer: &EvictionAnswer, again: i64) -> Option<EventKind> {
+    let refused = |why: &str, again_after| {
+        let (pod, node, why) = (pod.clone(), node.to_owned(), why.to_owned());
+        Some(EventKind::EvictionRefused { pod, node, why, again_after })
     };
     match answer {
         EvictionAnswer::Granted | EvictionAnswer::Evacuating => {
@@ -210,8 +240,9 @@ fn answer_event(pod: &ObjectName, node: &str, answer: &EvictionAnswer) -> Option
         EvictionAnswer::BudgetRefused { message, .. }
         | EvictionAnswer::NotMigratable { message }
         | EvictionAnswer::Wait { message }
-        | EvictionAnswer::ManyBudgets { message }
-        | EvictionAnswer::Forbidden { message }
-        | EvictionAnswer::Trouble { message } => refused(message),
+        | EvictionAnswer::Trouble { message } => refused(message, Some(again)),
+        EvictionAnswer::ManyBudgets { message } | EvictionAnswer::Forbidden { message } => {
+            refused(message, None)
+        }
     }
 }

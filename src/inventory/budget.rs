@@ -43,6 +43,8 @@ pub struct Budget {
     pub current_healthy: i32,
     /// `status.disruptionsAllowed`.
     pub disruptions_allowed: i32,
+    /// KubeVirt made it for one VMI (releases up to 1.5): it keeps evictions off until the guest has moved.
+    pub is_kubevirts: bool,
     /// Names in `status.disruptedPods`: evicted, their deletion not yet seen by the controller.
     pub disrupted_pods: BTreeSet<String>,
 }

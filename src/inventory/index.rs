@@ -32,12 +32,15 @@ pub struct Inventory {
     nodes: BTreeMap<String, Node>,
     pods: BTreeMap<ObjectName, Pod>,
     pods_by_node: BTreeMap<String, BTreeSet<ObjectName>>,
+    unbound_pods: BTreeSet<ObjectName>,
     budgets: BTreeMap<ObjectName, Budget>,
     daemon_sets: BTreeMap<ObjectName, Workload>,
     attachments: BTreeMap<String, VolumeAttachment>,
+    attachments_by_node: BTreeMap<String, BTreeSet<String>>,
     vms: BTreeMap<ObjectName, VirtualMachine>,
     vmis: BTreeMap<ObjectName, VirtualMachineInstance>,
     vmis_by_node: BTreeMap<String, BTreeSet<ObjectName>>,
+    vmis_by_target: BTreeMap<String, BTreeSet<ObjectName>>,
     migrations: BTreeMap<ObjectName, Migration>,
     migrations_by_vmi: BTreeMap<ObjectName, BTreeSet<ObjectName>>,
     /// The KubeVirt installation; `None` on a cluster without it.
@@ -115,21 +118,33 @@ impl Inventory {
         self.pods.range(start..).take_while(move |(name, _)| name.namespace == namespace).map(|(_, pod)| pod)
     }
 
+    /// The pods that no node has been found for.
+    pub fn unbound_pods(&self) -> impl Iterator<Item = &Pod> {
+        self.unbound_pods.iter().filter_map(|name| self.pods.get(name))
+    }
+
     /// Adds or replaces a pod.
     pub fn put_pod(&mut self, pod: Pod) {
         self.remove_pod(&pod.name.clone());
-        if let Some(node) = &pod.node {
-            self.pods_by_node.entry(node.clone()).or_default().insert(pod.name.clone());
+        match &pod.node {
+            Some(node) => {
+                self.pods_by_node.entry(node.clone()).or_default().insert(pod.name.clone());
+            }
+            None => {
+                self.unbound_pods.insert(pod.name.clone());
+            }
         }
         self.pods.insert(pod.name.clone(), pod);
     }
 
     /// Forgets a pod.
     pub fn remove_pod(&mut self, name: &ObjectName) {
-        if let Some(old) = self.pods.remove(name)
-            && let Some(node) = &old.node
-        {
-            unlink(&mut self.pods_by_node, node, name);
+        let Some(old) = self.pods.remove(name) else { return };
+        match &old.node {
+            Some(node) => unlink(&mut self.pods_by_node, node, name),
+            None => {
+                self.unbound_pods.remove(name);
+            }
         }
     }
 
@@ -180,18 +195,23 @@ impl Inventory {
     }
 
     /// The volume attachments of a node.
-    pub fn attachments_on<'a>(&'a self, node: &'a str) -> impl Iterator<Item = &'a VolumeAttachment> {
-        self.attachments.values().filter(move |a| a.node == node)
+    pub fn attachments_on<'a>(&'a self, node: &str) -> impl Iterator<Item = &'a VolumeAttachment> + use<'a> {
+        self.attachments_by_node.get(node).into_iter().flatten().filter_map(|name| self.attachments.get(name))
     }
 
     /// Adds or replaces a volume attachment.
     pub fn put_attachment(&mut self, attachment: VolumeAttachment) {
+        self.remove_attachment(&attachment.name.clone());
+        let names = self.attachments_by_node.entry(attachment.node.clone()).or_default();
+        names.insert(attachment.name.clone());
         self.attachments.insert(attachment.name.clone(), attachment);
     }
 
     /// Forgets a volume attachment.
     pub fn remove_attachment(&mut self, name: &str) {
-        self.attachments.remove(name);
+        if let Some(old) = self.attachments.remove(name) {
+            unlink(&mut self.attachments_by_node, &old.node, &old.name);
+        }
     }
 
     /// All VirtualMachines by name.
@@ -219,6 +239,20 @@ impl Inventory {
         self.vmis_by_node.get(node).into_iter().flatten().filter_map(|name| self.vmis.get(name))
     }
 
+    /// The VMIs that are on their way to a node, or have just arrived (label `kubevirt.io/migrationTargetNodeName`).
+    pub fn vmis_bound_for<'a>(
+        &'a self,
+        node: &str,
+    ) -> impl Iterator<Item = &'a VirtualMachineInstance> + use<'a> {
+        self.vmis_by_target.get(node).into_iter().flatten().filter_map(|name| self.vmis.get(name))
+    }
+
+    /// The launcher pods of a VMI that are bound to its node.
+    pub fn launchers_of<'a>(&'a self, vmi: &'a VirtualMachineInstance) -> impl Iterator<Item = &'a Pod> {
+        let pods = vmi.node.as_deref().into_iter().flat_map(|node| self.pods_on(node));
+        pods.filter(|p| p.is_launcher() && p.vmi_uid() == Some(vmi.uid.as_str()))
+    }
+
     /// The VMI that a launcher pod belongs to: by the pod's annotation, then checked by UID.
     pub fn vmi_of(&self, pod: &Pod) -> Option<&VirtualMachineInstance> {
         let name =
@@ -233,15 +267,20 @@ impl Inventory {
         if let Some(node) = &vmi.node {
             self.vmis_by_node.entry(node.clone()).or_default().insert(vmi.name.clone());
         }
+        if let Some(node) = &vmi.migration_target_node {
+            self.vmis_by_target.entry(node.clone()).or_default().insert(vmi.name.clone());
+        }
         self.vmis.insert(vmi.name.clone(), vmi);
     }
 
     /// Forgets a VMI.
     pub fn remove_vmi(&mut self, name: &ObjectName) {
-        if let Some(old) = self.vmis.remove(name)
-            && let Some(node) = &old.node
-        {
+        let Some(old) = self.vmis.remove(name) else { return };
+        if let Some(node) = &old.node {
             unlink(&mut self.vmis_by_node, node, name);
+        }
+        if let Some(node) = &old.migration_target_node {
+            unlink(&mut self.vmis_by_target, node, name);
         }
     }
 

@@ -79,6 +79,8 @@ pub struct Pod {
     pub domain: Option<String>,
     /// `metadata.creationTimestamp`.
     pub created: Option<Timestamp>,
+    /// Why the scheduler finds no node for it (condition `PodScheduled=False`, reason `Unschedulable`).
+    pub unschedulable: Option<String>,
 }
 
 impl Pod {
@@ -100,6 +102,11 @@ impl Pod {
     /// UID of the migration whose target this pod is or was (label `kubevirt.io/migrationJobUID`).
     pub fn migration_uid(&self) -> Option<&str> {
         self.labels.get("kubevirt.io/migrationJobUID").map(String::as_str)
+    }
+
+    /// True for a pod of virtroll's own hooks: it comes and goes with its hook, and no drain touches it.
+    pub fn is_of_hook(&self) -> bool {
+        self.labels.get("app.kubernetes.io/managed-by").is_some_and(|v| v == "virtroll")
     }
 
     /// True if the controlling owner has this kind.

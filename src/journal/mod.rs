@@ -57,7 +57,7 @@ pub enum EventKind {
     },
     /// A node began to wait for something else than before.
     NodeWaits {
-        /// The node.
+        /// The node; empty: no node is in work, and those that are left wait.
         node: String,
         /// For what.
         why: String,
@@ -77,6 +77,8 @@ pub enum EventKind {
         node: String,
         /// In words.
         why: String,
+        /// Asked again after so many seconds; `None`: not by itself.
+        again_after: Option<i64>,
     },
     /// A pod that was to leave has left.
     PodLeft {

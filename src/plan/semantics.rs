@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+
 use super::diagnostic::Diagnostics;
 use super::structure::nearest;
 use super::tree::Located;
@@ -271,42 +273,39 @@ impl Check<'_> {
 
     fn selectors(&mut self) {
         for (index, group) in self.spec.groups.iter().enumerate() {
-            let expressions = group.nodes.selector.as_ref().and_then(|s| s.match_expressions.as_ref());
-            for (position, expression) in expressions.into_iter().flatten().enumerate() {
-                let (at, position) = (index.to_string(), position.to_string());
-                let path = [
-                    "spec",
-                    "groups",
-                    at.as_str(),
-                    "nodes",
-                    "selector",
-                    "matchExpressions",
-                    position.as_str(),
-                ];
-                let values = expression.values.as_ref().is_some_and(|v| !v.is_empty());
-                let wants = match expression.operator.as_str() {
-                    "In" | "NotIn" => Some(true),
-                    "Exists" | "DoesNotExist" => Some(false),
-                    other => {
-                        let known = ["In", "NotIn", "Exists", "DoesNotExist"];
-                        let hint = nearest(other, known.into_iter())
-                            .map_or_else(|| known.join(", "), |n| format!("did you mean `{n}`?"));
-                        self.error(
-                            &[&path[..], &["operator"]].concat(),
-                            format!("`{other}` is no operator"),
-                            hint,
-                        );
-                        None
-                    }
-                };
-                if wants.is_some_and(|w| w != values) {
-                    let hint = if wants == Some(true) { "add values" } else { "remove values" };
-                    self.error(
-                        &path,
-                        format!("operator {} and its values don't go together", expression.operator),
-                        hint,
-                    );
+            let index = index.to_string();
+            let path = ["spec", "groups", index.as_str(), "nodes", "selector"];
+            self.selector(&path, group.nodes.selector.as_ref());
+        }
+        self.selector(&["spec", "drain", "podSelector"], self.spec.drain.pod_selector.as_ref());
+        for (index, tier) in self.spec.drain.tiers.iter().enumerate() {
+            let index = index.to_string();
+            self.selector(&["spec", "drain", "tiers", index.as_str(), "selector"], tier.selector.as_ref());
+        }
+    }
+
+    fn selector(&mut self, path: &[&str], selector: Option<&LabelSelector>) {
+        let expressions = selector.and_then(|s| s.match_expressions.as_ref());
+        for (position, expression) in expressions.into_iter().flatten().enumerate() {
+            let position = position.to_string();
+            let path = [path, &["matchExpressions", position.as_str()]].concat();
+            let values = expression.values.as_ref().is_some_and(|v| !v.is_empty());
+            let wants = match expression.operator.as_str() {
+                "In" | "NotIn" => Some(true),
+                "Exists" | "DoesNotExist" => Some(false),
+                other => {
+                    let known = ["In", "NotIn", "Exists", "DoesNotExist"];
+                    let hint = nearest(other, known.into_iter())
+                        .map_or_else(|| known.join(", "), |n| format!("did you mean `{n}`?"));
+                    let message = format!("`{other}` is no operator");
+                    self.error(&[&path[..], &["operator"]].concat(), message, hint);
+                    None
                 }
+            };
+            if wants.is_some_and(|w| w != values) {
+                let hint = if wants == Some(true) { "add values" } else { "remove values" };
+                let message = format!("operator {} and its values don't go together", expression.operator);
+                self.error(&path, message, hint);
             }
         }
     }

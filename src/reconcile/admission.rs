@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::view::recorded_phase;
+use super::hold::SHOWN;
+use super::view::phase_of;
 use super::{Decision, GroupNodes, View};
 use crate::inventory::Node;
 use crate::plan::v1alpha1::{Concurrency, Strategy};
@@ -16,6 +17,25 @@ struct Limit {
     scope: String,
     limit: usize,
     members: BTreeSet<String>,
+    /// Those of them that are unavailable now.
+    away: BTreeSet<String>,
+}
+
+impl Limit {
+    /// Why this limit doesn't let the node begin; `None` if it does.
+    fn hold(&self, node: &str) -> Option<Hold> {
+        if !self.members.contains(node) {
+            return None;
+        }
+        // The node itself doesn't stand in its own way: it would be unavailable for maintenance anyway.
+        let others = self.away.len() - usize::from(self.away.contains(node));
+        if others < self.limit {
+            return None;
+        }
+        let unavailable: Vec<String> = self.away.iter().filter(|n| *n != node).take(SHOWN).cloned().collect();
+        let more = others - unavailable.len();
+        Some(Hold::Concurrency { scope: self.scope.clone(), limit: self.limit, unavailable, more })
+    }
 }
 
 /// A group's wave under way.
@@ -30,7 +50,6 @@ struct Wave {
 /// The limits, and who is unavailable.
 pub(super) struct Admission {
     limits: Vec<Limit>,
-    unavailable: BTreeSet<String>,
     /// By group.
     waves: BTreeMap<String, Wave>,
     last_wave: u32,
@@ -42,23 +61,27 @@ impl Admission {
     /// Reads limits and present unavailability. A node counts as unavailable when it is in work, not Ready, or cordoned by
     /// anybody for whatever reason.
     pub(super) fn new(view: &View<'_>, decision: &Decision) -> Self {
-        let unavailable = |name: &&str| {
+        let unavailable = |name: &str| {
             let node = view.inventory.node(name);
             // A patch under way may be a cordon that isn't observed yet; that of a node that is done only clears its state.
-            let done = recorded_phase(&decision.status, name).is_some_and(|p| p == NodePhase::Done);
-            let patching = view.ledger.patching.contains(*name) && !done;
+            let done = decision.phase(name).is_some_and(|p| p == NodePhase::Done);
+            let patching = view.ledger.patching.contains(name) && !done;
             patching
                 || node
                     .is_none_or(|n| n.is_unavailable() || view.state(n).is_some_and(|s| s.phase.is_active()))
         };
-        let all = || view.nodes().map(|(_, node)| node);
-        let terminal = |p: &str| NodePhase::ALL.into_iter().any(|q| q.is_terminal() && q.name() == p);
+        let mut limits = limits(view);
+        for (_, name) in view.nodes().filter(|(_, name)| unavailable(name)) {
+            for limit in limits.iter_mut().filter(|l| l.members.contains(name)) {
+                limit.away.insert(name.to_owned());
+            }
+        }
+        let ended = decision.status.nodes.iter().filter(|n| phase_of(n).is_terminal());
         Self {
-            limits: limits(view),
-            unavailable: all().filter(unavailable).map(str::to_owned).collect(),
+            limits,
             waves: waves(decision),
             last_wave: decision.status.nodes.iter().map(|n| n.wave).max().unwrap_or(0),
-            finished_wave: decision.status.nodes.iter().filter(|n| terminal(&n.phase)).map(|n| n.wave).max(),
+            finished_wave: ended.map(|n| n.wave).max(),
             strategy: view.plan.strategy,
         }
     }
@@ -69,15 +92,7 @@ impl Admission {
         if let Some(wave) = self.open_or_closed(group).filter(|wave| wave.is_closed) {
             holds.push(Hold::Wave { waits_for: wave.at_work.clone() });
         }
-        for limit in self.limits.iter().filter(|l| l.members.contains(&node.name)) {
-            // The node itself doesn't stand in its own way: it would be unavailable for maintenance anyway.
-            let others: Vec<String> =
-                self.unavailable.intersection(&limit.members).filter(|n| **n != node.name).cloned().collect();
-            if others.len() >= limit.limit {
-                let (scope, limit) = (limit.scope.clone(), limit.limit);
-                holds.push(Hold::Concurrency { scope, limit, unavailable: others });
-            }
-        }
+        holds.extend(self.limits.iter().filter_map(|limit| limit.hold(&node.name)));
         holds
     }
 
@@ -97,23 +112,24 @@ impl Admission {
 
     /// Counts a node that was just admitted.
     pub(super) fn admit(&mut self, node: &str) {
-        self.unavailable.insert(node.to_owned());
+        for limit in self.limits.iter_mut().filter(|l| l.members.contains(node)) {
+            limit.away.insert(node.to_owned());
+        }
     }
 }
 
 /// The groups' waves under way. A wave stays open until the first of its nodes has come to its end: one whose cordon met
 /// somebody else's write, and is tried again a moment later, still belongs to it.
 fn waves(decision: &Decision) -> BTreeMap<String, Wave> {
-    let phase = |phase: &str| NodePhase::ALL.into_iter().find(|p| p.name() == phase).unwrap_or_default();
     let nodes = &decision.status.nodes;
     let mut waves: BTreeMap<String, Wave> = BTreeMap::new();
-    for node in nodes.iter().filter(|n| phase(&n.phase).is_active()) {
+    for node in nodes.iter().filter(|n| phase_of(n).is_active()) {
         let wave = waves.entry(node.group.clone());
         let wave = wave.or_insert_with(|| Wave { number: 0, at_work: Vec::new(), is_closed: false });
         wave.number = wave.number.max(node.wave);
         wave.at_work.push(node.name.clone());
     }
-    for node in nodes.iter().filter(|n| phase(&n.phase).is_terminal()) {
+    for node in nodes.iter().filter(|n| phase_of(n).is_terminal()) {
         if let Some(wave) = waves.get_mut(&node.group).filter(|wave| wave.number == node.wave) {
             wave.is_closed = true;
         }
@@ -145,7 +161,8 @@ fn limits(view: &View<'_>) -> Vec<Limit> {
 }
 
 fn limit(scope: String, limit: usize, members: &[&str]) -> Limit {
-    Limit { scope, limit, members: members.iter().map(|m| (*m).to_owned()).collect() }
+    let members = members.iter().map(|m| (*m).to_owned()).collect();
+    Limit { scope, limit, members, away: BTreeSet::new() }
 }
 
 fn zones(
@@ -173,6 +190,6 @@ fn zones(
 
 /// Nodes of a group that have not begun, in their order.
 pub(super) fn waiting<'a>(group: &'a GroupNodes, decision: &Decision) -> Vec<&'a str> {
-    let waits = |name: &&str| recorded_phase(&decision.status, name).is_none_or(|p| p == NodePhase::Pending);
+    let waits = |name: &&str| decision.phase(name).is_none_or(|p| p == NodePhase::Pending);
     group.nodes.iter().map(String::as_str).filter(waits).collect()
 }

@@ -5,17 +5,18 @@ use std::collections::BTreeSet;
 use super::admission::{self, Admission};
 use super::drain::{DrainOptions, Pending, obstacles};
 use super::groups::{self, GroupState, PointState};
-use super::view::recorded_phase;
 use super::{Decision, End, NodeProgress, View, node, vms};
-use crate::plan::v1alpha1::{CampaignNode, CampaignPhase, HookPoint, MaintenanceCampaignStatus, OnFailure};
-use crate::reconcile::{Effect, Hold, HookStatus, NodePatch, NodePhase, NodeState, StateChange};
+use crate::plan::v1alpha1::{CampaignNode, CampaignPhase, HookPoint, OnFailure};
+use crate::reconcile::{
+    Effect, Hold, HookStatus, NodePatch, NodePhase, NodeState, STATE_ANNOTATION, StateChange,
+};
 
 /// Decides what to do now.
 ///
 /// Pure: the same view gives the same decision. Idempotent: when nothing has changed since the effects of a decision were
 /// carried out and observed, the next decision has no effects. Effects carry the preconditions under which they hold.
 pub fn decide(view: &View<'_>) -> Decision {
-    let mut decision = Decision { status: view.status.clone(), ..Decision::default() };
+    let mut decision = Decision::of(view.status);
     if decision.status.started_at.is_none() {
         decision.status.started_at = Some(view.now);
     }
@@ -26,6 +27,13 @@ pub fn decide(view: &View<'_>) -> Decision {
     step_nodes(view, &mut decision);
     let blocked = open_groups(view, &mut decision);
     decision.status.peak_unavailable = decision.status.peak_unavailable.max(away(view));
+    if let Some(reason) = view.given_up {
+        decision.effects.clear();
+        decision.status.phase = CampaignPhase::Paused;
+        decision.status.reason = Some(reason.to_owned());
+        decision.end = Some(End::Paused { reason: reason.to_owned() });
+        return decision;
+    }
     conclude(view, &mut decision, blocked);
     decision
 }
@@ -44,20 +52,35 @@ fn away(view: &View<'_>) -> u32 {
 /// Brings the record up to the states that the nodes carry.
 fn fold_nodes(view: &View<'_>, decision: &mut Decision) {
     for (_, name) in view.nodes() {
-        let Some(node) = view.inventory.node(name) else {
-            if recorded_phase(&decision.status, name).is_none_or(|p| !p.is_terminal()) {
-                let reason = "the node is not in the cluster any more".to_owned();
-                fail_untouched(view, decision, name, reason);
+        let before = decision.phase(name);
+        let state = match view.inventory.node(name).map(|node| (NodeState::of(node), view.state(node))) {
+            None => Err("the node is not in the cluster any more".to_owned()),
+            Some((Some(Err(unreadable)), _)) => Err(unreadable),
+            // What it says is what the record must say; without it, nobody can tell how the node was found.
+            Some((_, None))
+                if before.is_some_and(NodePhase::is_active) && !view.ledger.patching.contains(name) =>
+            {
+                let node = format!("annotation {STATE_ANNOTATION} of node {name}");
+                Err(format!(
+                    "{node} was taken away or overwritten by somebody else; see whether it is still cordoned"
+                ))
             }
-            continue;
+            Some((_, state)) => Ok(state),
         };
-        if let Some(Err(unreadable)) = NodeState::of(node) {
-            if recorded_phase(&decision.status, name).is_none_or(|p| !p.is_terminal()) {
-                fail_untouched(view, decision, name, unreadable);
+        let state = match state {
+            Ok(Some(state)) => state,
+            Ok(None) => continue,
+            Err(reason) => {
+                if before.is_none_or(|p| !p.is_terminal()) {
+                    fail_untouched(view, decision, name, reason);
+                }
+                continue;
             }
+        };
+        if is_retried(decision, name, &state) {
             continue;
         }
-        let Some(state) = view.state(node) else { continue };
+        decision.status.retrying.retain(|n| n != name);
         let record = CampaignNode {
             name: name.to_owned(),
             group: state.group,
@@ -69,21 +92,19 @@ fn fold_nodes(view: &View<'_>, decision: &mut Decision) {
             pods_evicted: state.pods_evicted,
             virtual_machines: state.vms.len() as u32,
         };
-        put(&mut decision.status, record);
+        decision.put(record);
     }
 }
 
-fn put(status: &mut MaintenanceCampaignStatus, record: CampaignNode) {
-    match status.nodes.iter_mut().find(|n| n.name == record.name) {
-        Some(existing) => *existing = record,
-        None => status.nodes.push(record),
-    }
+/// A failed node that is to be tried again waits like one that hasn't begun.
+fn is_retried(decision: &Decision, node: &str, state: &NodeState) -> bool {
+    state.phase == NodePhase::Failed && decision.status.retrying.iter().any(|n| n == node)
 }
 
 /// Records a node as failed that was never touched (or is no more).
 fn fail_untouched(view: &View<'_>, decision: &mut Decision, name: &str, reason: String) {
     let group = view.nodes().find(|(_, n)| *n == name).map_or("", |(g, _)| g.name.as_str());
-    let known = decision.status.nodes.iter().find(|n| n.name == name);
+    let known = decision.record(name);
     let record = CampaignNode {
         name: name.to_owned(),
         group: group.to_owned(),
@@ -95,21 +116,22 @@ fn fail_untouched(view: &View<'_>, decision: &mut Decision, name: &str, reason: 
         pods_evicted: known.map_or(0, |n| n.pods_evicted),
         virtual_machines: known.map_or(0, |n| n.virtual_machines),
     };
-    put(&mut decision.status, record);
+    decision.put(record);
 }
 
 fn step_nodes(view: &View<'_>, decision: &mut Decision) {
     let mut pending = Pending::count(view.inventory, view.ledger);
     for (group, name) in view.nodes() {
-        let record = decision.status.nodes.iter().find(|n| n.name == name);
+        let record = decision.record(name);
         let progress = NodeProgress {
             group: group.name.clone(),
             wave: record.map_or(0, |r| r.wave),
-            phase: recorded_phase(&decision.status, name).unwrap_or_default(),
+            phase: decision.phase(name).unwrap_or_default(),
             reason: record.and_then(|r| r.reason.clone()),
             ..NodeProgress::default()
         };
         let state = view.inventory.node(name).and_then(|node| Some((node, view.state(node)?)));
+        let state = state.filter(|(_, state)| !is_retried(decision, name, state));
         match state.filter(|_| !view.ledger.patching.contains(name)) {
             Some((node, state)) => {
                 node::Step { view, node, state, pending: &mut pending, decision, progress }.take();
@@ -145,8 +167,12 @@ fn failed_nodes(decision: &Decision) -> BTreeSet<&str> {
 /// Opens groups and admits nodes. Returns the reason if a hook of the campaign or of a group has failed.
 fn open_groups(view: &View<'_>, decision: &mut Decision) -> Option<String> {
     let stop = stopped(view, decision);
+    let is_stopped = stop.is_some();
     let mut blocked = None;
     let mut closed = None;
+    if is_stopped {
+        groups::finish_begun(view, decision);
+    }
     match (stop, groups::at_point(view, HookPoint::BeforeCampaign, None, decision)) {
         (Some(reason), _) => closed = Some(Hold::Stopped { reason }),
         (None, PointState::Waits(hold)) => closed = Some(hold),
@@ -159,8 +185,10 @@ fn open_groups(view: &View<'_>, decision: &mut Decision) -> Option<String> {
     for group in view.groups {
         let holds = match (&closed, groups::state(view, group, decision)) {
             (_, GroupState::Through) => {
-                if let PointState::Failed(reason) =
-                    groups::at_point(view, HookPoint::AfterGroup, Some(&group.name), decision)
+                // Not after more failures than are borne: a promotion of what has just failed.
+                if !is_stopped
+                    && let PointState::Failed(reason) =
+                        groups::at_point(view, HookPoint::AfterGroup, Some(&group.name), decision)
                 {
                     blocked = Some(reason);
                 }
@@ -206,9 +234,8 @@ fn admit(view: &View<'_>, group: &super::GroupNodes, decision: &mut Decision) {
             continue;
         };
         let mut holds = admission.holds(&group.name, node);
-        if let Some(Ok(foreign)) =
-            NodeState::of(node).filter(|s| s.as_ref().is_ok_and(|s| s.campaign != view.campaign))
-        {
+        let found = NodeState::of(node).and_then(Result::ok);
+        if let Some(foreign) = found.as_ref().filter(|s| !is_ours(view, s)) {
             let reason = format!("the node is in the hands of campaign {}", foreign.campaign);
             holds.push(Hold::Stopped { reason });
         }
@@ -235,7 +262,7 @@ fn admit(view: &View<'_>, group: &super::GroupNodes, decision: &mut Decision) {
                 node: name.to_owned(),
                 resource_version: node.resource_version.clone(),
                 unschedulable: (!node.unschedulable).then_some(true),
-                state: StateChange::Set(Box::new(node::admitted(view, node, &group.name, wave))),
+                state: StateChange::Set(Box::new(node::admitted(view, node, found, &group.name, wave))),
             }));
         }
         if let Some(progress) = decision.nodes.get_mut(name) {
@@ -244,16 +271,27 @@ fn admit(view: &View<'_>, group: &super::GroupNodes, decision: &mut Decision) {
     }
 }
 
+/// The state was written by this campaign, or by an earlier one of this plan that nobody drives any more.
+fn is_ours(view: &View<'_>, state: &NodeState) -> bool {
+    state.campaign == view.campaign || view.adopts.contains(&state.campaign)
+}
+
 /// Whether anything is still to be done, and how the campaign ends if not.
 fn conclude(view: &View<'_>, decision: &mut Decision, blocked: Option<String>) {
     let at_work = decision.nodes.values().any(|n| n.phase.is_active());
+    // A hook at OnFailure runs or waits for its next try, or a VM that was stopped has to be started again.
+    let owing = decision.nodes.values().any(|n| n.phase == NodePhase::Failed && !n.holds.is_empty());
     let busy = !decision.effects.is_empty()
         || !view.ledger.patching.is_empty()
-        || view.ledger.hooks.values().any(|h| *h == HookStatus::Running);
+        || view.ledger.hooks.values().any(|h| *h == HookStatus::Running)
+        || owing;
     if let Some(reason) = view.stopping {
-        decision.status.phase = CampaignPhase::Paused;
-        decision.status.reason = Some(reason.to_owned());
-        if !busy {
+        let starting =
+            decision.nodes.values().flat_map(|n| &n.holds).any(|h| matches!(h, Hold::Start { .. }));
+        // Not before nothing is under way: what the record says has happened.
+        if !busy && !starting {
+            decision.status.phase = CampaignPhase::Paused;
+            decision.status.reason = Some(reason.to_owned());
             decision.end = Some(End::Stopped);
         }
         return;
@@ -272,7 +310,7 @@ fn conclude(view: &View<'_>, decision: &mut Decision, blocked: Option<String>) {
     if let Some(reason) = blocked {
         return pause_or_fail(view, decision, reason);
     }
-    let through = view.groups.iter().all(|g| groups::nodes_through(g, &decision.status));
+    let through = view.groups.iter().all(|g| groups::nodes_through(g, decision));
     if let Some(reason) =
         stopped(view, decision).filter(|_| !through || view.plan.failure.on_failure != OnFailure::Continue)
     {

@@ -39,6 +39,9 @@ pub struct HookRunId {
     pub scope: HookScope,
     /// 1 for the first try.
     pub attempt: u32,
+    /// When it was recorded as begun: what tells it from another first try after a failure was mended, and what a run
+    /// that is taken up keeps its deadline by.
+    pub started_at: Timestamp,
 }
 
 /// What a hook is run for.
@@ -109,7 +112,5 @@ pub enum Effect {
         run: HookRunId,
         /// bootID from before, for `reboot`; empty for runs that aren't for a node.
         boot_id: String,
-        /// When the run was first started (recorded), so that a taken-up run keeps its deadline.
-        started_at: Timestamp,
     },
 }

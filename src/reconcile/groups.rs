@@ -3,7 +3,6 @@
 use jiff::Timestamp;
 
 use super::hooks::{self, HookStep};
-use super::view::recorded_phase;
 use super::{Decision, GroupNodes, View};
 use crate::plan::v1alpha1::{CampaignHook, HookPoint, MaintenanceCampaignStatus};
 use crate::reconcile::{Hold, HookProgress, HookScope};
@@ -20,17 +19,17 @@ pub(super) enum GroupState {
 }
 
 /// True if every node of the group has come to an end.
-pub(super) fn nodes_through(group: &GroupNodes, status: &MaintenanceCampaignStatus) -> bool {
-    group.nodes.iter().all(|n| recorded_phase(status, n).is_some_and(|p| p.is_terminal()))
+pub(super) fn nodes_through(group: &GroupNodes, decision: &Decision) -> bool {
+    group.nodes.iter().all(|n| decision.phase(n).is_some_and(|p| p.is_terminal()))
 }
 
-fn ended_at(group: &GroupNodes, status: &MaintenanceCampaignStatus) -> Option<Timestamp> {
-    status.nodes.iter().filter(|n| group.nodes.contains(&n.name)).filter_map(|n| n.finished_at).max()
+fn ended_at(group: &GroupNodes, decision: &Decision) -> Option<Timestamp> {
+    group.nodes.iter().filter_map(|n| decision.record(n)?.finished_at).max()
 }
 
 /// Where each group is, by the plan's dependencies and the record as it is now.
 pub(super) fn state(view: &View<'_>, group: &GroupNodes, decision: &mut Decision) -> GroupState {
-    if nodes_through(group, &decision.status) {
+    if nodes_through(group, decision) {
         return GroupState::Through;
     }
     let mut holds = Vec::new();
@@ -39,7 +38,7 @@ pub(super) fn state(view: &View<'_>, group: &GroupNodes, decision: &mut Decision
         let Some(nodes) = view.groups.iter().find(|g| &g.name == dependency) else {
             continue;
         };
-        if !nodes_through(nodes, &decision.status) || !after_group_done(view, nodes, &decision.status) {
+        if !nodes_through(nodes, decision) || !after_group_done(view, nodes, &decision.status) {
             behind.push(dependency.clone());
             continue;
         }
@@ -54,13 +53,13 @@ pub(super) fn state(view: &View<'_>, group: &GroupNodes, decision: &mut Decision
 /// While a finished group soaks, and while one of its nodes isn't Ready, its dependants wait.
 fn soak(view: &View<'_>, group: &GroupNodes, decision: &mut Decision) -> Option<Hold> {
     let soak = view.group(&group.name)?.soak?;
-    let until = ended_at(group, &decision.status)? + soak.signed();
+    let until = ended_at(group, decision)? + soak.signed();
     if view.now < until {
         decision.wake(until);
         return Some(Hold::Soak { group: group.name.clone(), until });
     }
     let sick = group.nodes.iter().find(|n| {
-        let done = recorded_phase(&decision.status, n) == Some(super::NodePhase::Done);
+        let done = decision.phase(n) == Some(super::NodePhase::Done);
         done && view.inventory.node(n).is_some_and(|n| !n.is_ready())
     })?;
     Some(Hold::Verify {
@@ -109,6 +108,7 @@ pub(super) fn at_point(
         started_at: h.started_at,
         driver: h.driver.clone(),
         not_before: h.not_before,
+        boot_id: String::new(),
     });
     match hooks::step(view, at, &scope, group, &done, progress.as_ref(), "") {
         HookStep::AllDone => PointState::Through,
@@ -144,7 +144,20 @@ pub(super) fn at_point(
                 progress: "done".to_owned(),
             })
         }
-        HookStep::Failed(message) => PointState::Failed(message),
+        HookStep::Failed(message) => {
+            // Whoever goes on later has to know that this one ended, and may be tried anew.
+            if let Some((index, _)) = hooks::next(view, at, group, &done) {
+                record(decision, at, group, index, |hook| hook.message = Some(message.clone()));
+            }
+            PointState::Failed(message)
+        }
+    }
+}
+
+/// When nothing new may start: takes in what came of hooks that are begun.
+pub(super) fn finish_begun(view: &View<'_>, decision: &mut Decision) {
+    for hook in view.status.hooks.iter().filter(|h| !h.succeeded) {
+        at_point(view, hook.at, hook.group.as_deref(), decision);
     }
 }
 

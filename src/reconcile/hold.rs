@@ -38,8 +38,10 @@ pub enum Hold {
         scope: String,
         /// The limit.
         limit: usize,
-        /// The nodes that use it up: in work, not Ready or cordoned by somebody else.
+        /// Nodes that use it up: in work, not Ready or cordoned by somebody else; the first few.
         unavailable: Vec<String>,
+        /// So many more.
+        more: usize,
     },
     /// The current wave is not through.
     Wave {
@@ -91,6 +93,8 @@ pub enum Hold {
         vmi: ObjectName,
         /// What KubeVirt's objects say of it.
         progress: String,
+        /// Whether waiting helps.
+        prospect: Prospect,
     },
     /// A VM can't be moved or stopped as the plan has it.
     VirtualMachine {
@@ -120,6 +124,11 @@ pub enum Hold {
         /// Words: which try, until when.
         progress: String,
     },
+    /// VMs that were stopped for this node are to be started again and don't run yet.
+    Start {
+        /// The VMs.
+        vms: Vec<ObjectName>,
+    },
     /// Verification doesn't hold yet.
     Verify {
         /// What is missing.
@@ -133,6 +142,7 @@ impl Hold {
         match self {
             Self::Budget { prospect, .. }
             | Self::Refused { prospect, .. }
+            | Self::Migrating { prospect, .. }
             | Self::VirtualMachine { prospect, .. } => *prospect,
             Self::ManyBudgets { .. } => Prospect::Never,
             Self::Group { .. }
@@ -141,17 +151,19 @@ impl Hold {
             | Self::Wave { .. }
             | Self::Stopped { .. }
             | Self::Terminating { .. }
-            | Self::Migrating { .. }
             | Self::Unsafe { .. }
             | Self::Tier { .. }
             | Self::Hook { .. }
+            | Self::Start { .. }
             | Self::Verify { .. } => Prospect::Slow,
         }
     }
 }
 
+/// Names that a list shows before it only counts.
+pub(super) const SHOWN: usize = 4;
+
 fn list<T: fmt::Display>(items: &[T]) -> String {
-    const SHOWN: usize = 4;
     let mut text = items.iter().take(SHOWN).map(ToString::to_string).collect::<Vec<_>>().join(", ");
     if items.len() > SHOWN {
         text.push_str(&format!(" and {} more", items.len() - SHOWN));
@@ -166,12 +178,10 @@ impl fmt::Display for Hold {
             Self::Soak { group, until } => {
                 write!(f, "group {group} soaks until {}", until.strftime("%H:%M:%S UTC"))
             }
-            Self::Concurrency { scope, limit, unavailable } => {
-                write!(
-                    f,
-                    "{scope} allows {limit} unavailable at once; unavailable now: {}",
-                    list(unavailable)
-                )
+            Self::Concurrency { scope, limit, unavailable, more } => {
+                let more = if *more == 0 { String::new() } else { format!(" and {more} more") };
+                let names = unavailable.join(", ");
+                write!(f, "{scope} allows {limit} unavailable at once; unavailable now: {names}{more}")
             }
             Self::Wave { waits_for } => write!(f, "waits for the current wave: {}", list(waits_for)),
             Self::Stopped { reason } => write!(f, "not started: {reason}"),
@@ -192,13 +202,14 @@ impl fmt::Display for Hold {
             }
             Self::Terminating { pod, until: None } => write!(f, "pod {pod} is shutting down"),
             Self::Refused { pod, why, .. } => write!(f, "eviction of pod {pod} refused: {why}"),
-            Self::Migrating { vmi, progress } => write!(f, "vm {vmi} {progress}"),
+            Self::Migrating { vmi, progress, .. } => write!(f, "vm {vmi} {progress}"),
             Self::VirtualMachine { vmi, why, .. } => write!(f, "vm {vmi} {why}"),
             Self::Unsafe { why } => write!(f, "not safe to power off: {why}"),
             Self::Tier { waiting, tier } => {
                 write!(f, "{waiting} pods wait until those of tier {tier} have left")
             }
             Self::Hook { name, progress } => write!(f, "hook {name}: {progress}"),
+            Self::Start { vms } => write!(f, "vm {} is to be started again", list(vms)),
             Self::Verify { missing } => write!(f, "verifying: {missing}"),
         }
     }

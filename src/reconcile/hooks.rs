@@ -37,8 +37,19 @@ pub(super) fn hooks_at<'a>(
         .filter(move |(_, hook)| hook.at == point && group.is_none_or(|group| hook.applies_to(group)))
 }
 
-/// Looks at the hooks of a point once. `progress` is what is *recorded in the cluster*, not what is wished for: a run
-/// starts only after "it is about to start" has been written, so that after a crash nobody starts it twice.
+/// The hook of a point that is next.
+pub(super) fn next<'a>(
+    view: &View<'a>,
+    point: HookPoint,
+    group: Option<&'a str>,
+    done: &[usize],
+) -> Option<(usize, &'a Hook)> {
+    hooks_at(&view.plan.hooks, point, group).find(|(index, _)| !done.contains(index))
+}
+
+/// Looks at the hooks of a point once. `boot_id` is the node's present one. `progress` is what is *recorded in the
+/// cluster*, not what is wished for: a run starts only after "it is about to start" has been written, so that after a
+/// crash nobody starts it twice.
 pub(super) fn step(
     view: &View<'_>,
     point: HookPoint,
@@ -48,16 +59,12 @@ pub(super) fn step(
     progress: Option<&HookProgress>,
     boot_id: &str,
 ) -> HookStep {
-    let Some((index, hook)) =
-        hooks_at(&view.plan.hooks, point, group).find(|(index, _)| !done.contains(index))
-    else {
-        return HookStep::AllDone;
-    };
+    let Some((index, hook)) = next(view, point, group, done) else { return HookStep::AllDone };
     let progress = progress.filter(|p| p.hook == index);
     let Some((progress, started_at)) = progress.and_then(|p| Some((p, p.started_at?))) else {
-        return begin(view, index, hook, progress);
+        return begin(view, index, hook, progress, boot_id);
     };
-    let run = HookRunId { hook: index, scope: scope.clone(), attempt: progress.attempt };
+    let run = HookRunId { hook: index, scope: scope.clone(), attempt: progress.attempt, started_at };
     let tries = hook.retries + 1;
     match view.ledger.hooks.get(&run) {
         Some(HookStatus::Succeeded { .. }) => HookStep::Succeeded(index),
@@ -66,10 +73,9 @@ pub(super) fn step(
                 format!("try {} of {tries}, since {}", progress.attempt, started_at.strftime("%H:%M:%S"));
             HookStep::Wait(hook.name.clone(), words, None)
         }
-        Some(HookStatus::Failed { message, .. }) if progress.attempt < tries => {
+        Some(HookStatus::Failed { .. }) if progress.attempt < tries => {
             let doublings = progress.attempt.saturating_sub(1).min(16);
             let seconds = (hook.backoff.0.as_secs() << doublings).min(LONGEST_BACKOFF_SECONDS);
-            let _ = message;
             HookStep::Record(HookProgress {
                 attempt: progress.attempt + 1,
                 started_at: None,
@@ -81,11 +87,17 @@ pub(super) fn step(
             let after = if tries == 1 { String::new() } else { format!(" after {tries} tries") };
             HookStep::Failed(format!("hook {}: {message}{after}", hook.name))
         }
-        None => start(view, hook, run, progress, started_at, boot_id),
+        None => start(view, hook, run, progress),
     }
 }
 
-fn begin(view: &View<'_>, index: usize, hook: &Hook, progress: Option<&HookProgress>) -> HookStep {
+fn begin(
+    view: &View<'_>,
+    index: usize,
+    hook: &Hook,
+    progress: Option<&HookProgress>,
+    boot_id: &str,
+) -> HookStep {
     if let Some(reason) = view.stopping {
         return HookStep::Wait(hook.name.clone(), format!("not started: {reason}"), None);
     }
@@ -101,27 +113,19 @@ fn begin(view: &View<'_>, index: usize, hook: &Hook, progress: Option<&HookProgr
         started_at: Some(view.now),
         driver: view.driver.to_owned(),
         not_before: None,
+        boot_id: boot_id.to_owned(),
     })
 }
 
-fn start(
-    view: &View<'_>,
-    hook: &Hook,
-    run: HookRunId,
-    progress: &HookProgress,
-    started_at: Timestamp,
-    boot_id: &str,
-) -> HookStep {
+fn start(view: &View<'_>, hook: &Hook, run: HookRunId, progress: &HookProgress) -> HookStep {
     let ours = progress.driver == view.driver;
     if ours || hook.action().is_some_and(|action| action.can_be_taken_up()) {
-        return HookStep::Run(
-            Effect::RunHook { run, boot_id: boot_id.to_owned(), started_at },
-            hook.name.clone(),
-        );
+        return HookStep::Run(Effect::RunHook { run, boot_id: progress.boot_id.clone() }, hook.name.clone());
     }
     HookStep::Failed(format!(
-        "hook {} was started at {started_at} by a virtroll that ended before it knew the result; see what it did, then run \
+        "hook {} was started at {} by a virtroll that ended before it knew the result; see what it did, then run \
          `virtroll apply` again to try it anew",
-        hook.name
+        hook.name,
+        progress.started_at.unwrap_or(view.now)
     ))
 }

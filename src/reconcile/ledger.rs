@@ -122,4 +122,13 @@ pub struct VmRequest {
     pub asked_at: Timestamp,
     /// Why it was refused, if it was; `None` while under way or after success.
     pub refused: Option<String>,
+    /// UID of the VMI that it stops, for a restart.
+    pub stops: Option<String>,
+}
+
+impl Ledger {
+    /// Forgets the evictions of a node that is through with its drain: they are counted, and would only be walked past.
+    pub fn forget(&mut self, node: &str) {
+        self.evictions.retain(|_, attempt| attempt.node != node);
+    }
 }

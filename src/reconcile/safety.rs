@@ -1,6 +1,8 @@
 //! Whether a node can be powered off without harm: what still stands against it, in words.
 
-use crate::inventory::{Inventory, Pod};
+use std::collections::BTreeSet;
+
+use crate::inventory::{Inventory, Pod, VirtualMachineInstance};
 use crate::plan::v1alpha1::Scope;
 
 /// What stands against powering the node off; empty when it is safe.
@@ -12,8 +14,10 @@ use crate::plan::v1alpha1::Scope;
 pub fn blockers(inventory: &Inventory, node: &str, scope: Scope) -> Vec<String> {
     let mut found = Vec::new();
     let mut volumes_of_staying = 0;
-    for pod in inventory.pods_on(node).filter(|p| !p.phase.is_terminal()) {
+    let mut shown = BTreeSet::new();
+    for pod in inventory.pods_on(node).filter(|p| !p.phase.is_terminal() && !p.is_of_hook()) {
         if pod.is_launcher() || pod.is_hotplug() {
+            shown.extend(inventory.vmi_of(pod).map(|vmi| vmi.name.clone()));
             found.push(vm_pod_text(inventory, pod));
         } else if scope == Scope::AllPods && !pod.is_owned_by("DaemonSet") && !pod.is_mirror {
             let state = if pod.deletion.is_some() { "is still shutting down" } else { "is still running" };
@@ -22,14 +26,13 @@ pub fn blockers(inventory: &Inventory, node: &str, scope: Scope) -> Vec<String> 
             volumes_of_staying += pod.claims.len();
         }
     }
-    for vmi in inventory.vmis_on(node).filter(|v| !v.phase.is_final()) {
+    // A VM whose pod stands above needn't be told twice.
+    let not_shown = |v: &&VirtualMachineInstance| !v.phase.is_final() && !shown.contains(&v.name);
+    for vmi in inventory.vmis_on(node).filter(not_shown) {
         found.push(format!("vm {} still reports this node", vmi.name));
     }
-    let inbound = inventory.vmis().values().filter(|v| {
-        v.migration_target_node.as_deref() == Some(node)
-            && !v.phase.is_final()
-            && v.node.as_deref() != Some(node)
-    });
+    let inbound =
+        inventory.vmis_bound_for(node).filter(not_shown).filter(|v| v.node.as_deref() != Some(node));
     found.extend(inbound.map(|vmi| format!("vm {} is migrating to this node", vmi.name)));
     let attached: Vec<_> = inventory.attachments_on(node).filter(|a| a.attached).collect();
     if attached.len() > volumes_of_staying {

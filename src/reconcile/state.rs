@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::inventory::{Node, ObjectName};
+use crate::plan::v1alpha1::{Hook, HookPoint};
 
 /// The annotation on a node that holds its [`NodeState`] as JSON.
 pub const STATE_ANNOTATION: &str = "virtroll.dev/maintenance";
@@ -102,6 +103,9 @@ pub struct HookProgress {
     /// After a failed try: not again before this time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
+    /// bootID of the node when this try began, which a `reboot` is to change; empty for runs that aren't for a node.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub boot_id: String,
 }
 
 /// A virtual machine that was on the node when its maintenance began.
@@ -130,7 +134,7 @@ pub struct NodeState {
     pub wave: u32,
     /// Where it is.
     pub phase: NodePhase,
-    /// Why it is there, for `Failed` and `Skipped`.
+    /// Why it is there, for `Failed` and `Skipped`; in `Draining`: why it is about to be skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// When the phase began.
@@ -147,6 +151,9 @@ pub struct NodeState {
     /// bootID as it was found.
     #[serde(default)]
     pub boot_id: String,
+    /// It had KVM devices, so it must have them again before it is uncordoned.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub had_kvm: bool,
     /// Pods that have left by this drain.
     #[serde(default)]
     pub pods_evicted: u32,
@@ -182,9 +189,12 @@ impl NodeState {
         Self { phase, since: Some(now), hook: None, ..self.clone() }
     }
 
-    /// The state from which a failed node is tried again: what has succeeded stays done.
-    pub fn retried(&self, now: Timestamp) -> Self {
-        Self { reason: None, finished_at: None, ..self.enter(NodePhase::Cordoned, now) }
+    /// The state from which a failed node is tried again: what has succeeded stays done, but for hooks at `OnFailure`,
+    /// which are owed to the next failure, too.
+    pub fn retried(&self, hooks: &[Hook], now: Timestamp) -> Self {
+        let mut state = Self { reason: None, finished_at: None, ..self.enter(NodePhase::Cordoned, now) };
+        state.hooks_done.retain(|index| hooks.get(*index).is_none_or(|h| h.at != HookPoint::OnFailure));
+        state
     }
 }
 

@@ -110,7 +110,9 @@ impl Case {
             status: &self.status,
             ledger: &self.ledger,
             driver: "me",
+            adopts: &[],
             stopping: self.stopping,
+            given_up: None,
             now: now(),
         })
     }
@@ -179,7 +181,7 @@ fn timeouts_end_as_the_plan_says() {
         (
             "  drain: {timeout: 30m, onTimeout: Skip}\n",
             slow(NodePhase::Draining, hours(1)),
-            vec!["w1: Skipped uncordon"],
+            vec!["w1: Draining"],
         ),
         ("  drain: {timeout: 30m, onTimeout: Wait}\n", slow(NodePhase::Draining, hours(1)), vec![]),
         ("  safePowerOff: {timeout: 30m}\n", slow(NodePhase::Drained, hours(1)), vec!["w1: Failed"]),
@@ -192,6 +194,32 @@ fn timeouts_end_as_the_plan_says() {
         let pods = if text.contains("verify") { vec![] } else { terminating() };
         assert_eq!(Case::new(text, nodes, pods).effects(), expected, "{text}");
     }
+}
+
+/// The reason is written first, so that a crash in between doesn't lose it; then what the drain started is undone.
+#[test]
+fn a_skipped_node_is_undone_before_it_is_let_go() {
+    let mut skipped = node("w1", NodePhase::Draining, false, NO_TIME);
+    let mut state = NodeState::of(&skipped).expect("a state").expect("readable");
+    state.reason = Some("drain took longer than 30m".into());
+    skipped.annotations.insert(STATE_ANNOTATION.into(), serde_json::to_string(&state).expect("JSON"));
+    let mut case = Case::new("", vec![skipped], vec![pod("a", "w1")]);
+    let marked = crate::inventory::VirtualMachineInstance {
+        name: ObjectName::new("shop", "db"),
+        phase: crate::inventory::VmiPhase::Running,
+        node: Some("w1".into()),
+        evacuation_node: Some("w1".into()),
+        ..Default::default()
+    };
+    case.inventory.put_vmi(marked.clone());
+    let expected = Effect::CancelEvacuation {
+        vmi: ObjectName::new("shop", "db"),
+        mark: "w1".into(),
+        migrations: vec![],
+    };
+    assert_eq!(case.decide().effects, [expected], "and no eviction");
+    case.inventory.put_vmi(crate::inventory::VirtualMachineInstance { evacuation_node: None, ..marked });
+    assert_eq!(case.effects(), ["w1: Skipped uncordon"]);
 }
 
 #[test]
@@ -317,7 +345,9 @@ fn a_finished_node_keeps_its_record_until_the_vms_that_it_owes_a_start_live_agai
     };
     for (seen, expected) in [
         (None, vec!["StartVm { vm: ObjectName { namespace: \"shop\", name: \"db\" } }"]),
-        (Some(vmi("old", VmiPhase::Running)), vec![]),
+        // Still ending; and one that was moved instead of stopped.
+        (Some(VirtualMachineInstance { deleting: true, ..vmi("old", VmiPhase::Running) }), vec![]),
+        (Some(vmi("old", VmiPhase::Running)), vec!["w1: clear"]),
         (Some(vmi("new", VmiPhase::Running)), vec!["w1: clear"]),
     ] {
         let mut case = Case::new("", vec![done.clone()], vec![]);

@@ -33,14 +33,17 @@ fn kubevirt_missing(inventory: &Inventory, node: &Node, state: &NodeState) -> Op
     if node.boot_id != state.boot_id {
         let heartbeat =
             node.annotations.get("kubevirt.io/heartbeat").and_then(|t| t.parse::<jiff::Timestamp>().ok());
-        let booted = node.ready_since.or(state.since);
+        // A boot that nobody saw as NotReady was at the latest when the verification began.
+        let seen = node.ready_since.filter(|at| state.started_at.is_none_or(|began| *at >= began));
+        let booted = seen.or(state.since);
         if heartbeat.is_none() || heartbeat < booted {
             return Some(
                 "virt-handler has not reported since the boot (annotation kubevirt.io/heartbeat)".to_owned(),
             );
         }
     }
-    (node.kvm == Some(0)).then(|| "no devices.kubevirt.io/kvm allocatable yet".to_owned())
+    let missing = node.kvm == Some(0) || (state.had_kvm && node.kvm.is_none());
+    missing.then(|| "no devices.kubevirt.io/kvm allocatable yet".to_owned())
 }
 
 /// Compares a kernel version (`6.12.4-15-generic`) with a requirement (`>=6.12`, `>6.11.2`, `=6.12.4`, `<7`).

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::inventory::{Inventory, Node};
-use crate::plan::v1alpha1::{Group, MaintenanceCampaignStatus, MaintenancePlanSpec};
+use crate::plan::v1alpha1::{CampaignNode, Group, MaintenanceCampaignStatus, MaintenancePlanSpec};
 use crate::reconcile::{Effect, Hold, Ledger, NodePhase, NodeState};
 use crate::schedule::GroupNodes;
 
@@ -26,8 +26,12 @@ pub struct View<'a> {
     pub ledger: &'a Ledger,
     /// Identity of this driver, new for each process.
     pub driver: &'a str,
+    /// Earlier campaigns of this plan, which nobody drives any more: nodes that they left behind are taken over.
+    pub adopts: &'a [String],
     /// Why no new work may start, if so.
     pub stopping: Option<&'a str>,
+    /// Why it is no use to wait any longer, if so: the campaign pauses as it is.
+    pub given_up: Option<&'a str>,
     /// The time.
     pub now: Timestamp,
 }
@@ -48,16 +52,15 @@ impl<'a> View<'a> {
         NodeState::of(node)?.ok().filter(|s| s.campaign == self.campaign)
     }
 
-    /// What the record says of a node.
+    /// What the record, as last written, says of a node.
     pub(super) fn recorded_phase(&self, node: &str) -> Option<NodePhase> {
-        recorded_phase(self.status, node)
+        self.status.nodes.iter().find(|n| n.name == node).map(phase_of)
     }
 }
 
-/// The phase that a record holds for a node.
-pub(super) fn recorded_phase(status: &MaintenanceCampaignStatus, node: &str) -> Option<NodePhase> {
-    let record = status.nodes.iter().find(|n| n.name == node)?;
-    NodePhase::ALL.into_iter().find(|p| p.name() == record.phase)
+/// The phase that a record names.
+pub(super) fn phase_of(record: &CampaignNode) -> NodePhase {
+    NodePhase::ALL.into_iter().find(|p| p.name() == record.phase).unwrap_or_default()
 }
 
 /// How a node is doing, for displays.
@@ -111,9 +114,38 @@ pub struct Decision {
     pub wake_at: Option<Timestamp>,
     /// Set when there is nothing more to do here.
     pub end: Option<End>,
+    /// Where each node's record is in the status.
+    index: BTreeMap<String, usize>,
 }
 
 impl Decision {
+    /// Nothing yet; the record as last written.
+    pub(super) fn of(status: &MaintenanceCampaignStatus) -> Self {
+        let index = status.nodes.iter().enumerate().map(|(place, n)| (n.name.clone(), place)).collect();
+        Self { status: status.clone(), index, ..Self::default() }
+    }
+
+    /// A node's record.
+    pub(super) fn record(&self, node: &str) -> Option<&CampaignNode> {
+        self.status.nodes.get(*self.index.get(node)?)
+    }
+
+    /// The phase that the record holds for a node.
+    pub(super) fn phase(&self, node: &str) -> Option<NodePhase> {
+        Some(phase_of(self.record(node)?))
+    }
+
+    /// Adds or replaces a node's record.
+    pub(super) fn put(&mut self, record: CampaignNode) {
+        match self.index.get(&record.name) {
+            Some(place) => self.status.nodes[*place] = record,
+            None => {
+                self.index.insert(record.name.clone(), self.status.nodes.len());
+                self.status.nodes.push(record);
+            }
+        }
+    }
+
     pub(super) fn wake(&mut self, at: Timestamp) {
         self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
     }

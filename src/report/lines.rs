@@ -37,9 +37,12 @@ fn words(kind: &EventKind) -> Option<(String, String)> {
             };
             (node.clone(), words)
         }
+        EventKind::NodeWaits { node, why } if node.is_empty() => {
+            ("campaign".to_owned(), format!("no node is in work; waits: {why}"))
+        }
         EventKind::NodeWaits { node, why } => (node.clone(), format!("waits: {why}")),
         EventKind::PodEvicted { pod, node } => (node.clone(), format!("evicting pod {pod}")),
-        EventKind::EvictionRefused { pod, node, why } => {
+        EventKind::EvictionRefused { pod, node, why, .. } => {
             (node.clone(), format!("eviction of pod {pod} refused: {why}"))
         }
         EventKind::VmChanged { vm, outcome, node } => {

@@ -1,9 +1,12 @@
 //! The report as data: what `-o json` prints.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::plan::v1alpha1::{MaintenanceCampaignStatus, VmOutcome};
+use crate::schedule::GroupNodes;
 
 /// A campaign's result, or its forecast.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -77,12 +80,13 @@ pub struct ReportVm {
 }
 
 impl Report {
-    /// From a campaign's record and what its nodes waited for.
+    /// From a campaign's record and what its nodes waited for. Nodes that have not begun follow those that have.
     pub fn new(
         plan: &str,
         campaign: &str,
         forecast: bool,
         status: &MaintenanceCampaignStatus,
+        groups: &[GroupNodes],
         waits: &super::Waits,
         warnings: Vec<String>,
     ) -> Self {
@@ -101,6 +105,21 @@ impl Report {
             virtual_machines: n.virtual_machines,
             waited_for: waits.of(&n.name).map(str::to_owned),
         });
+        let begun: BTreeSet<&str> = status.nodes.iter().map(|n| n.name.as_str()).collect();
+        let members = groups.iter().flat_map(|g| g.nodes.iter().map(move |node| (node, &g.name)));
+        let pending = members.filter(|(node, _)| !begun.contains(node.as_str()));
+        let pending = pending.map(|(node, group)| ReportNode {
+            name: node.clone(),
+            group: group.clone(),
+            wave: 0,
+            phase: "Pending".to_owned(),
+            reason: None,
+            started_at: None,
+            finished_at: None,
+            pods_evicted: 0,
+            virtual_machines: 0,
+            waited_for: waits.of(node).map(str::to_owned),
+        });
         let vms = status.virtual_machines.iter().map(|v| ReportVm {
             namespace: v.namespace.clone(),
             name: v.name.clone(),
@@ -117,7 +136,7 @@ impl Report {
             finished_at: status.finished_at,
             makespan_seconds: makespan,
             peak_unavailable: status.peak_unavailable,
-            nodes: nodes.collect(),
+            nodes: nodes.chain(pending).collect(),
             virtual_machines: vms.collect(),
             warnings,
         }

@@ -53,7 +53,7 @@ pub fn tables(report: &Report, zone: &TimeZone) -> String {
             took(node),
             node.pods_evicted.to_string(),
             node.virtual_machines.to_string(),
-            node.reason.clone().unwrap_or_default(),
+            node.reason.clone().or_else(|| waits(node)).unwrap_or_default(),
         ]);
     }
     let mut text = trimmed(&nodes);
@@ -61,6 +61,11 @@ pub fn tables(report: &Report, zone: &TimeZone) -> String {
     text.push_str("\n\n");
     text.push_str(&closing(report));
     text
+}
+
+/// What a node that has not begun waited for.
+fn waits(node: &ReportNode) -> Option<String> {
+    node.waited_for.clone().filter(|_| node.phase == "Pending").map(|why| format!("waits: {why}"))
 }
 
 fn vms(report: &Report) -> String {
@@ -101,7 +106,7 @@ fn closing(report: &Report) -> String {
         "Paused" => format!(
             "Paused: {reason}. {done} of {} done. Mend what is named above, then run `virtroll apply` with plan {plan} again: \
              it goes on from here and tries failed nodes anew.",
-            count(total, "begun node")
+            count(total, "node")
         ),
         "Failed" => format!("Failed: {reason}. {done} of {} done in {length}.", count(total, "node")),
         other => format!("{other}: {reason}."),

@@ -1,6 +1,6 @@
 //! Groups: their order and their nodes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use petgraph::graphmap::DiGraphMap;
 
@@ -113,6 +113,36 @@ pub fn resolve(plan: &MaintenancePlanSpec, inventory: &Inventory) -> Result<Vec<
     Ok(ordered(&plan.groups).into_iter().map(|index| resolved[index].clone()).collect())
 }
 
+/// The groups of a campaign that goes on. What it has begun belongs to it, whatever its nodes' labels say by now (an upgrade
+/// changes labels) and whether they still exist; of the others, those that the plan selects, each in the first such group.
+pub fn resume(
+    plan: &MaintenancePlanSpec,
+    inventory: &Inventory,
+    begun: &[(String, String)],
+) -> Vec<GroupNodes> {
+    let mut owner: BTreeMap<&str, &str> = BTreeMap::new();
+    for (node, group) in begun {
+        owner.insert(node, group);
+    }
+    let mut taken: BTreeSet<String> = BTreeSet::new();
+    let mut groups = Vec::new();
+    for index in ordered(&plan.groups) {
+        let group = &plan.groups[index];
+        let named = group.nodes.names.iter().filter(|_| group.nodes.selector.is_none()).cloned();
+        let selected = members(index, group, inventory, &mut Vec::new());
+        let mine = |node: &String| owner.get(node.as_str()).is_none_or(|g| *g == group.name);
+        let mut nodes: Vec<String> = Vec::new();
+        let begun = owner.iter().filter(|(_, g)| **g == group.name).map(|(node, _)| (*node).to_owned());
+        for node in named.chain(selected).filter(mine).chain(begun) {
+            if taken.insert(node.clone()) {
+                nodes.push(node);
+            }
+        }
+        groups.push(GroupNodes { name: group.name.clone(), nodes });
+    }
+    groups
+}
+
 /// Repeatedly the first group of the plan whose dependencies are all taken.
 fn ordered(groups: &[Group]) -> Vec<usize> {
     let graph = graph(groups);
@@ -200,6 +230,26 @@ mod tests {
         let groups = resolve(&plan, &nodes).expect("resolves");
         let shown: Vec<_> = groups.iter().map(|g| (g.name.as_str(), g.nodes.join(" "))).collect();
         assert_eq!(shown, [("canary", "n-1".to_owned()), ("workers", "n-2 n-10".to_owned())]);
+    }
+
+    #[test]
+    fn a_campaign_that_goes_on_keeps_the_nodes_that_it_has_begun() {
+        let mut old = group("old", &[]);
+        old.nodes.selector = selector::parse("kernel=old").ok();
+        let plan = MaintenancePlanSpec {
+            groups: vec![old, named("canary", &["n-1", "n-gone"])],
+            ..MaintenancePlanSpec::default()
+        };
+        let mut nodes = cluster(&["n-1", "n-2"]);
+        for (name, kernel) in [("n-3", "old"), ("n-4", "old")] {
+            let labels = BTreeMap::from([("kernel".to_owned(), kernel.to_owned())]);
+            nodes.put_node(Node { name: name.into(), labels, ..Node::default() });
+        }
+        // n-2 was one of `old`; its maintenance has changed its label. n-4 belongs to canary by the record.
+        let begun = [("n-2", "old"), ("n-4", "canary")].map(|(n, g)| (n.to_owned(), g.to_owned()));
+        let groups = resume(&plan, &nodes, &begun);
+        let shown: Vec<_> = groups.iter().map(|g| (g.name.as_str(), g.nodes.join(" "))).collect();
+        assert_eq!(shown, [("old", "n-3 n-2".to_owned()), ("canary", "n-1 n-gone n-4".to_owned())]);
     }
 
     #[test]

@@ -7,5 +7,5 @@
 mod groups;
 mod warnings;
 
-pub use groups::{GroupNodes, Misfit, resolve};
+pub use groups::{GroupNodes, Misfit, resolve, resume};
 pub use warnings::short_timeouts;

@@ -77,6 +77,7 @@ impl Scene {
             play_hooks: true,
             driver: driver.to_owned(),
             stop,
+            patience: Some(Duration::from_secs(3600)),
         };
         let events = &mut self.events;
         let mut sink = |event| events.push(event);
@@ -183,6 +184,49 @@ async fn a_timeout_below_a_pods_own_grace_period_is_warned_of() {
     assert_eq!(scene.events.iter().filter(|e| warned(e)).count(), 1);
 }
 
+/// Runs a plan on one node with real hooks, in real time; gives the node's reason.
+async fn for_real(rest: &str) -> Option<String> {
+    let cluster = cluster(1);
+    cluster.start().await;
+    cluster.settle(Duration::from_secs(3), Duration::from_secs(30)).await;
+    let (_sender, stop) = watch::channel(Stop::No);
+    let plan = plan(rest);
+    let run = Run {
+        client: cluster.client(),
+        clock: Clock::starting_at(cluster.now()),
+        plan: &plan,
+        new: false,
+        play_hooks: false,
+        driver: "one".to_owned(),
+        stop,
+        patience: None,
+    };
+    let running = tokio::time::timeout(Duration::from_secs(60), run_campaign(run, &mut |_| {})).await;
+    let outcome = running.expect("ends").expect("runs");
+    outcome.status.nodes[0].reason.clone()
+}
+
+/// A try that is given up takes its children with it: the next one must not run beside them.
+#[tokio::test]
+async fn a_command_that_runs_out_of_time_is_killed_with_its_children() {
+    let file = std::env::temp_dir().join(format!("virtroll-children-{}", std::process::id()));
+    let script = format!("(sleep 4; echo late > {}) & wait", file.display());
+    let hooks = format!("  hooks: [{{name: slow, at: PreDrain, exec: [sh, -c, '{script}'], timeout: 1s}}]\n");
+    let reason = for_real(&format!("  drain: {{force: true}}\n{hooks}")).await;
+    assert_eq!(reason.as_deref(), Some("hook slow: not done after 1s"));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(!file.exists(), "a child went on");
+}
+
+/// A command that ends well and leaves something behind that keeps its pipes open has ended well: the next one comes.
+#[tokio::test]
+async fn a_command_that_leaves_a_process_behind_has_ended() {
+    let hooks = "  hooks:\n  - {name: service, at: PreDrain, exec: [sh, -c, 'sleep 20 & true'], timeout: 15s}\n  \
+                 - {name: next, at: PreDrain, exec: ['false']}\n";
+    let reason = for_real(&format!("  drain: {{force: true}}\n{hooks}")).await;
+    assert_eq!(reason.as_deref(), Some("hook next: exit 1"));
+}
+
 /// One request is answered with `200`; its text is given back.
 async fn answer_once(listener: tokio::net::TcpListener) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -222,6 +266,7 @@ async fn exec_and_http_hooks_run_for_real_with_their_variables() {
         play_hooks: false,
         driver: "one".to_owned(),
         stop,
+        patience: None,
     };
     let running = tokio::time::timeout(Duration::from_secs(60), run_campaign(run, &mut |_| {})).await;
     let outcome = running.expect("ends").expect("runs");

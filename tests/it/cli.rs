@@ -71,7 +71,7 @@ fn every_plan_runs() {
         ("zones", "three-zones", 30, allows),
         ("power-maintenance", "homelab", 2, allows),
         // It lets no VM be shut down, and one of this cluster would be.
-        ("careful-production", "homelab", 4, "Paused"),
+        ("careful-production", "homelab", 5, "Paused"),
         ("virtual-machines-only", "every-strategy", 4, allows),
     ] {
         let (plan, cluster) = (format!("plans/{plan}.yaml"), format!("examples/clusters/{cluster}.yaml"));

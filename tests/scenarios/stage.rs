@@ -203,6 +203,7 @@ impl Stage {
             play_hooks: !self.real,
             driver: format!("{}-driver", self.name),
             stop,
+            patience: None,
         };
         let events = &mut self.events;
         let mut sink = |event| events.push(event);

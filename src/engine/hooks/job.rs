@@ -2,11 +2,12 @@
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, ListParams, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use serde_json::{Value, json};
 
 use super::Context;
-use super::wait_for::until;
+use super::patiently::patiently;
+use super::wait_for::{until, until_gone};
 use crate::plan::v1alpha1::JobHook;
 
 /// Where Jobs run unless the plan says otherwise.
@@ -18,8 +19,9 @@ pub(super) async fn run(context: &Context, hook: &JobHook) -> Result<(), String>
     let jobs: Api<Job> = Api::namespaced(context.client.clone(), namespace);
     let name = context.object_name();
     let job: Job = serde_json::from_value(manifest(context, hook, &name)).map_err(|e| e.to_string())?;
-    match jobs.create(&PostParams::default(), &job).await {
+    match patiently(context, || async { jobs.create(&PostParams::default(), &job).await }).await {
         Ok(_) => {}
+        // Its name is this run's alone: an earlier driver created it, or an answer was lost.
         Err(kube::Error::Api(status)) if status.code == 409 => {}
         Err(error) => return Err(format!("can't create Job {namespace}/{name}: {error}")),
     }
@@ -35,6 +37,20 @@ pub(super) async fn run(context: &Context, hook: &JobHook) -> Result<(), String>
     let failed = conditions.into_iter().flatten().find(|c| c["type"] == "Failed");
     let why = failed.and_then(|c| c["message"].as_str()).unwrap_or("no reason given").to_owned();
     Err(format!("Job {namespace}/{name} failed: {why}{}", last_exit(context, namespace, &name).await))
+}
+
+/// Deletes the Job of a run that was given up, and waits until its pods are gone: two tries never run at once.
+pub(super) async fn stop(context: &Context, hook: &JobHook) -> Result<(), String> {
+    let namespace = hook.namespace.as_deref().unwrap_or(NAMESPACE);
+    let jobs: Api<Job> = Api::namespaced(context.client.clone(), namespace);
+    let name = context.object_name();
+    match patiently(context, || async { jobs.delete(&name, &DeleteParams::foreground()).await }).await {
+        Ok(_) => {}
+        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+        Err(error) => return Err(format!("can't delete Job {namespace}/{name}: {error}")),
+    }
+    until_gone(&jobs, &name).await;
+    Ok(())
 }
 
 /// How the Job's last pod ended, for the message.
@@ -82,7 +98,7 @@ fn manifest(context: &Context, hook: &JobHook, name: &str) -> Value {
         "apiVersion": "batch/v1", "kind": "Job",
         "metadata": {"name": name, "labels": labels},
         // The plan's retries are virtroll's, so that each try is on record.
-        "spec": {"backoffLimit": 0, "ttlSecondsAfterFinished": 3600, "template": {"metadata": {"labels": labels}, "spec": spec}},
+        "spec": {"backoffLimit": 0, "activeDeadlineSeconds": context.hook.timeout.0.as_secs().max(1), "ttlSecondsAfterFinished": 3600, "template": {"metadata": {"labels": labels}, "spec": spec}},
     })
 }
 

@@ -3,13 +3,14 @@
 mod exec;
 mod http;
 mod job;
+mod patiently;
 mod reboot;
 mod wait_for;
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use kube::Client;
 
 use crate::plan::v1alpha1::{Hook, HookAction};
@@ -19,6 +20,9 @@ use super::Clock;
 
 /// How long a played hook takes if the plan doesn't say.
 const PLAYED: Duration = Duration::from_secs(1);
+
+/// What is left of a run that was given up is awaited so long.
+const TIDYING: Duration = Duration::from_secs(60);
 
 /// What a run is for.
 #[derive(Clone)]
@@ -30,9 +34,10 @@ pub(super) struct Context {
     pub run: HookRunId,
     pub hook: Hook,
     pub boot_id: String,
-    pub started_at: Timestamp,
     /// `exec` and `http` are played: on a simulated cluster nothing outside may be touched.
     pub play: bool,
+    /// The last trouble with the API server, for the error if it never ends.
+    pub trouble: Arc<Mutex<Option<String>>>,
 }
 
 impl Context {
@@ -67,7 +72,16 @@ impl Context {
         text
     }
 
-    /// A name for the run's objects: the same for the same run, so that a second driver finds the first one's.
+    /// Notes trouble that is borne.
+    pub(super) fn remember(&self, error: &dyn std::error::Error) {
+        tracing::info!(hook = self.hook.name, "{error}; trying again");
+        if let Ok(mut trouble) = self.trouble.lock() {
+            *trouble = Some(crate::cluster::chain(error));
+        }
+    }
+
+    /// A name for the run's objects: the same for the same run, so that a second driver finds the first one's, and another
+    /// for every other run, that of an earlier campaign of the same name included.
     pub(super) fn object_name(&self) -> String {
         let scope = match &self.run.scope {
             HookScope::Campaign => "campaign",
@@ -79,31 +93,40 @@ impl Context {
                 .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
                 .collect()
         };
-        let full = format!(
-            "{}-{}-{}-{}",
-            clean(&self.campaign),
-            clean(&self.hook.name),
-            clean(scope),
-            self.run.attempt
-        );
-        if full.len() <= 50 {
-            return full;
-        }
-        // FNV-1a: short, stable over versions; the full text stays in labels.
-        let hash = full
+        let HookRunId { attempt, started_at, .. } = self.run;
+        let full = format!("{}-{}-{}-{attempt}", clean(&self.campaign), clean(&self.hook.name), clean(scope));
+        // FNV-1a: short, and stable over versions.
+        let hash = format!("{full} {started_at}")
             .bytes()
             .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-        format!("{}-{:08x}", full[..41].trim_end_matches('-'), hash >> 32)
+        format!("{}-{:08x}", full[..full.len().min(41)].trim_end_matches('-'), hash >> 32)
     }
 }
 
 /// Runs a hook to its end.
 pub(super) async fn run(context: Context) -> Result<(), String> {
-    let deadline = context.started_at + context.hook.timeout.signed();
+    let deadline = context.run.started_at + context.hook.timeout.signed();
     let left = Duration::try_from(deadline.duration_since(context.clock.now())).unwrap_or_default();
     match tokio::time::timeout(left, act(&context)).await {
         Ok(result) => result,
-        Err(_) => Err(format!("not done after {}", context.hook.timeout)),
+        Err(_) => {
+            let left = tokio::time::timeout(TIDYING, tidy(&context)).await;
+            let left =
+                left.unwrap_or_else(|_| Err("what it left in the cluster could not be removed".to_owned()));
+            let left = left.err().map(|e| format!("; {e}")).unwrap_or_default();
+            let trouble = context.trouble.lock().ok().and_then(|t| t.clone());
+            let trouble = trouble.map(|t| format!(" (last trouble: {t})")).unwrap_or_default();
+            Err(format!("not done after {}{trouble}{left}", context.hook.timeout))
+        }
+    }
+}
+
+/// Ends what a run that was given up left in the cluster, so that the next try doesn't meet it.
+async fn tidy(context: &Context) -> Result<(), String> {
+    match context.hook.action() {
+        Some(HookAction::Job(job)) => job::stop(context, job).await,
+        Some(HookAction::Reboot(reboot)) => reboot::stop(context, reboot).await,
+        Some(HookAction::Exec(_) | HookAction::Http(_) | HookAction::WaitFor(_)) | None => Ok(()),
     }
 }
 

@@ -4,9 +4,10 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use super::Context;
 use super::job::pin;
+use super::patiently::patiently;
 use super::wait_for::until;
+use super::{Context, TIDYING};
 use crate::plan::v1alpha1::{RebootBy, RebootHook};
 use crate::reconcile::REBOOT_ANNOTATION;
 
@@ -20,12 +21,13 @@ pub(super) async fn run(context: &Context, hook: &RebootHook) -> Result<(), Stri
     let node = context.node().ok_or("reboot works at node points only")?.to_owned();
     let nodes: Api<Node> = Api::all(context.client.clone());
     let boot_id = |node: &Value| node["status"]["nodeInfo"]["bootID"].as_str().unwrap_or_default().to_owned();
-    let current = nodes.get(&node).await.map_err(|e| format!("can't read node {node}: {e}"))?;
+    let current = patiently(context, || nodes.get(&node)).await;
+    let current = current.map_err(|e| format!("can't read node {node}: {e}"))?;
     let current = boot_id(&serde_json::to_value(&current).unwrap_or_default());
     if current == context.boot_id {
         match hook.by {
             RebootBy::Pod => by_pod(context, hook, &node).await?,
-            RebootBy::Annotation => annotate(&nodes, &node, json!(context.boot_id)).await?,
+            RebootBy::Annotation => annotate(context, &nodes, &node, json!(context.boot_id)).await?,
         }
     }
     let back = |object: &Value| {
@@ -34,15 +36,29 @@ pub(super) async fn run(context: &Context, hook: &RebootHook) -> Result<(), Stri
         boot_id(object) != context.boot_id && ready.any(|c| c["status"] == "True")
     };
     until(&nodes, &node, back).await?;
-    match hook.by {
-        RebootBy::Annotation => annotate(&nodes, &node, Value::Null).await,
-        RebootBy::Pod => remove_pod(context, hook).await,
+    // The node has rebooted; what is left to tidy doesn't change that.
+    match tokio::time::timeout(TIDYING, stop(context, hook)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(left)) => tracing::warn!(hook = context.hook.name, "{left}"),
+        Err(_) => tracing::warn!(hook = context.hook.name, "what asked for the reboot could not be removed"),
+    }
+    Ok(())
+}
+
+/// Takes back the request for a reboot, and the pod that was to carry it out.
+pub(super) async fn stop(context: &Context, hook: &RebootHook) -> Result<(), String> {
+    let nodes: Api<Node> = Api::all(context.client.clone());
+    match (hook.by, context.node()) {
+        (RebootBy::Annotation, Some(node)) => annotate(context, &nodes, node, Value::Null).await,
+        (RebootBy::Annotation, None) => Ok(()),
+        (RebootBy::Pod, _) => remove_pod(context, hook).await,
     }
 }
 
-async fn annotate(nodes: &Api<Node>, node: &str, value: Value) -> Result<(), String> {
+async fn annotate(context: &Context, nodes: &Api<Node>, node: &str, value: Value) -> Result<(), String> {
     let body = json!({"metadata": {"annotations": {REBOOT_ANNOTATION: value}}});
-    let patched = nodes.patch(node, &PatchParams::default(), &Patch::Merge(&body)).await;
+    let (params, patch) = (PatchParams::default(), Patch::Merge(&body));
+    let patched = patiently(context, || nodes.patch(node, &params, &patch)).await;
     patched.map(drop).map_err(|e| format!("can't annotate node {node}: {e}"))
 }
 
@@ -67,7 +83,7 @@ async fn by_pod(context: &Context, hook: &RebootHook, node: &str) -> Result<(), 
     let labels = json!({"app.kubernetes.io/managed-by": "virtroll", "virtroll.dev/hook": context.hook.name});
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec});
     let pod: Pod = serde_json::from_value(pod).map_err(|e| e.to_string())?;
-    match pods.create(&PostParams::default(), &pod).await {
+    match patiently(context, || async { pods.create(&PostParams::default(), &pod).await }).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
         Err(error) => Err(format!("can't create pod {namespace}/{name}: {error}")),
@@ -77,7 +93,8 @@ async fn by_pod(context: &Context, hook: &RebootHook, node: &str) -> Result<(), 
 async fn remove_pod(context: &Context, hook: &RebootHook) -> Result<(), String> {
     let namespace = hook.namespace.as_deref().unwrap_or(NAMESPACE);
     let pods: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
-    match pods.delete(&context.object_name(), &DeleteParams::default()).await {
+    let name = context.object_name();
+    match patiently(context, || async { pods.delete(&name, &DeleteParams::default()).await }).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
         Err(error) => Err(format!("can't remove the reboot pod: {error}")),

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Context;
+use super::patiently::patiently;
 use crate::plan::v1alpha1::WaitForHook;
 
 /// Waits until the object is there and satisfies the hook.
@@ -38,8 +39,8 @@ pub(super) async fn run(context: &Context, hook: &WaitForHook) -> Result<(), Str
 async fn resolve(context: &Context, api_version: &str, kind: &str) -> Result<ApiResource, String> {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     let kind = kube::core::GroupVersionKind::gvk(group, version, kind);
-    discovery::pinned_kind(&context.client, &kind)
-        .await
+    let found = patiently(context, || discovery::pinned_kind(&context.client, &kind)).await;
+    found
         .map(|(resource, _)| resource)
         .map_err(|e| format!("the cluster does not serve {} {}: {e}", api_version, kind.kind))
 }
@@ -57,6 +58,16 @@ fn has_value(object: &Value, path: &serde_json_path::JsonPath, wanted: Option<&s
     match wanted {
         Some(wanted) => found.iter().any(|v| text(v) == wanted),
         None => found.iter().any(|v| !v.is_null()),
+    }
+}
+
+/// Looks until an object is gone.
+pub(super) async fn until_gone<K>(api: &Api<K>, name: &str)
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    while !matches!(api.get_opt(name).await, Ok(None)) {
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     }
 }
 

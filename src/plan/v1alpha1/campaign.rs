@@ -63,6 +63,9 @@ pub struct MaintenanceCampaignStatus {
     /// VMs of the campaign's nodes, by namespace and name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub virtual_machines: Vec<CampaignVm>,
+    /// Failed nodes that are to be tried again, and haven't begun.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub retrying: Vec<String>,
     /// Hooks of the campaign and of groups.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hooks: Vec<CampaignHook>,

@@ -27,6 +27,16 @@ pub enum BudgetAnswer {
     Many(Vec<ObjectName>),
 }
 
+/// What a budget is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// The eviction of a pod.
+    Eviction,
+    /// The restart of a guest, which passes the eviction API by: budgets that KubeVirt made for the guest itself, to keep
+    /// evictions off while it migrates, don't speak of that.
+    Restart,
+}
+
 /// The budgets that select a pod.
 pub fn budgets_of<'a>(inventory: &'a Inventory, pod: &'a Pod) -> impl Iterator<Item = &'a Budget> {
     inventory
@@ -56,7 +66,20 @@ impl Pending {
                 }
             }
         }
+        pending.count_restarts(inventory, ledger);
         pending
+    }
+
+    /// Guests that were told to restart and whose pod isn't going yet.
+    fn count_restarts(&mut self, inventory: &Inventory, ledger: &Ledger) {
+        for (name, request) in ledger.vm_requests.iter().filter(|(_, r)| r.refused.is_none()) {
+            let vmi = inventory.vmis().get(name).filter(|vmi| request.stops.as_ref() == Some(&vmi.uid));
+            let Some(vmi) = vmi else { continue };
+            let pods = inventory.launchers_of(vmi).filter(|p| p.deletion.is_none());
+            for budget in pods.flat_map(|pod| budgets_of(inventory, pod)) {
+                self.take(&budget.name);
+            }
+        }
     }
 
     /// Takes one disruption of a budget.
@@ -70,12 +93,13 @@ impl Pending {
 }
 
 /// Asks the budgets about a pod. `settled`: nothing is being disrupted now, so that what never allows can be told.
-pub fn ask(inventory: &Inventory, pod: &Pod, pending: &Pending, settled: bool) -> BudgetAnswer {
+pub fn ask(inventory: &Inventory, pod: &Pod, pending: &Pending, settled: bool, asked: Asked) -> BudgetAnswer {
     // As in the API server: a pod that never ran, has ended or is already going takes nothing from a budget.
     if pod.phase == PodPhase::Pending || pod.phase.is_terminal() || pod.deletion.is_some() {
         return BudgetAnswer::Free(None);
     }
-    let budgets: Vec<&Budget> = budgets_of(inventory, pod).collect();
+    let speaks = |budget: &&Budget| asked == Asked::Eviction || !budget.is_kubevirts;
+    let budgets: Vec<&Budget> = budgets_of(inventory, pod).filter(speaks).collect();
     match budgets.as_slice() {
         [] => BudgetAnswer::Free(None),
         [budget] => ask_one(budget, pod, pending.of(&budget.name), settled),

@@ -36,10 +36,14 @@ pub enum Verdict {
 
 /// Applies the filters to one pod.
 pub fn judge(pod: &Pod, inventory: &Inventory, options: &DrainOptions, now: Timestamp) -> Verdict {
+    if pod.is_of_hook() && options.consent.is_some() {
+        return Verdict::Leave(None);
+    }
     if options.pod_selector.as_ref().is_some_and(|s| !selector::matches(s, &pod.labels)) {
         return Verdict::Leave(None);
     }
-    if is_long_deleted(pod, options, now) {
+    // In a dry run what is on its way out is as good as gone.
+    if is_long_deleted(pod, options, now) || (options.ask_anyway && pod.deletion.is_some()) {
         return Verdict::Leave(None);
     }
     let mut warning = None;

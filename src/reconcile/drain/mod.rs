@@ -9,6 +9,7 @@
 
 pub mod budget;
 pub mod filter;
+mod guests;
 mod options;
 mod vm;
 
@@ -52,8 +53,11 @@ pub struct DrainStep {
 }
 
 impl DrainStep {
-    fn wake(&mut self, at: Timestamp) {
-        self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
+    /// What is due already is decided now: a wake-up in the past would only spin the loop.
+    fn wake(&mut self, at: Timestamp, now: Timestamp) {
+        if at > now {
+            self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
+        }
     }
 }
 
@@ -113,7 +117,7 @@ pub fn obstacles(inventory: &Inventory, node: &str, options: &DrainOptions, now:
             }
             Verdict::Leave(_) => {}
             Verdict::Evict(_) if pod.is_launcher() => {
-                found.extend(vm_obstacle(inventory, pod, options));
+                found.extend(guests::obstacle(inventory, pod, options));
             }
             Verdict::Evict(_) => found.extend(budget_obstacle(inventory, pod, options)),
         }
@@ -121,17 +125,11 @@ pub fn obstacles(inventory: &Inventory, node: &str, options: &DrainOptions, now:
     found.into_iter().collect()
 }
 
-fn vm_obstacle(inventory: &Inventory, pod: &Pod, options: &DrainOptions) -> Option<String> {
-    let consent = options.consent.as_ref()?;
-    let vmi = inventory.vmi_of(pod)?;
-    consent.refusal(&vmi.name, pod.node.as_deref().unwrap_or_default(), &fate(inventory, pod))
-}
-
 fn budget_obstacle(inventory: &Inventory, pod: &Pod, options: &DrainOptions) -> Option<String> {
     if options.disable_eviction {
         return None;
     }
-    let hold = match budget::ask(inventory, pod, &Pending::default(), true) {
+    let hold = match budget::ask(inventory, pod, &Pending::default(), true, budget::Asked::Eviction) {
         BudgetAnswer::Blocked { budget, why, prospect: Prospect::Never } => {
             Hold::Budget { pod: pod.name.clone(), budget, why, prospect: Prospect::Never }
         }
@@ -155,6 +153,9 @@ impl Look<'_> {
         if pod.deletion.is_some() {
             step.holds.push(Hold::Terminating { pod: pod.name.clone(), until: pod.deletion });
             return;
+        }
+        if self.options.ask_anyway && !self.options.disable_eviction {
+            return self.evict(pod, step);
         }
         if self.options.disable_eviction {
             self.delete(pod, step);
@@ -184,100 +185,23 @@ impl Look<'_> {
         self.options.grace_seconds.filter(|_| !pod.is_launcher())
     }
 
-    fn launcher(&self, pod: &Pod, pending: &mut Pending, step: &mut DrainStep) {
-        let fate = fate(self.inventory, pod);
-        let vmi = self.inventory.vmi_of(pod);
-        let name = vmi.map_or_else(|| pod.name.clone(), |v| v.name.clone());
-        if let (Some(consent), Some(vmi)) = (&self.options.consent, vmi) {
-            if consent.restarts(&fate) {
-                return self.restart(pod, vmi, step);
-            }
-            if let Some(why) = consent.refusal(&name, self.node, &fate) {
-                step.holds.push(Hold::VirtualMachine { vmi: name, why, prospect: Prospect::Never });
-                return;
-            }
-        }
-        match fate {
-            VmFate::MigrationTarget => step.holds.push(Hold::Migrating {
-                vmi: name,
-                progress: format!("is migrating to {}; it leaves again once it has arrived", self.node),
-            }),
-            VmFate::MigrationSource => {
-                step.holds.push(Hold::Migrating {
-                    vmi: name,
-                    progress: "has left; its old pod is ending".to_owned(),
-                });
-            }
-            VmFate::NotMigratable { reason, message, comeback } => {
-                let why = not_migratable_text(self.node, &reason, &message, &comeback);
-                step.holds.push(Hold::VirtualMachine { vmi: name, why, prospect: Prospect::Never });
-                // A campaign trusts the object; `virtroll drain` lets the webhook say it, once a minute.
-                if self.options.consent.is_none() {
-                    self.evict(pod, step);
-                }
-            }
-            VmFate::Booting => {
-                let why = "is still booting; whether it can migrate is known when its guest runs".to_owned();
-                step.holds.push(Hold::VirtualMachine { vmi: name, why, prospect: Prospect::Slow });
-            }
-            VmFate::Migrates | VmFate::External => self.evacuate(pod, &name, &fate, step),
-            VmFate::ShutsDown(_) | VmFate::Over => self.evict_within_budget(pod, pending, step),
-        }
-    }
-
-    fn restart(&self, pod: &Pod, vmi: &crate::inventory::VirtualMachineInstance, step: &mut DrainStep) {
-        let hold = |progress: String| Hold::Migrating { vmi: vmi.name.clone(), progress };
-        if vmi.deleting {
-            step.holds.push(hold("can't migrate and is being restarted, as the plan says".to_owned()));
-            return;
-        }
-        if let Some(request) = self.ledger.vm_requests.get(&vmi.name) {
-            let again = request.asked_at + RETRY + RETRY;
-            if self.now < again {
-                step.wake(again);
-                let refused =
-                    request.refused.as_deref().map(|r| format!(" (last try: {r})")).unwrap_or_default();
-                step.holds.push(hold(format!("can't migrate; its restart was asked for{refused}")));
-                return;
-            }
-        }
-        let strategy = match comeback(self.inventory, vmi) {
-            Comeback::StaysOff(strategy) => Some(strategy.name()),
-            Comeback::ByItself | Comeback::BareInstance => None,
-        };
-        let by_subresource = matches!(strategy, Some("Manual" | "RerunOnFailure"));
-        step.effects.push(Effect::RestartVmi { vmi: vmi.name.clone(), uid: vmi.uid.clone(), by_subresource });
-        step.holds
-            .push(hold(format!("can't migrate; pod {} is restarted elsewhere, as the plan says", pod.name)));
-    }
-
-    /// Asks for an evacuation once, then watches the mark and the migrations.
-    fn evacuate(&self, pod: &Pod, name: &ObjectName, fate: &VmFate, step: &mut DrainStep) {
-        let vmi = self.inventory.vmis().get(name);
-        let marked = vmi.is_some_and(|v| v.evacuation_node.is_some() && v.evacuation_node == pod.node);
-        let moving = self.inventory.migrations_of(name).any(|m| !m.is_final());
-        let asked = self.ledger.evictions.get(&pod.uid);
-        let fresh = asked.is_some_and(|a| a.answer.is_none() || self.now < a.asked_at + RETRY);
-        if !(marked || moving || fresh) {
-            self.evict(pod, step);
-        }
-        let progress = match fate {
-            VmFate::External => {
-                "has eviction strategy External: an outside controller must move it; virtroll has asked and waits".to_owned()
-            }
-            _ => migration_progress(self.inventory, name),
-        };
-        step.holds.push(Hold::Migrating { vmi: name.clone(), progress });
-        if let Some(attempt) = asked.filter(|_| !marked && !moving) {
-            step.wake(attempt.asked_at + RETRY);
-        }
-    }
-
     fn evict_within_budget(&self, pod: &Pod, pending: &mut Pending, step: &mut DrainStep) {
-        match budget::ask(self.inventory, pod, pending, false) {
+        self.within_budget(pod, budget::Asked::Eviction, pending, step, |step| self.evict(pod, step));
+    }
+
+    /// Acts if the budgets let the pod go; otherwise they are what it waits for.
+    fn within_budget(
+        &self,
+        pod: &Pod,
+        asked: budget::Asked,
+        pending: &mut Pending,
+        step: &mut DrainStep,
+        act: impl FnOnce(&mut DrainStep),
+    ) {
+        match budget::ask(self.inventory, pod, pending, false, asked) {
             BudgetAnswer::Free(budget) => {
                 let sent = step.effects.len();
-                self.evict(pod, step);
+                act(step);
                 if let Some(budget) = budget.filter(|_| step.effects.len() > sent) {
                     pending.take(&budget);
                 }
@@ -287,6 +211,10 @@ impl Look<'_> {
             }
             BudgetAnswer::Many(budgets) => {
                 step.holds.push(Hold::ManyBudgets { pod: pod.name.clone(), budgets });
+                // By hand: the API server says it, too, and that ends the drain of this pod.
+                if self.options.consent.is_none() {
+                    act(step);
+                }
             }
         }
     }
@@ -309,13 +237,14 @@ impl Look<'_> {
         let attempt = self.ledger.evictions.get(&pod.uid)?;
         let terminating = || Hold::Terminating { pod: pod.name.clone(), until: None };
         let Some(answer) = &attempt.answer else {
-            return Some(terminating());
+            let (pod, why) = (pod.name.clone(), "asked, not answered yet".to_owned());
+            return Some(Hold::Refused { pod, why, prospect: Prospect::Slow });
         };
         let due = attempt.asked_at + retry_after(attempt, answer);
         if self.now >= due {
             return None;
         }
-        step.wake(due);
+        step.wake(due, self.now);
         let refused =
             |why: &str, prospect| Hold::Refused { pod: pod.name.clone(), why: why.to_owned(), prospect };
         Some(match answer {
@@ -323,7 +252,8 @@ impl Look<'_> {
                 terminating()
             }
             EvictionAnswer::Evacuating => {
-                Hold::Migrating { vmi: pod.name.clone(), progress: "is being evacuated".to_owned() }
+                let (vmi, progress) = (pod.name.clone(), "is being evacuated".to_owned());
+                Hold::Migrating { vmi, progress, prospect: Prospect::Slow }
             }
             EvictionAnswer::BudgetRefused { message, .. } => refused(message, Prospect::Slow),
             EvictionAnswer::Wait { message } | EvictionAnswer::Trouble { message } => {
@@ -337,7 +267,7 @@ impl Look<'_> {
 }
 
 /// How long an answer stands before the question is worth repeating.
-fn retry_after(attempt: &EvictionAttempt, answer: &EvictionAnswer) -> SignedDuration {
+pub fn retry_after(attempt: &EvictionAttempt, answer: &EvictionAnswer) -> SignedDuration {
     match answer {
         EvictionAnswer::BudgetRefused { retry_after, .. } => {
             SignedDuration::from_secs(i64::from(retry_after.unwrap_or(0))).max(RETRY)
@@ -353,32 +283,6 @@ fn retry_after(attempt: &EvictionAttempt, answer: &EvictionAnswer) -> SignedDura
         | EvictionAnswer::NotMigratable { .. }
         | EvictionAnswer::ManyBudgets { .. }
         | EvictionAnswer::Forbidden { .. } => DOUBT,
-    }
-}
-
-/// What KubeVirt's objects say of a VM's evacuation.
-fn migration_progress(inventory: &Inventory, vmi: &ObjectName) -> String {
-    let mut migrations: Vec<_> = inventory.migrations_of(vmi).collect();
-    migrations.sort_by_key(|m| m.created);
-    let failed = migrations.iter().filter(|m| m.phase == "Failed").count();
-    let reason = inventory
-        .vmis()
-        .get(vmi)
-        .and_then(|v| v.migration_state.as_ref())
-        .filter(|s| s.failed && !s.failure_reason.is_empty())
-        .map(|s| format!(": {}", s.failure_reason))
-        .unwrap_or_default();
-    let before = match failed {
-        0 => String::new(),
-        n => format!(" ({n} tries failed{reason}; KubeVirt tries again with growing waits)"),
-    };
-    match migrations.last().filter(|m| !m.is_final()).map(|m| m.phase.as_str()) {
-        Some("" | "Pending") => {
-            format!("queued for migration: KubeVirt's parallel limits are in use{before}")
-        }
-        Some("Running") => format!("migrating{before}"),
-        Some(phase) => format!("migrating ({phase}){before}"),
-        None => format!("asked to migrate{before}"),
     }
 }
 

@@ -25,6 +25,8 @@ pub struct DrainOptions {
     pub grace_seconds: Option<i64>,
     /// Delete instead of evicting: budgets are not asked.
     pub disable_eviction: bool,
+    /// Ask the API server for every pod, whatever is known beforehand: a dry run wants its answers.
+    pub ask_anyway: bool,
     /// Only pods that match.
     pub pod_selector: Option<LabelSelector>,
     /// A pod whose deletion lies further back than this isn't waited for; zero or `None` waits always.
@@ -48,6 +50,7 @@ impl DrainOptions {
             force: drain.force,
             grace_seconds: drain.grace_period_seconds,
             disable_eviction: false,
+            ask_anyway: false,
             pod_selector: if vms_only { launcher() } else { drain.pod_selector.clone() },
             skip_wait_for_delete: None,
             only: None,
@@ -90,7 +93,7 @@ impl VmConsent {
             VmFate::NotMigratable { reason, message, comeback } => {
                 let loses = policy.non_migratable == NonMigratable::Restart && !self.restarts(fate);
                 (policy.non_migratable == NonMigratable::Fail || loses)
-                    .then(|| format!("vm {vmi} {}", not_migratable_text(node, reason, message, comeback)))
+                    .then(|| format!("vm {vmi} {}", not_migratable_text(node, reason, message, Some(comeback))))
             }
             VmFate::External => (policy.external == ExternalPolicy::Fail).then(|| {
                 format!("vm {vmi} on {node} has eviction strategy External, and the plan says virtualMachines.external: Fail")

@@ -199,13 +199,17 @@ fn an_unready_pod_goes_as_the_budgets_policy_says() {
 }
 
 #[test]
-fn two_budgets_on_one_pod_are_never_asked() {
+fn two_budgets_on_one_pod_never_let_it_go() {
     let mut inventory = with_pods([pod("a")]);
     inventory.put_budget(budget(3, 1, 3));
     inventory.put_budget(Budget { name: ObjectName::new("shop", "second"), ..budget(3, 1, 3) });
-    let step = step(&inventory, &Ledger::default(), &DrainOptions::default());
-    assert!(step.effects.is_empty());
-    assert_eq!(step.holds[0].prospect(), Prospect::Never);
+    let campaign = DrainOptions { consent: Some(VmConsent::default()), ..DrainOptions::default() };
+    let planned = step(&inventory, &Ledger::default(), &campaign);
+    assert!(planned.effects.is_empty());
+    assert_eq!(planned.holds[0].prospect(), Prospect::Never);
+    // By hand the API server is heard, once: its refusal ends the drain of that pod.
+    let by_hand = step(&inventory, &Ledger::default(), &DrainOptions::default());
+    assert_eq!((evicted(&by_hand), by_hand.holds[0].prospect()), (vec!["a"], Prospect::Never));
 }
 
 #[test]

@@ -84,8 +84,8 @@ fn elsewhere(inventory: &Inventory, pod: &Pod, vmi: &VirtualMachineInstance) -> 
         // The label outlives the migration: only an unfinished one makes the pod a target.
         Some(migration) if !migration.is_final() => Some(VmFate::MigrationTarget),
         _ if runs_here => None,
-        Some(_) => Some(VmFate::MigrationTarget),
-        None => Some(VmFate::MigrationSource),
+        // The guest came here by an earlier migration and has moved on, or it never came: the pod ends by itself.
+        Some(_) | None => Some(VmFate::MigrationSource),
     }
 }
 
@@ -132,18 +132,20 @@ pub fn remedy(reason: &str) -> &'static str {
     }
 }
 
-/// The sentence about a VM that can't migrate. A restart is no remedy for a bare instance: it would be lost.
-pub fn not_migratable_text(node: &str, reason: &str, message: &str, comeback: &Comeback) -> String {
+/// The sentence about a VM that can't migrate, with the remedy; in a campaign (`comeback`: what a restart would come to)
+/// with the plan's own way, too. A restart is no remedy for a bare instance: it would be lost.
+pub fn not_migratable_text(node: &str, reason: &str, message: &str, comeback: Option<&Comeback>) -> String {
     let message = if message.is_empty() { String::new() } else { format!(" ({message})") };
     let otherwise = match comeback {
-        Comeback::BareInstance => {
-            "make it a VirtualMachine (restarted as a bare VirtualMachineInstance it would be lost, which takes \
+        None => "",
+        Some(Comeback::BareInstance) => {
+            ", or make it a VirtualMachine (restarted as a bare VirtualMachineInstance it would be lost, which takes \
              virtualMachines.nonMigratable: Restart with staysOff: Allow)"
         }
-        Comeback::ByItself | Comeback::StaysOff(_) => "set virtualMachines.nonMigratable: Restart",
+        Some(Comeback::ByItself | Comeback::StaysOff(_)) => ", or set virtualMachines.nonMigratable: Restart",
     };
     format!(
-        "on {node} cannot live-migrate: {reason}{message}; waiting will not help: {}, or {otherwise}",
+        "on {node} cannot live-migrate: {reason}{message}; waiting will not help: {}{otherwise}",
         remedy(reason)
     )
 }

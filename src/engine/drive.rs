@@ -1,0 +1,281 @@
+//! The loop of a campaign: observe, decide, act.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+
+use super::campaign::{Outcome, Run};
+use super::hooks::Context;
+use super::lease::Lease;
+use super::patience::Patience;
+use super::tasks::{self, Tasks};
+use super::told::Told;
+use super::{Error, Sink, Stop};
+use crate::cluster::{self, Actor, Observer};
+use crate::inventory::Inventory;
+use crate::journal::{Event, EventKind};
+use crate::plan::v1alpha1::{CampaignPhase, MaintenanceCampaign, MaintenanceCampaignStatus};
+use crate::reconcile::{
+    Decision, Effect, End, GroupNodes, HookRunId, HookScope, HookStatus, Ledger, NodePhase, NodeState, View,
+    decide,
+};
+
+/// Wait after a record that could not be written.
+const AFTER_TROUBLE: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Drives one campaign.
+pub(super) struct Driver<'a> {
+    run: Run<'a>,
+    /// As last read or written; its resourceVersion is the precondition of the next write.
+    campaign: MaintenanceCampaign,
+    name: String,
+    groups: Vec<GroupNodes>,
+    adopts: Vec<String>,
+    inventory: Inventory,
+    observer: Observer,
+    tasks: Tasks,
+    ledger: Ledger,
+    /// The record as last written.
+    status: MaintenanceCampaignStatus,
+    lease: Lease,
+    told: Told,
+    patience: Patience,
+    given_up: Option<String>,
+}
+
+impl<'a> Driver<'a> {
+    pub(super) fn new(
+        run: Run<'a>,
+        campaign: MaintenanceCampaign,
+        groups: Vec<GroupNodes>,
+        adopts: Vec<String>,
+        inventory: Inventory,
+        observer: Observer,
+        lease: Lease,
+    ) -> Self {
+        let tasks = Tasks::new(Actor::new(run.client.clone(), false), run.clock);
+        let patience = Patience::new(run.patience, &run.plan.spec);
+        Self {
+            name: campaign.name_any(),
+            status: campaign.status.clone().unwrap_or_default(),
+            campaign,
+            groups,
+            adopts,
+            inventory,
+            observer,
+            tasks,
+            ledger: Ledger::default(),
+            lease,
+            told: Told::default(),
+            patience,
+            given_up: None,
+            run,
+        }
+    }
+
+    /// Drives the campaign to an end of this driver's work.
+    pub(super) async fn run(mut self, resumed: bool, sink: Sink<'_>) -> Result<Outcome, Error> {
+        if resumed {
+            self.take_up();
+        }
+        let end = self.drive(sink).await;
+        if let Err(error) = &end {
+            self.await_hooks(error, sink).await;
+        }
+        self.lease.release().await;
+        let end = end?;
+        let Self { name: campaign, status, groups, .. } = self;
+        Ok(Outcome { campaign, end, status, groups, was_finished: false })
+    }
+
+    /// Makes an interrupted, paused or failed campaign ready to go on: failed nodes are tried again, under the limits like
+    /// any other, and failed hooks, too.
+    fn take_up(&mut self) {
+        let states = self.groups.iter().flat_map(|g| &g.nodes).filter_map(|name| {
+            let state = NodeState::of(self.inventory.node(name)?)?.ok()?;
+            (state.campaign == self.name && state.phase == NodePhase::Failed).then(|| name.clone())
+        });
+        let failed: Vec<String> = states.collect();
+        let status = &mut self.status;
+        // What the nodes themselves say is newer than the record.
+        status.nodes.retain(|n| n.phase != NodePhase::Failed.name());
+        status.retrying = failed;
+        status.hooks.retain(|h| h.succeeded || h.message.is_none());
+        status.phase = CampaignPhase::Running;
+        status.finished_at = None;
+    }
+
+    /// A hook is not cut off half-way because virtroll itself can't go on.
+    async fn await_hooks(&mut self, error: &Error, sink: Sink<'_>) {
+        if !self.hooks_run() {
+            return;
+        }
+        self.emit(sink, EventKind::Warning { text: format!("{error}; waiting for the hooks that run") });
+        while self.hooks_run() {
+            let Some(Ok(outcome)) = self.tasks.set.join_next().await else { return };
+            let now = self.run.clock.now();
+            if let Some(kind) = tasks::absorb(outcome, &mut self.ledger, &mut self.inventory, now) {
+                self.emit(sink, kind);
+            }
+        }
+    }
+
+    fn hooks_run(&self) -> bool {
+        self.ledger.hooks.values().any(|h| *h == HookStatus::Running)
+    }
+
+    async fn drive(&mut self, sink: Sink<'_>) -> Result<End, Error> {
+        let mut recording: Option<MaintenanceCampaignStatus> = None;
+        loop {
+            if !self.lease.is_safe() {
+                self.renew(sink).await?;
+            }
+            let decision = self.decide();
+            let stopping = self.is_stopping();
+            for kind in self.told.news(&decision, &self.ledger, stopping, self.run.clock.now()) {
+                self.emit(sink, kind);
+            }
+            self.given_up = self.patience.over(&decision, &self.ledger, self.run.clock.now());
+            let Decision { effects, status, wake_at, end, .. } = decision;
+            if recording.is_none() && status != self.status {
+                recording = Some(status.clone());
+                self.write(status.clone());
+            }
+            for effect in effects {
+                self.start(effect, sink);
+            }
+            let settled = recording.is_none() && status == self.status;
+            if let Some(end) = end.filter(|_| settled && self.tasks.set.is_empty()) {
+                self.emit(sink, ended(&self.status));
+                return Ok(end);
+            }
+            let clock = self.run.clock;
+            let wake_at = [wake_at, self.patience.ends_at(), self.told.due()].into_iter().flatten().min();
+            let wake = async move {
+                match wake_at {
+                    Some(at) => clock.sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                // First: however much there is to observe, the Lease is kept.
+                () = self.lease.due() => self.renew(sink).await?,
+                Some(outcome) = self.tasks.set.join_next() => {
+                    let outcome = outcome.map_err(|e| Error::Plan(format!("a task broke: {e}")))?;
+                    self.take_in(outcome, &mut recording, sink).await?;
+                }
+                observed = self.observer.changed(&mut self.inventory) => observed?,
+                Ok(()) = self.run.stop.changed() => {}
+                () = wake => {}
+            }
+        }
+    }
+
+    /// Takes in what came of a task.
+    async fn take_in(
+        &mut self,
+        outcome: tasks::Outcome,
+        recording: &mut Option<MaintenanceCampaignStatus>,
+        sink: Sink<'_>,
+    ) -> Result<(), Error> {
+        if let tasks::Outcome::Recorded(result) = &outcome {
+            let status = recording.take();
+            match result {
+                Ok(campaign) => {
+                    self.campaign = (**campaign).clone();
+                    self.status = status.unwrap_or_default();
+                }
+                // Somebody labelled it, say: it is read anew, once it is sure that this is still the driver.
+                Err(cluster::Error::Conflict(_)) => {
+                    self.renew(sink).await?;
+                    self.campaign = cluster::campaign(&self.run.client, &self.name).await?;
+                    return Ok(());
+                }
+                Err(_) => tokio::time::sleep(AFTER_TROUBLE).await,
+            }
+        }
+        let now = self.run.clock.now();
+        if let Some(kind) = tasks::absorb(outcome, &mut self.ledger, &mut self.inventory, now)
+            && self.told.is_news(&kind, now)
+        {
+            self.emit(sink, kind);
+        }
+        Ok(())
+    }
+
+    async fn renew(&mut self, sink: Sink<'_>) -> Result<(), Error> {
+        if let Some(text) = self.lease.renew().await? {
+            self.emit(sink, EventKind::Warning { text });
+        }
+        Ok(())
+    }
+
+    fn is_stopping(&self) -> bool {
+        *self.run.stop.borrow() == Stop::Gently
+    }
+
+    fn decide(&mut self) -> Decision {
+        self.run.stop.mark_unchanged();
+        let stopping = self.is_stopping().then_some("stopped by the operator");
+        decide(&View {
+            inventory: &self.inventory,
+            plan: &self.run.plan.spec,
+            campaign: &self.name,
+            groups: &self.groups,
+            status: &self.status,
+            ledger: &self.ledger,
+            driver: &self.run.driver,
+            adopts: &self.adopts,
+            stopping,
+            given_up: self.given_up.as_deref(),
+            now: self.run.clock.now(),
+        })
+    }
+
+    fn write(&mut self, status: MaintenanceCampaignStatus) {
+        let (client, campaign) = (self.run.client.clone(), self.campaign.clone());
+        self.tasks.set.spawn(async move {
+            let recorded = tasks::answered(cluster::record(&client, &campaign, &status)).await;
+            tasks::Outcome::Recorded(recorded.map(Box::new))
+        });
+    }
+
+    fn start(&mut self, effect: Effect, sink: Sink<'_>) {
+        let run = &self.run;
+        let (groups, campaign) = (&self.groups, &self.campaign);
+        let context = |id: HookRunId, boot_id: String| {
+            let group = match &id.scope {
+                HookScope::Node(node) => {
+                    groups.iter().find(|g| g.nodes.contains(node)).map(|g| g.name.clone())
+                }
+                HookScope::Group(group) => Some(group.clone()),
+                HookScope::Campaign => None,
+            };
+            Some(Context {
+                client: run.client.clone(),
+                clock: run.clock,
+                campaign: campaign.name_any(),
+                group: group.unwrap_or_default(),
+                hook: run.plan.spec.hooks.get(id.hook)?.clone(),
+                run: id,
+                boot_id,
+                play: run.play_hooks,
+                trouble: Arc::default(),
+            })
+        };
+        if let Some(kind) = self.tasks.start(effect, &mut self.ledger, context) {
+            self.emit(sink, kind);
+        }
+    }
+
+    fn emit(&self, sink: Sink<'_>, kind: EventKind) {
+        let at: Timestamp = self.run.clock.now();
+        sink(Event { at, kind });
+    }
+}
+
+fn ended(status: &MaintenanceCampaignStatus) -> EventKind {
+    EventKind::CampaignEnded { phase: format!("{:?}", status.phase), reason: status.reason.clone() }
+}

@@ -1,0 +1,159 @@
+//! What people have been told, so that they are told of changes only.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::tasks;
+use crate::inventory::ObjectName;
+use crate::journal::{EventKind, phase_words};
+use crate::plan::v1alpha1::{CampaignVm, VmOutcome};
+use crate::reconcile::{Decision, HookStatus, Ledger, NodePhase};
+
+/// A wait is told of after this long: what passes in a moment isn't worth a line.
+const WORTH_TELLING: SignedDuration = SignedDuration::from_secs(10);
+/// The same warning is not given again before.
+const AGAIN: SignedDuration = SignedDuration::from_secs(60);
+
+#[derive(Debug)]
+struct Wait {
+    why: String,
+    since: Timestamp,
+    is_told: bool,
+}
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    phases: BTreeMap<String, NodePhase>,
+    /// By node; by the empty name, what everybody waits for.
+    waits: BTreeMap<String, Wait>,
+    vms: BTreeMap<ObjectName, (String, Option<String>)>,
+    warnings: BTreeSet<String>,
+    /// Warnings that come from answers, which may come again and again.
+    repeated: BTreeMap<String, Timestamp>,
+    stopping: bool,
+}
+
+impl Told {
+    /// What is new in a decision.
+    pub(super) fn news(
+        &mut self,
+        decision: &Decision,
+        ledger: &Ledger,
+        stopping: bool,
+        now: Timestamp,
+    ) -> Vec<EventKind> {
+        let mut news = Vec::new();
+        self.phases(decision, &mut news);
+        for vm in &decision.status.virtual_machines {
+            news.extend(self.vm(vm));
+        }
+        for (node, progress) in &decision.nodes {
+            let why = progress.holds.first().filter(|_| progress.phase.is_active());
+            news.extend(self.wait(node, why.map(ToString::to_string), now));
+        }
+        news.extend(self.wait("", standstill(decision), now));
+        if stopping && !std::mem::replace(&mut self.stopping, true) {
+            news.push(EventKind::Stopping { under_way: under_way(decision, ledger) });
+        }
+        for text in &decision.warnings {
+            if self.warnings.insert(text.clone()) {
+                news.push(EventKind::Warning { text: text.clone() });
+            }
+        }
+        news.push(EventKind::Progress(decision.nodes.clone()));
+        news
+    }
+
+    fn phases(&mut self, decision: &Decision, news: &mut Vec<EventKind>) {
+        for record in &decision.status.nodes {
+            let phase = NodePhase::ALL.into_iter().find(|p| p.name() == record.phase).unwrap_or_default();
+            if self.phases.insert(record.name.clone(), phase) != Some(phase) {
+                news.push(EventKind::NodePhaseChanged {
+                    node: record.name.clone(),
+                    group: record.group.clone(),
+                    wave: record.wave,
+                    phase: record.phase.clone(),
+                    reason: record.reason.clone(),
+                });
+            }
+        }
+    }
+
+    fn vm(&mut self, vm: &CampaignVm) -> Option<EventKind> {
+        let name = ObjectName::new(&vm.namespace, &vm.name);
+        // A replica isn't the same machine elsewhere: another one stands in for it.
+        let replaced = vm.replica && vm.outcome == VmOutcome::Restarted;
+        let now = if replaced {
+            ("Replaced".to_owned(), None)
+        } else {
+            (format!("{:?}", vm.outcome), vm.node.clone())
+        };
+        let before = self.vms.insert(name.clone(), now.clone());
+        let changed = before.is_some_and(|b| b != now);
+        changed.then_some(EventKind::VmChanged { vm: name, outcome: now.0, node: now.1 })
+    }
+
+    /// What a node waits for, if that has become worth a line.
+    pub(super) fn wait(&mut self, node: &str, why: Option<String>, now: Timestamp) -> Option<EventKind> {
+        let Some(why) = why else {
+            self.waits.remove(node);
+            return None;
+        };
+        let fresh = || Wait { why: why.clone(), since: now, is_told: false };
+        let wait = self.waits.entry(node.to_owned()).or_insert_with(fresh);
+        if wait.why != why {
+            *wait = fresh();
+        }
+        if wait.is_told || now.duration_since(wait.since) < WORTH_TELLING {
+            return None;
+        }
+        wait.is_told = true;
+        Some(EventKind::NodeWaits { node: node.to_owned(), why })
+    }
+
+    /// When a wait becomes worth a line, if nothing else happens.
+    pub(super) fn due(&self) -> Option<Timestamp> {
+        let untold = self.waits.values().filter(|w| !w.is_told);
+        untold.map(|w| w.since.saturating_add(WORTH_TELLING).unwrap_or(w.since)).min()
+    }
+
+    /// False for a warning that was given a moment ago.
+    pub(super) fn is_news(&mut self, kind: &EventKind, now: Timestamp) -> bool {
+        let EventKind::Warning { text } = kind else { return true };
+        let recent = |at: &Timestamp| now.duration_since(*at) < AGAIN;
+        self.repeated.retain(|_, at| recent(at));
+        if self.repeated.contains_key(text) {
+            return false;
+        }
+        self.repeated.insert(text.clone(), now);
+        true
+    }
+}
+
+/// Nodes are left, none is in work: why nobody begins.
+fn standstill(decision: &Decision) -> Option<String> {
+    let waits = |phase: NodePhase| !phase.is_active() && !phase.is_terminal();
+    let nodes = || decision.nodes.iter().filter(move |(_, n)| waits(n.phase));
+    let busy = decision.nodes.values().any(|n| n.phase.is_active());
+    let (name, hold) = nodes().filter(|_| !busy).find_map(|(name, n)| Some((name, n.holds.first()?)))?;
+    let others = nodes().count() - 1;
+    let others = if others == 0 { String::new() } else { format!(" (and {others} more)") };
+    Some(format!("{name}{others}: {hold}"))
+}
+
+/// What is begun when a stop is asked for: the nodes in work, and the hooks that run.
+fn under_way(decision: &Decision, ledger: &Ledger) -> Vec<String> {
+    let nodes = decision.nodes.iter().filter(|(_, n)| n.phase.is_active()).map(|(name, node)| {
+        let pods = match node.pods_left {
+            0 => String::new(),
+            1 => ", 1 pod left".to_owned(),
+            n => format!(", {n} pods left"),
+        };
+        format!("{name} ({}{pods})", phase_words(node.phase))
+    });
+    let running = ledger.hooks.iter().filter(|(_, status)| **status == HookStatus::Running);
+    let hooks = running.map(|(run, _)| format!("a hook for {}", tasks::scope_words(&run.scope)));
+    nodes.chain(hooks).collect()
+}
