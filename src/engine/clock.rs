@@ -37,6 +37,8 @@ impl Clock {
     /// Sleeps until a time.
     pub async fn sleep_until(&self, at: Timestamp) {
         let wait = std::time::Duration::try_from(at.duration_since(self.now())).unwrap_or_default();
+        // Never no time at all: a wake-up that is due already must not spin the loop, in which virtual time stands still.
+        let wait = wait.max(std::time::Duration::from_millis(1));
         // A wall clock may be set; an hour at most keeps the error small.
         tokio::time::sleep(wait.min(std::time::Duration::from_secs(3600))).await;
     }

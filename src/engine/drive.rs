@@ -136,7 +136,9 @@ impl<'a> Driver<'a> {
             for kind in self.told.news(&decision, &self.ledger, stopping, self.run.clock.now()) {
                 self.emit(sink, kind);
             }
-            self.given_up = self.patience.over(&decision, &self.ledger, self.run.clock.now());
+            if self.given_up.is_none() {
+                self.given_up = self.patience.over(&decision, &self.ledger, self.run.clock.now());
+            }
             let Decision { effects, status, wake_at, end, .. } = decision;
             if recording.is_none() && status != self.status {
                 recording = Some(status.clone());
@@ -151,7 +153,8 @@ impl<'a> Driver<'a> {
                 return Ok(end);
             }
             let clock = self.run.clock;
-            let wake_at = [wake_at, self.patience.ends_at(), self.told.due()].into_iter().flatten().min();
+            let patience = self.patience.ends_at().filter(|_| self.given_up.is_none());
+            let wake_at = [wake_at, patience, self.told.due()].into_iter().flatten().min();
             let wake = async move {
                 match wake_at {
                     Some(at) => clock.sleep_until(at).await,

@@ -38,7 +38,7 @@ impl Patience {
             return None;
         }
         let held = decision.nodes.iter().filter_map(|(name, node)| Some((name, node.holds.first()?)));
-        let worst = held.max_by_key(|(_, hold)| hold.prospect());
+        let worst = held.rev().max_by_key(|(_, hold)| hold.prospect());
         let why =
             worst.map_or_else(|| "nothing says why".to_owned(), |(name, hold)| format!("{name}: {hold}"));
         Some(format!("nothing has changed for {} hours: {why}", now.duration_since(since).as_hours()))

@@ -116,6 +116,11 @@ impl EmbeddedCluster {
         kube::Client::new(self.server.clone(), "default")
     }
 
+    /// Its API, as a service to put in front of what breaks or counts requests.
+    pub fn server(&self) -> ApiServer {
+        self.server.clone()
+    }
+
     /// Requests that the API server has had so far, by `METHOD RESOURCE[/SUBRESOURCE] NAMESPACE`.
     pub fn requests(&self) -> std::collections::BTreeMap<String, usize> {
         self.server.served()
@@ -158,6 +163,11 @@ impl EmbeddedCluster {
 
     fn revision(&self) -> u64 {
         self.store.lock().map(|s| s.last_work()).unwrap_or_default()
+    }
+
+    /// The objects of a resource, such as `nodes` or `virtualmachines.kubevirt.io`, by namespace and name.
+    pub fn objects(&self, resource: &str) -> Vec<Arc<Value>> {
+        self.store.lock().map(|s| s.list(resource).cloned().collect()).unwrap_or_default()
     }
 
     /// All objects, in a fixed order.

@@ -4,7 +4,10 @@ mod bad_plans;
 mod campaigns;
 mod cli;
 mod embedded;
+mod faults;
 mod layering;
+mod recovery;
+mod scene;
 
 #[path = "../scenarios/mod.rs"]
 mod scenarios;

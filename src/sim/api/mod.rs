@@ -21,4 +21,4 @@ mod write;
 
 pub use defaults::fill as fill_defaults;
 pub use eviction::selects;
-pub use service::ApiServer;
+pub use service::{ApiServer, ResponseBody};
