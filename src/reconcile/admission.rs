@@ -19,20 +19,25 @@ struct Limit {
     members: BTreeSet<String>,
     /// Those of them that are unavailable now.
     away: BTreeSet<String>,
+    /// Those of them that are in work.
+    working: BTreeSet<String>,
 }
 
 impl Limit {
-    /// Why this limit doesn't let the node begin; `None` if it does.
-    fn hold(&self, node: &str) -> Option<Hold> {
+    /// Why this limit doesn't let the node begin; `None` if it does. A failed node that is `left_cordoned` and tried again
+    /// takes nothing more away than is away: only those in work stand in its way, so that even more failed nodes than the
+    /// limit come through, one after the other.
+    fn hold(&self, node: &str, left_cordoned: bool) -> Option<Hold> {
         if !self.members.contains(node) {
             return None;
         }
+        let away = if left_cordoned { &self.working } else { &self.away };
         // The node itself doesn't stand in its own way: it would be unavailable for maintenance anyway.
-        let others = self.away.len() - usize::from(self.away.contains(node));
+        let others = away.len() - usize::from(away.contains(node));
         if others < self.limit {
             return None;
         }
-        let unavailable: Vec<String> = self.away.iter().filter(|n| *n != node).take(SHOWN).cloned().collect();
+        let unavailable: Vec<String> = away.iter().filter(|n| *n != node).take(SHOWN).cloned().collect();
         let more = others - unavailable.len();
         Some(Hold::Concurrency { scope: self.scope.clone(), limit: self.limit, unavailable, more })
     }
@@ -61,19 +66,22 @@ impl Admission {
     /// Reads limits and present unavailability. A node counts as unavailable when it is in work, not Ready, or cordoned by
     /// anybody for whatever reason.
     pub(super) fn new(view: &View<'_>, decision: &Decision) -> Self {
-        let unavailable = |name: &str| {
-            let node = view.inventory.node(name);
+        let working = |name: &str| {
             // A patch under way may be a cordon that isn't observed yet; that of a node that is done only clears its state.
             let done = decision.phase(name).is_some_and(|p| p == NodePhase::Done);
             let patching = view.ledger.patching.contains(name) && !done;
-            patching
-                || node
-                    .is_none_or(|n| n.is_unavailable() || view.state(n).is_some_and(|s| s.phase.is_active()))
+            let state = view.inventory.node(name).and_then(|n| view.state(n));
+            patching || state.is_some_and(|s| s.phase.is_active())
         };
+        let away = |name: &str| view.inventory.node(name).is_none_or(Node::is_unavailable);
         let mut limits = limits(view);
-        for (_, name) in view.nodes().filter(|(_, name)| unavailable(name)) {
-            for limit in limits.iter_mut().filter(|l| l.members.contains(name)) {
+        for (_, name) in view.nodes() {
+            let (working, away) = (working(name), away(name));
+            for limit in limits.iter_mut().filter(|l| (working || away) && l.members.contains(name)) {
                 limit.away.insert(name.to_owned());
+                if working {
+                    limit.working.insert(name.to_owned());
+                }
             }
         }
         let ended = decision.status.nodes.iter().filter(|n| phase_of(n).is_terminal());
@@ -87,12 +95,12 @@ impl Admission {
     }
 
     /// Why the node can't start now; empty if it can.
-    pub(super) fn holds(&self, group: &str, node: &Node) -> Vec<Hold> {
+    pub(super) fn holds(&self, group: &str, node: &Node, left_cordoned: bool) -> Vec<Hold> {
         let mut holds = Vec::new();
         if let Some(wave) = self.open_or_closed(group).filter(|wave| wave.is_closed) {
             holds.push(Hold::Wave { waits_for: wave.at_work.clone() });
         }
-        holds.extend(self.limits.iter().filter_map(|limit| limit.hold(&node.name)));
+        holds.extend(self.limits.iter().filter_map(|limit| limit.hold(&node.name, left_cordoned)));
         holds
     }
 
@@ -114,6 +122,7 @@ impl Admission {
     pub(super) fn admit(&mut self, node: &str) {
         for limit in self.limits.iter_mut().filter(|l| l.members.contains(node)) {
             limit.away.insert(node.to_owned());
+            limit.working.insert(node.to_owned());
         }
     }
 }
@@ -162,7 +171,7 @@ fn limits(view: &View<'_>) -> Vec<Limit> {
 
 fn limit(scope: String, limit: usize, members: &[&str]) -> Limit {
     let members = members.iter().map(|m| (*m).to_owned()).collect();
-    Limit { scope, limit, members, away: BTreeSet::new() }
+    Limit { scope, limit, members, away: BTreeSet::new(), working: BTreeSet::new() }
 }
 
 fn zones(

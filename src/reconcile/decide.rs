@@ -233,8 +233,9 @@ fn admit(view: &View<'_>, group: &super::GroupNodes, decision: &mut Decision) {
         let Some(node) = view.inventory.node(name).filter(|_| !view.ledger.patching.contains(name)) else {
             continue;
         };
-        let mut holds = admission.holds(&group.name, node);
         let found = NodeState::of(node).and_then(Result::ok);
+        let left_cordoned = node.unschedulable && found.as_ref().is_some_and(|s| is_ours(view, s));
+        let mut holds = admission.holds(&group.name, node, left_cordoned);
         if let Some(foreign) = found.as_ref().filter(|s| !is_ours(view, s)) {
             let reason = format!("the node is in the hands of campaign {}", foreign.campaign);
             holds.push(Hold::Stopped { reason });

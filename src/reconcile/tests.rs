@@ -367,3 +367,109 @@ fn a_finished_node_keeps_its_record_until_the_vms_that_it_owes_a_start_live_agai
         assert_eq!(case.effects(), expected, "{seen:?}");
     }
 }
+
+/// Somebody uncordoned the node between two hooks, and something was placed on it.
+#[test]
+fn no_hook_starts_on_a_node_that_is_not_safe_any_more() {
+    let hook = "  hooks: [{name: h, at: Maintenance, exec: ['true']}]\n";
+    let busy =
+        Case::new(hook, vec![node("w1", NodePhase::InMaintenance, false, NO_TIME)], vec![pod("a", "w1")]);
+    let decision = busy.decide();
+    assert_eq!(decision.effects.iter().map(words).collect::<Vec<_>>(), ["w1: Draining"]);
+    assert!(decision.warnings[0].contains("not safe to power off any more: pod shop/a"), "{decision:?}");
+    // The hook's own pod is no obstacle.
+    let mut own = pod("h", "w1");
+    own.labels.insert("app.kubernetes.io/managed-by".into(), "virtroll".into());
+    let at_hook = Case::new(hook, vec![node("w1", NodePhase::InMaintenance, false, NO_TIME)], vec![own]);
+    assert_eq!(at_hook.effects(), ["w1: InMaintenance"]);
+}
+
+#[test]
+fn failed_nodes_are_tried_again_one_after_the_other() {
+    let failed = |name: &str| node(name, NodePhase::Failed, false, NO_TIME);
+    let mut case = Case::new("", vec![failed("a"), failed("b"), failed("c")], vec![]);
+    // A record that says so is needed: a failure by itself stays one.
+    assert_eq!(case.effects(), Vec::<String>::new());
+    case.status.retrying = vec!["a".into(), "b".into(), "c".into()];
+    // All three are still cordoned, more than the limit of 1 allows: none of them makes it worse by being in work.
+    assert_eq!(case.effects(), ["a: Cordoned"]);
+    // One that came back in the meantime does.
+    let mut back = node("b", NodePhase::Failed, false, NO_TIME);
+    (back.unschedulable, back.resource_version) = (false, "2".into());
+    case.inventory.put_node(back);
+    case.status.retrying = vec!["b".into()];
+    case.plan = plan("  failure: {maxFailedNodes: 9}\n");
+    assert_eq!(case.effects(), Vec::<String>::new());
+    case.plan = plan("  failure: {maxFailedNodes: 9}\n  concurrency: {maxUnavailable: 3}\n");
+    assert_eq!(case.effects(), ["b: Cordoned cordon"]);
+}
+
+#[test]
+fn a_node_whose_state_was_taken_away_is_named() {
+    let mut case = Case::new("", vec![node("w1", NodePhase::Pending, false, NO_TIME)], vec![]);
+    case.status.nodes = vec![CampaignNode {
+        name: "w1".into(),
+        group: "all".into(),
+        phase: "Draining".into(),
+        ..CampaignNode::default()
+    }];
+    let decision = case.decide();
+    let record = &decision.status.nodes[0];
+    assert_eq!(record.phase, "Failed");
+    assert!(record.reason.as_ref().is_some_and(|r| r.contains("was taken away")), "{record:?}");
+}
+
+/// The start of a VM that the drain is about to stop is on record before it is stopped, also of one that came later.
+#[test]
+fn a_start_is_owed_on_record_before_the_stop() {
+    use crate::inventory::{KubeVirt, RunStrategy, VirtualMachine, VirtualMachineInstance, VmiPhase};
+    let name = ObjectName::new("shop", "db");
+    let mut launcher = pod("virt-launcher-db", "w1");
+    launcher.labels.insert("kubevirt.io".into(), "virt-launcher".into());
+    launcher.labels.insert("kubevirt.io/created-by".into(), "u1".into());
+    launcher.domain = Some("db".into());
+    let text = "  virtualMachines: {staysOff: StartAfterwards}\n";
+    let mut case = Case::new(text, vec![node("w1", NodePhase::Draining, false, NO_TIME)], vec![launcher]);
+    case.inventory.kubevirt = Some(KubeVirt::default());
+    case.inventory.put_vm(VirtualMachine {
+        name: name.clone(),
+        run_strategy: RunStrategy::Manual,
+        ..Default::default()
+    });
+    case.inventory.put_vmi(VirtualMachineInstance {
+        name: name.clone(),
+        uid: "u1".into(),
+        phase: VmiPhase::Running,
+        node: Some("w1".into()),
+        controller: Some(Owner { kind: "VirtualMachine".into(), name: "db".into(), ..Owner::default() }),
+        ..Default::default()
+    });
+    let decision = case.decide();
+    let [Effect::PatchNode(NodePatch { state: StateChange::Set(state), .. })] = &decision.effects[..] else {
+        panic!("{decision:?}")
+    };
+    assert_eq!(state.vms, [DrainedVm { name, uid: "u1".into(), start_afterwards: true }]);
+    let mut written = node("w1", NodePhase::Draining, false, NO_TIME);
+    written.resource_version = "2".into();
+    written.annotations.insert(STATE_ANNOTATION.into(), serde_json::to_string(state).expect("JSON"));
+    case.inventory.put_node(written);
+    assert_eq!(case.effects(), ["evict virt-launcher-db"]);
+}
+
+/// The canary has failed: what would promote it does not run.
+#[test]
+fn after_too_many_failures_no_hook_of_the_group_starts() {
+    let hook = "  hooks: [{name: promote, at: AfterGroup, exec: ['true']}]\n";
+    for (bears, runs) in [("", false), ("  failure: {maxFailedNodes: 1}\n", true)] {
+        let mut case = Case::new(&format!("{hook}{bears}"), vec![], vec![]);
+        case.inventory.put_node(node("a", NodePhase::Pending, false, NO_TIME));
+        case.status.nodes = vec![CampaignNode {
+            name: "a".into(),
+            group: "all".into(),
+            phase: "Failed".into(),
+            finished_at: Some(now()),
+            ..CampaignNode::default()
+        }];
+        assert_eq!(case.decide().status.hooks.len(), usize::from(runs), "{bears}");
+    }
+}

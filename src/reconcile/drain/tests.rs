@@ -392,3 +392,138 @@ fn an_inbound_migration_target_is_left_alone() {
     );
     assert!(step.effects.is_empty() && !step.done);
 }
+
+/// Three guests of one application on a node, none of which can migrate: restarts take from their budget as evictions do.
+#[test]
+fn restarts_ask_the_budgets() {
+    let restart = VirtualMachines { non_migratable: NonMigratable::Restart, ..Default::default() };
+    let options = DrainOptions { consent: Some(VmConsent(restart)), ..Default::default() };
+    let mut inventory = Inventory::new();
+    inventory.kubevirt = Some(KubeVirt::default());
+    for name in ["a", "b", "c"] {
+        let guest = vmi(name, Some("LiveMigrate"), Some(false), Some("VirtualMachine"));
+        inventory.put_pod(launcher_pod(name, None));
+        let always = VirtualMachine {
+            name: guest.name.clone(),
+            run_strategy: RunStrategy::Always,
+            ..Default::default()
+        };
+        inventory.put_vm(always);
+        inventory.put_vmi(guest);
+    }
+    let ours = Budget { selector: selector::parse("kubevirt.io=virt-launcher").ok(), ..budget(3, 2, 3) };
+    inventory.put_budget(ours.clone());
+    let restarted = |ledger: &Ledger, inventory: &Inventory| -> Vec<String> {
+        let effects = step(inventory, ledger, &options).effects;
+        let name = |e: &Effect| match e {
+            Effect::RestartVmi { vmi, .. } => Some(vmi.name.clone()),
+            _ => None,
+        };
+        effects.iter().filter_map(name).collect()
+    };
+    assert_eq!(restarted(&Ledger::default(), &inventory), ["a"]);
+    // Asked for and not yet seen going: still the one that the budget allows.
+    let mut asked = Ledger::default();
+    let request = crate::reconcile::VmRequest { asked_at: now(), refused: None, stops: Some("vmi-a".into()) };
+    asked.vm_requests.insert(ObjectName::new("shop", "a"), request);
+    assert_eq!(restarted(&asked, &inventory), Vec::<String>::new());
+    // A budget that never allows is told before the cordon …
+    inventory.put_budget(Budget { disruptions_allowed: 0, desired_healthy: 3, ..ours.clone() });
+    let told = obstacles(&inventory, "w1", &options, now());
+    assert!(told.len() == 3 && told[0].contains("never allows a disruption"), "{told:?}");
+    // … but not those that KubeVirt itself puts on each guest, which only keep evictions off.
+    inventory.put_budget(Budget { disruptions_allowed: 0, is_kubevirts: true, ..ours });
+    assert_eq!(obstacles(&inventory, "w1", &options, now()), Vec::<String>::new());
+    assert_eq!(restarted(&Ledger::default(), &inventory), ["a", "b", "c"]);
+}
+
+#[test]
+fn a_guest_that_is_not_known_is_not_stopped_by_a_plan() {
+    let mut inventory = with_pods([launcher_pod("db", None)]);
+    inventory.kubevirt = Some(KubeVirt::default());
+    let campaign = DrainOptions { consent: Some(VmConsent::default()), ..Default::default() };
+    let planned = step(&inventory, &Ledger::default(), &campaign);
+    assert_eq!(evicted(&planned), Vec::<&str>::new());
+    assert_eq!(planned.holds[0].prospect(), Prospect::Uncertain);
+    let by_hand = DrainOptions { delete_empty_dir_data: true, ..Default::default() };
+    assert_eq!(evicted(&step(&inventory, &Ledger::default(), &by_hand)), ["virt-launcher-db"]);
+}
+
+#[test]
+fn a_migration_says_what_it_waits_for() {
+    let options = DrainOptions { delete_empty_dir_data: true, ..Default::default() };
+    let migration = |phase: &str, condition: Option<&str>| crate::inventory::Migration {
+        name: ObjectName::new("shop", "m1"),
+        uid: "job-1".into(),
+        vmi: "db".into(),
+        phase: phase.into(),
+        conditions: condition
+            .map(|c| {
+                let condition =
+                    Condition { status: "True".into(), message: "12Gi of 8Gi".into(), ..Default::default() };
+                (c.to_owned(), condition)
+            })
+            .into_iter()
+            .collect(),
+        ..Default::default()
+    };
+    let target = |unschedulable: Option<&str>| Pod {
+        node: None,
+        phase: PodPhase::Pending,
+        unschedulable: unschedulable.map(str::to_owned),
+        name: ObjectName::new("shop", "virt-launcher-db-target"),
+        uid: "target".into(),
+        ..launcher_pod("db", Some("job-1"))
+    };
+    for (migration, target, words, prospect) in [
+        (migration("Pending", None), None, "queued for migration", Prospect::Slow),
+        (migration("Running", None), None, "migrating", Prospect::Slow),
+        (
+            migration("Pending", Some("migrationRejectedByResourceQuota")),
+            None,
+            "a resource quota refuses the target pod (12Gi of 8Gi)",
+            Prospect::Uncertain,
+        ),
+        (migration("Pending", Some("migrationBlockedByBackup")), None, "backup", Prospect::Slow),
+        (
+            migration("Scheduling", None),
+            Some(target(Some("0/3 nodes are available"))),
+            "finds no node to migrate to: 0/3 nodes are available",
+            Prospect::Uncertain,
+        ),
+    ] {
+        let guest = vmi("db", Some("LiveMigrate"), Some(true), Some("VirtualMachine"));
+        let mut inventory = cluster_with(guest, RunStrategy::Always);
+        inventory.put_migration(migration);
+        if let Some(pod) = target {
+            inventory.put_pod(pod);
+        }
+        let step = step(&inventory, &Ledger::default(), &options);
+        let hold = &step.holds[0];
+        assert!(hold.to_string().contains(words), "{hold}");
+        assert_eq!(hold.prospect(), prospect, "{hold}");
+        assert!(step.effects.is_empty());
+    }
+}
+
+/// A request that is due again, or under way for long, gives no wake-up in the past: that would spin the loop.
+#[test]
+fn no_wake_up_lies_in_the_past() {
+    let guest = vmi("db", Some("LiveMigrate"), Some(true), Some("VirtualMachine"));
+    let inventory = cluster_with(guest, RunStrategy::Always);
+    let options = DrainOptions { delete_empty_dir_data: true, ..Default::default() };
+    let trouble = || Some(EvictionAnswer::Trouble { message: "the webhook is down".into() });
+    for (answer, count, ago) in [(trouble(), 3, 7), (trouble(), 1, 90), (None, 1, 30)] {
+        let mut ledger = Ledger::default();
+        let attempt = EvictionAttempt {
+            pod: ObjectName::new("shop", "virt-launcher-db"),
+            node: "w1".into(),
+            asked_at: now() - SignedDuration::from_secs(ago),
+            count,
+            answer,
+        };
+        ledger.evictions.insert("uid-virt-launcher-db".into(), attempt);
+        let step = step(&inventory, &ledger, &options);
+        assert!(step.wake_at.is_none_or(|at| at > now()), "{ago} s ago, try {count}: {step:?}");
+    }
+}
