@@ -71,10 +71,12 @@ impl Apply {
         })?;
         eprint!("{}", loaded.warnings.render());
         let runtime = cluster.runtime()?;
+        // Simulated clusters live in a time of their own.
+        let zone = if cluster.sim.is_some() { TimeZone::UTC } else { TimeZone::system() };
         if self.dry_run.is_none() {
             return runtime.block_on(async {
                 let host = cluster.host().await?;
-                self.campaign(&loaded, host, false).await
+                self.campaign(&loaded, host, false, &zone).await
             });
         }
         let (objects, name, now) = runtime.block_on(async {
@@ -95,14 +97,19 @@ impl Apply {
         })?;
         rehearsal.block_on(async {
             let host = host::rehearse(objects, &name, cluster.seed, now).await?;
-            self.campaign(&loaded, host, true).await
+            self.campaign(&loaded, host, true, &zone).await
         })
     }
 
-    async fn campaign(&self, loaded: &Loaded, host: Host, forecast: bool) -> Result<Exit, Exit> {
+    async fn campaign(
+        &self,
+        loaded: &Loaded,
+        host: Host,
+        forecast: bool,
+        zone: &TimeZone,
+    ) -> Result<Exit, Exit> {
         let plan = &loaded.plan;
         let simulated = host.embedded.is_some();
-        let zone = if simulated { TimeZone::UTC } else { TimeZone::system() };
         let (stop_sender, stop) = watch::channel(Stop::No);
         if !simulated {
             tokio::spawn(listen(stop_sender));
@@ -128,7 +135,7 @@ impl Apply {
             if forecast {
                 return;
             }
-            let line = report::line(&event, &zone);
+            let line = report::line(&event, zone);
             match &mut bars {
                 Some(bars) => {
                     let told = match &event.kind {
@@ -164,7 +171,7 @@ impl Apply {
             &waits,
             warnings,
         );
-        self.show(&report, &outcome, &zone);
+        self.show(&report, &outcome, zone);
         Ok(match outcome.end {
             End::Succeeded => Exit::Done,
             End::Failed { .. } => Exit::Failed,

@@ -175,14 +175,19 @@ impl ControlPlane {
     }
 
     pub fn virtroll(&self, arguments: &[&str]) -> Output {
+        self.virtroll_command(arguments).output().expect("virtroll")
+    }
+
+    /// Starts virtroll, to be met while it runs.
+    pub fn spawn_virtroll(&self, arguments: &[&str]) -> Child {
+        let mut command = self.virtroll_command(arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("virtroll")
+    }
+
+    fn virtroll_command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_virtroll"));
+        command.current_dir(root()).arg("--kubeconfig").arg(self.path("kubeconfig")).args(arguments);
         command
-            .current_dir(root())
-            .arg("--kubeconfig")
-            .arg(self.path("kubeconfig"))
-            .args(arguments)
-            .output()
-            .expect("virtroll")
     }
 
     /// Creates objects from manifests.

@@ -156,3 +156,37 @@ fn a_drain_costs_less_than_kubectls() {
     assert!(by_virtroll * 10 <= 90 * 12, "{by_virtroll} requests for 90 pods; kubectl {by_kubectl}");
     assert!(virtroll_took <= kubectl_took, "{virtroll_took:?}, kubectl {kubectl_took:?}");
 }
+
+/// Ctrl-C on the terminal: what runs is said and awaited, nothing new begins, and `apply` goes on from there.
+#[test]
+fn a_stop_by_hand_leaves_what_apply_goes_on_from() {
+    let plane = cluster("stop", 3, 4, "1");
+    let marks = std::env::temp_dir().join(format!("virtroll-e2e-marks-{}", std::process::id()));
+    let plan = std::env::temp_dir().join(format!("virtroll-e2e-stop-{}.yaml", std::process::id()));
+    let text = format!(
+        "apiVersion: virtroll.dev/v1alpha1\nkind: MaintenancePlan\nmetadata: {{name: stop}}\nspec:\n  groups:\n  \
+         - {{name: all, nodes: {{selector: {{}}}}}}\n  hooks:\n  - name: mark\n    at: Maintenance\n    timeout: 1m\n    \
+         exec: [sh, -c, 'echo $VIRTROLL_NODE >> {0}; touch {0}.begun; sleep 5; echo $VIRTROLL_NODE done >> {0}']\n",
+        marks.display()
+    );
+    std::fs::write(&plan, text).expect("written");
+    let plan = plan.display().to_string();
+    let begun = marks.with_extension("begun");
+    let running = plane.spawn_virtroll(&["apply", &plan]);
+    plane.wait("the hook to begin", |_| begun.exists());
+    let pid = rustix::process::Pid::from_raw(running.id().cast_signed()).expect("a pid");
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("interrupted");
+    let stopped = running.wait_with_output().expect("ends");
+    let (told, table) = (String::from_utf8_lossy(&stopped.stderr), String::from_utf8_lossy(&stopped.stdout));
+    assert_eq!(stopped.status.code(), Some(3), "{told}");
+    assert!(told.contains("under way: w1 (in maintenance), a hook for node w1;"), "{told}");
+    assert!(table.contains("Paused: stopped by the operator. 0 of 3 nodes done."), "{table}");
+    let marked = || std::fs::read_to_string(&marks).unwrap_or_default();
+    assert_eq!(marked(), "w1\nw1 done\n", "the hook that ran was awaited");
+    let resumed = plane.virtroll(&["apply", &plan]);
+    assert!(resumed.status.success(), "{}", String::from_utf8_lossy(&resumed.stderr));
+    assert_eq!(marked(), "w1\nw1 done\nw2\nw2 done\nw3\nw3 done\n", "and not run again");
+    for file in [&marks, &begun] {
+        std::fs::remove_file(file).expect("removed");
+    }
+}

@@ -97,6 +97,29 @@ async fn a_timeout_below_a_pods_own_grace_period_is_warned_of() {
     assert_eq!(scene.events.iter().filter(|e| warned(e)).count(), 1);
 }
 
+/// What the plan expects of its hooks is what a simulated campaign takes.
+#[tokio::test(start_paused = true)]
+async fn hooks_take_as_long_as_the_plan_expects() {
+    let mut scene = Scene::new(1).await;
+    let hooks = "  hooks:\n  - {name: command, at: PreDrain, exec: [make], expected: 3m}\n  \
+                 - {name: firmware, at: PreDrain, job: {image: tools}, timeout: 20m, expected: 8m}\n  \
+                 - {name: reboot, at: PreDrain, reboot: {}, timeout: 20m, expected: 5m}\n  \
+                 - {name: stop, at: PreDrain, waitFor: {condition: Gone}, timeout: 1s}\n";
+    scene.roll(hooks).await;
+    let ended = |name: &str| {
+        let is = |k: &EventKind| matches!(k, EventKind::HookEnded { hook, error, .. } if hook == name && (name == "stop" || error.is_none()));
+        scene.events.iter().find(|e| is(&e.kind)).expect("ended").at
+    };
+    let began =
+        scene.events.iter().find(|e| matches!(e.kind, EventKind::HookStarted { .. })).expect("begun").at;
+    for (name, since, minutes) in
+        [("command", began, 3), ("firmware", ended("command"), 8), ("reboot", ended("firmware"), 5)]
+    {
+        let took = ended(name).duration_since(since).as_secs();
+        assert!((minutes * 60..minutes * 60 + 30).contains(&took), "{name}: {took} s");
+    }
+}
+
 /// Runs a plan on one node with real hooks, in real time; gives the node's reason.
 async fn for_real(rest: &str) -> Option<String> {
     let cluster = cluster(1);

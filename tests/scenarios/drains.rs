@@ -123,6 +123,27 @@ pub async fn filters_speak_as_kubectls(stage: &mut Stage) {
     deleted_without_an_eviction(stage, &node).await;
 }
 
+/// The API server's own refusal, and it is said to be for good.
+pub async fn a_pod_under_two_budgets_never_leaves(stage: &mut Stage) {
+    stage.nodes(1).await;
+    stage.web(2, "maxUnavailable: 1").await;
+    let second = "apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: second}\nspec: {maxUnavailable: 1, selector: {matchLabels: {app: web}}}\n";
+    stage.create(second).await;
+    let node = stage.node_name(1);
+    let report = stage.drain(&node, DrainOptions::default(), MINUTE).await;
+    let text = failure(&report, &node);
+    assert!(text.contains("was refused: This pod has more than one PodDisruptionBudget"), "{text}");
+    assert_eq!(stage.evictions(), 2, "each pod is asked for once");
+    assert_eq!(stage.list("v1", "Pod").await.len(), 2);
+    // A plan doesn't even begin.
+    let outcome = stage.roll("").await;
+    let reason = outcome.status.nodes[0].reason.clone().unwrap_or_default();
+    assert!(
+        reason.contains("is selected by 2 budgets") && reason.contains("waiting will not help"),
+        "{reason}"
+    );
+}
+
 /// `--pod-selector=kubevirt.io=virt-launcher --delete-emptydir-data --force`: guests move, ordinary pods stay.
 pub async fn only_virtual_machines_leave_by_the_guides_first_recipe(stage: &mut Stage) {
     stage.nodes(2).await;

@@ -26,6 +26,7 @@ macro_rules! with_all_scenarios {
             drains::filters_speak_as_kubectls,
             drains::only_virtual_machines_leave_by_the_guides_first_recipe,
             drains::a_budget_refuses_and_recovers,
+            drains::a_pod_under_two_budgets_never_leaves,
             hooks::hooks_of_each_kind,
             hooks::a_failing_hook_pauses_and_keeps_the_cordon,
             nodes::rolling_keeps_its_limit,

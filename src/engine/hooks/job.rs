@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::Context;
 use super::patiently::patiently;
 use super::wait_for::{until, until_gone};
-use crate::plan::v1alpha1::JobHook;
+use crate::plan::v1alpha1::{Duration, JobHook};
 
 /// Where Jobs run unless the plan says otherwise.
 const NAMESPACE: &str = "kube-system";
@@ -79,6 +79,11 @@ fn manifest(context: &Context, hook: &JobHook, name: &str) -> Value {
         container["args"] = json!(hook.args.iter().map(|a| context.expand(a)).collect::<Vec<_>>());
     }
     let labels = json!({"app.kubernetes.io/managed-by": "virtroll", "virtroll.dev/hook": context.hook.name});
+    let mut metadata = json!({"labels": labels});
+    // A simulated kubelet can't know how long the real thing takes; the plan may.
+    if let Some(expected) = context.hook.expected.filter(|_| context.play) {
+        metadata["annotations"] = json!({"sim.virtroll.dev/runs-for": seconds(expected)});
+    }
     let mut spec = json!({"restartPolicy": "Never", "containers": [container]});
     if let Some(account) = &hook.service_account_name {
         spec["serviceAccountName"] = json!(account);
@@ -98,8 +103,13 @@ fn manifest(context: &Context, hook: &JobHook, name: &str) -> Value {
         "apiVersion": "batch/v1", "kind": "Job",
         "metadata": {"name": name, "labels": labels},
         // The plan's retries are virtroll's, so that each try is on record.
-        "spec": {"backoffLimit": 0, "activeDeadlineSeconds": context.hook.timeout.0.as_secs().max(1), "ttlSecondsAfterFinished": 3600, "template": {"metadata": {"labels": labels}, "spec": spec}},
+        "spec": {"backoffLimit": 0, "activeDeadlineSeconds": context.hook.timeout.0.as_secs().max(1), "ttlSecondsAfterFinished": 3600, "template": {"metadata": metadata, "spec": spec}},
     })
+}
+
+/// A duration as the simulated cluster's annotations take it.
+pub(super) fn seconds(duration: Duration) -> String {
+    format!("{}s", duration.0.as_secs_f64())
 }
 
 /// Pins a pod to a node through the scheduler, and has it tolerate whatever taint the node carries.

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use super::job::pin;
+use super::job::{pin, seconds};
 use super::patiently::patiently;
 use super::wait_for::until;
 use super::{Context, TIDYING};
@@ -25,9 +25,14 @@ pub(super) async fn run(context: &Context, hook: &RebootHook) -> Result<(), Stri
     let current = current.map_err(|e| format!("can't read node {node}: {e}"))?;
     let current = boot_id(&serde_json::to_value(&current).unwrap_or_default());
     if current == context.boot_id {
+        if let Some(expected) = context.hook.expected.filter(|_| context.play) {
+            annotate(context, &nodes, &node, "sim.virtroll.dev/reboots-in", json!(seconds(expected))).await?;
+        }
         match hook.by {
             RebootBy::Pod => by_pod(context, hook, &node).await?,
-            RebootBy::Annotation => annotate(context, &nodes, &node, json!(context.boot_id)).await?,
+            RebootBy::Annotation => {
+                annotate(context, &nodes, &node, REBOOT_ANNOTATION, json!(context.boot_id)).await?
+            }
         }
     }
     let back = |object: &Value| {
@@ -49,14 +54,22 @@ pub(super) async fn run(context: &Context, hook: &RebootHook) -> Result<(), Stri
 pub(super) async fn stop(context: &Context, hook: &RebootHook) -> Result<(), String> {
     let nodes: Api<Node> = Api::all(context.client.clone());
     match (hook.by, context.node()) {
-        (RebootBy::Annotation, Some(node)) => annotate(context, &nodes, node, Value::Null).await,
+        (RebootBy::Annotation, Some(node)) => {
+            annotate(context, &nodes, node, REBOOT_ANNOTATION, Value::Null).await
+        }
         (RebootBy::Annotation, None) => Ok(()),
         (RebootBy::Pod, _) => remove_pod(context, hook).await,
     }
 }
 
-async fn annotate(context: &Context, nodes: &Api<Node>, node: &str, value: Value) -> Result<(), String> {
-    let body = json!({"metadata": {"annotations": {REBOOT_ANNOTATION: value}}});
+async fn annotate(
+    context: &Context,
+    nodes: &Api<Node>,
+    node: &str,
+    key: &str,
+    value: Value,
+) -> Result<(), String> {
+    let body = json!({"metadata": {"annotations": {key: value}}});
     let (params, patch) = (PatchParams::default(), Patch::Merge(&body));
     let patched = patiently(context, || nodes.patch(node, &params, &patch)).await;
     patched.map(drop).map_err(|e| format!("can't annotate node {node}: {e}"))
