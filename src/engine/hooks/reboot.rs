@@ -31,7 +31,7 @@ pub(super) async fn run(context: &Context, hook: &RebootHook) -> Result<(), Stri
         match hook.by {
             RebootBy::Pod => by_pod(context, hook, &node).await?,
             RebootBy::Annotation => {
-                annotate(context, &nodes, &node, REBOOT_ANNOTATION, json!(context.boot_id)).await?
+                annotate(context, &nodes, &node, REBOOT_ANNOTATION, json!(context.boot_id)).await?;
             }
         }
     }
