@@ -1,6 +1,7 @@
 //! The embedded cluster through an ordinary client, in paused time.
 
 mod api;
+mod copies;
 mod scheduling;
 mod workloads;
 

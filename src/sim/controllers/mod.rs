@@ -146,7 +146,7 @@ impl Manager {
             Controller::Kubelet => return kubelet::reconcile(store, key, now),
             Controller::Scheduler => return self.scheduler.schedule(store, key),
             Controller::Volume => volume::bind(store, key),
-            Controller::Attachment => return volume::attach(store, key),
+            Controller::Attachment => return volume::attach(store, key, now),
             Controller::Deployment => deployment::reconcile(store, key),
             Controller::ReplicaSet => replica_set::reconcile(store, "replicasets.apps", key),
             Controller::Replication => replica_set::reconcile(store, "replicationcontrollers", key),

@@ -3,8 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::until;
+use crate::sim::clock::{parse_time, seconds_text};
 use crate::sim::scheduler::thousandths;
 use crate::sim::store::{DeleteOptions, Key, Object, Store};
 
@@ -12,7 +15,7 @@ const ATTACHMENTS: &str = "volumeattachments.storage.k8s.io";
 const DETACHING: &str = "sim.virtroll.dev/detaching";
 
 /// How long a volume stays attached after its last pod has ended.
-const DETACH_AFTER: Duration = Duration::from_secs(3);
+const DETACH_AFTER: SignedDuration = SignedDuration::from_secs(3);
 
 /// Binds a claim: to a volume that names it or fits it, else to a new one of its class; a class that waits for the first
 /// consumer waits for a pod (which node it is bound to makes no difference for a new volume here).
@@ -143,7 +146,7 @@ fn used(store: &Store, node: &str) -> Vec<Object> {
 }
 
 /// Brings the attachments of a node up to what its pods use.
-pub(super) fn attach(store: &mut Store, node: &Key) -> Option<Duration> {
+pub(super) fn attach(store: &mut Store, node: &Key, now: Timestamp) -> Option<Duration> {
     let used = used(store, &node.name);
     let attached: Vec<Object> = store.attachments_on(&node.name).cloned().collect();
     let source =
@@ -163,26 +166,37 @@ pub(super) fn attach(store: &mut Store, node: &Key) -> Option<Duration> {
         });
         let _ = store.create(ATTACHMENTS, attachment);
     }
-    let mut again = None;
+    let mut again: Option<Duration> = None;
     for attachment in attached {
-        let (key, is_used) = (Key::of(&attachment), used.iter().any(|v| name(v) == source(&attachment)));
-        // First marked as going, then gone: a detach takes its time.
-        let marked = attachment["metadata"]["annotations"][DETACHING].is_string();
-        match (is_used, marked) {
-            (true, false) => {}
-            (true, true) => {
-                store.modify(ATTACHMENTS, &key, |a| {
-                    a["metadata"]["annotations"].as_object_mut().map(|all| all.remove(DETACHING));
-                });
-            }
-            (false, true) => {
-                let _ = store.delete(ATTACHMENTS, &key, &DeleteOptions::default());
-            }
-            (false, false) => {
-                store.modify(ATTACHMENTS, &key, |a| a["metadata"]["annotations"][DETACHING] = json!("true"));
-                again = Some(DETACH_AFTER);
-            }
+        let is_used = used.iter().any(|v| name(v) == source(&attachment));
+        if let Some(wait) = detach(store, &attachment, is_used, now) {
+            again = Some(again.map_or(wait, |a| a.min(wait)));
         }
     }
     again
+}
+
+/// First marked as going, then gone: a detach takes its time.
+fn detach(store: &mut Store, attachment: &Value, is_used: bool, now: Timestamp) -> Option<Duration> {
+    let key = Key::of(attachment);
+    let due = attachment["metadata"]["annotations"][DETACHING].as_str().and_then(parse_time);
+    match due {
+        None if is_used => None,
+        Some(_) if is_used => {
+            store.modify(ATTACHMENTS, &key, |a| {
+                a["metadata"]["annotations"].as_object_mut().map(|all| all.remove(DETACHING));
+            });
+            None
+        }
+        None => {
+            let due = seconds_text(now + DETACH_AFTER);
+            store.modify(ATTACHMENTS, &key, |a| a["metadata"]["annotations"][DETACHING] = json!(due));
+            Some(until(now, now + DETACH_AFTER))
+        }
+        Some(due) if now < due => Some(until(now, due)),
+        Some(_) => {
+            let _ = store.delete(ATTACHMENTS, &key, &DeleteOptions::default());
+            None
+        }
+    }
 }

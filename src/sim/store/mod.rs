@@ -333,8 +333,11 @@ impl Store {
         let new = (kind != ChangeKind::Deleted).then_some(&*object);
         self.indexes.change(&name, &key, old.as_deref(), new);
         if resource == "customresourcedefinitions.apiextensions.k8s.io"
-            && let Some(resource) = resource::defined_by(&object)
+            && let Some(mut resource) = resource::defined_by(&object)
         {
+            if kind == ChangeKind::Deleted {
+                resource.served.clear();
+            }
             self.define(resource);
         }
         self.notify.notify_waiters();
