@@ -151,6 +151,7 @@ pub fn create(store: &mut Store, file: &str, mut objects: Vec<Value>) -> Result<
         } else {
             metadata.as_object_mut().map(|m| m.remove("namespace"));
         }
+        drop_unplayed_finalizers(&mut object["metadata"]);
         remember(&mut uids, &object);
         if kind == "Namespace" && store.get("namespaces", "", &name).is_some() {
             continue;
@@ -160,6 +161,20 @@ pub fn create(store: &mut Store, file: &str, mut objects: Vec<Value>) -> Result<
     }
     drop_dangling_owners(store, &uids);
     Ok(())
+}
+
+/// Finalizers of components that nobody plays here would hold their objects for ever: a detached volume, an ended guest.
+fn drop_unplayed_finalizers(metadata: &mut Value) {
+    const UNPLAYED: [&str; 5] = [
+        "external-attacher/",
+        "external-provisioner.volume.kubernetes.io/",
+        "kubernetes.io/pv-protection",
+        "kubernetes.io/pvc-protection",
+        "foregroundDeleteVirtualMachine",
+    ];
+    if let Some(list) = metadata.get_mut("finalizers").and_then(Value::as_array_mut) {
+        list.retain(|f| !f.as_str().is_some_and(|f| UNPLAYED.iter().any(|start| f.starts_with(start))));
+    }
 }
 
 fn remember(uids: &mut BTreeSet<String>, object: &Value) {

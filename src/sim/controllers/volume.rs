@@ -176,15 +176,17 @@ pub(super) fn attach(store: &mut Store, node: &Key, now: Timestamp) -> Option<Du
     again
 }
 
-/// First marked as going, then gone: a detach takes its time.
+/// What is used is attached; what isn't is first marked as going, then gone: a detach takes its time.
 fn detach(store: &mut Store, attachment: &Value, is_used: bool, now: Timestamp) -> Option<Duration> {
     let key = Key::of(attachment);
     let due = attachment["metadata"]["annotations"][DETACHING].as_str().and_then(parse_time);
     match due {
-        None if is_used => None,
-        Some(_) if is_used => {
+        _ if is_used => {
             store.modify(ATTACHMENTS, &key, |a| {
-                a["metadata"]["annotations"].as_object_mut().map(|all| all.remove(DETACHING));
+                if due.is_some() {
+                    a["metadata"]["annotations"].as_object_mut().map(|all| all.remove(DETACHING));
+                }
+                a["status"]["attached"] = json!(true);
             });
             None
         }

@@ -62,6 +62,25 @@ async fn a_migration_under_way_ends_in_the_copy() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_csi_holds_is_let_go() {
+    let finalizers = "finalizers: [external-attacher/csi-example-com, example.com/mine]";
+    let text = format!(
+        "{GUEST}---\napiVersion: storage.k8s.io/v1\nkind: VolumeAttachment\nmetadata: {{name: left, {finalizers}}}\n\
+         spec: {{attacher: csi.example.com, nodeName: n1, source: {{persistentVolumeName: data}}}}\n\
+         status: {{attached: true}}\n---\napiVersion: v1\nkind: Pod\nmetadata: {{name: p, namespace: shop}}\n\
+         spec: {{nodeName: n1, containers: [{{name: c, image: c}}]}}\n"
+    );
+    let cluster = after(1, &text).await;
+    let left = stored(&cluster, "volumeattachments.storage.k8s.io", "", "left");
+    assert_eq!(left["metadata"]["finalizers"], json!(["example.com/mine"]));
+    change(&cluster, "volumeattachments.storage.k8s.io", "", "left", |a| {
+        a["metadata"]["finalizers"] = json!([]);
+    });
+    seconds(10).await;
+    assert_eq!(stored(&cluster, "volumeattachments.storage.k8s.io", "", "left"), Value::Null);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_namespace_with_guests_ends() {
     let cluster = running(GUEST).await;
     let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(cluster.client());
