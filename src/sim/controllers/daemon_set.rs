@@ -84,28 +84,13 @@ pub(super) fn reconcile(store: &mut Store, key: &Key) {
     let nodes: Vec<Object> = store.list("nodes").cloned().collect();
     let (mut desired, mut ready, mut misplaced) = (0, 0, 0);
     for node in &nodes {
-        let name = node["metadata"]["name"].as_str().unwrap_or_default();
-        let mine = by_node.remove(name).unwrap_or_default();
-        let (takes, keeps) = eligible(&template, node);
-        if !takes {
-            misplaced += usize::from(mine.iter().any(|p| pods::is_active(p)));
-        }
-        if !keeps {
-            delete(store, &mine);
-            continue;
-        }
-        if takes {
+        let mine = by_node.remove(node["metadata"]["name"].as_str().unwrap_or_default()).unwrap_or_default();
+        let runs = mine.iter().any(|p| pods::is_active(p));
+        if on_node(store, &template, node, &mine) {
             desired += 1;
             ready += usize::from(mine.iter().any(|p| pods::is_active(p) && pods::is_ready(p)));
-        }
-        let over: Vec<Object> = mine
-            .iter()
-            .filter(|p| matches!(p["status"]["phase"].as_str(), Some("Failed" | "Succeeded")))
-            .cloned()
-            .collect();
-        delete(store, &over);
-        if takes && mine.is_empty() {
-            pods::create(store, pinned(&template, name));
+        } else {
+            misplaced += usize::from(runs);
         }
     }
     for pods in by_node.into_values() {
@@ -118,6 +103,22 @@ pub(super) fn reconcile(store: &mut Store, key: &Key) {
             "updatedNumberScheduled": desired, "numberMisscheduled": misplaced,
         });
     });
+}
+
+/// Brings a node's pods of the set in order. True if the node is meant to have one.
+fn on_node(store: &mut Store, template: &Value, node: &Value, mine: &[Object]) -> bool {
+    let (takes, keeps) = eligible(template, node);
+    if !keeps {
+        delete(store, mine);
+        return takes;
+    }
+    let is_over = |p: &&Object| matches!(p["status"]["phase"].as_str(), Some("Failed" | "Succeeded"));
+    let over: Vec<Object> = mine.iter().filter(is_over).cloned().collect();
+    delete(store, &over);
+    if takes && mine.is_empty() {
+        pods::create(store, pinned(template, node["metadata"]["name"].as_str().unwrap_or_default()));
+    }
+    takes
 }
 
 fn delete(store: &mut Store, pods: &[Object]) {

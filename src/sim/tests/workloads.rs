@@ -244,6 +244,32 @@ async fn owners_of_unknown_kinds_stay() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_budget_over_an_unknown_kind_keeps_what_its_cluster_counted() {
+    let pod = |n: usize| {
+        format!(
+            "\napiVersion: v1\nkind: Pod\nmetadata:\n  name: kafka-{n}\n  namespace: shop\n  labels: {{app: kafka}}\n  \
+             ownerReferences: [{{apiVersion: core.strimzi.io/v1beta2, kind: StrimziPodSet, name: kafka, uid: set, controller: true}}]\n\
+             spec: {{containers: [{{name: c, image: c}}]}}\n---"
+        )
+    };
+    let budget = |name: &str, status: &str| {
+        format!(
+            "\napiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {{name: {name}, namespace: shop}}\n\
+             spec: {{maxUnavailable: 1, selector: {{matchLabels: {{app: kafka}}}}}}\nstatus: {{{status}}}\n---"
+        )
+    };
+    let counted_before = "expectedPods: 3, observedGeneration: 1";
+    let text =
+        [pod(0), pod(1), pod(2), budget("copied", counted_before), budget("new", "observedGeneration: 1")];
+    let cluster = running(&on_nodes(&text.concat())).await;
+    let (allowed, expected, _, reason, _) = counted(&cluster, "copied");
+    assert_eq!((allowed, expected, reason.as_str()), (json!(1), json!(3), "SufficientPods"));
+    let (allowed, _, _, reason, message) = counted(&cluster, "new");
+    assert_eq!((allowed, reason.as_str()), (json!(0), "SyncFailed"));
+    assert_eq!(message, "no matches for kind \"StrimziPodSet\" in version \"core.strimzi.io/v1beta2\"");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_replication_controller_replaces_its_pods() {
     let text = "\napiVersion: v1\nkind: ReplicationController\nmetadata: {name: old, namespace: shop}\nspec:\n  replicas: 2\n  \
                 selector: {app: old}\n  template: {metadata: {labels: {app: old}}, spec: {containers: [{name: c, image: c}]}}\n";
