@@ -26,53 +26,70 @@ const KINDS: &[(&str, &str, &str, &str, bool)] = &[
     ("kubevirt.io", "v1", "VirtualMachine", "virtualmachines", false),
     ("kubevirt.io", "v1", "VirtualMachineInstance", "virtualmachineinstances", false),
     ("kubevirt.io", "v1", "VirtualMachineInstanceReplicaSet", "virtualmachineinstancereplicasets", false),
+    ("kubevirt.io", "v1", "VirtualMachineInstanceMigration", "virtualmachineinstancemigrations", false),
+    ("migrations.kubevirt.io", "v1alpha1", "MigrationPolicy", "migrationpolicies", false),
     ("", "v1", "Pod", "pods", true),
     ("storage.k8s.io", "v1", "VolumeAttachment", "volumeattachments", true),
 ];
 
 /// Reads everything that a rehearsal needs. No Secrets and no ConfigMaps are asked for; environment values and user data
-/// of cloud-init are dropped on arrival. Only definitions of KubeVirt's kinds are taken.
+/// of cloud-init are dropped on arrival. Only definitions of KubeVirt's kinds are taken, and only what a cluster without
+/// KubeVirt has if it isn't there.
 ///
 /// # Errors
 /// The first kind that may not be listed.
 pub async fn capture(client: &Client) -> Result<Vec<Value>, Error> {
     let groups =
         client.list_api_groups().await.map_err(|e| Error::of("discover the cluster's API groups", e))?;
-    let has_kubevirt = groups.groups.iter().any(|g| g.name == "kubevirt.io");
+    let serves = |group: &str| groups.groups.iter().any(|g| g.name == group);
     let mut objects = Vec::new();
     for &(group, version, kind, plural, always) in KINDS {
-        if !always && !has_kubevirt {
+        // The definitions come with KubeVirt or not at all.
+        let is_served = always || (serves("kubevirt.io") && serves(group));
+        if !is_served {
             continue;
         }
         let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
-        let resource = ApiResource {
-            group: group.into(),
-            version: version.into(),
-            api_version: api_version.clone(),
-            kind: kind.into(),
-            plural: plural.into(),
-        };
-        let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
-        let mut params = ListParams::default().limit(500);
-        loop {
-            let page = api.list(&params).await.map_err(|e| Error::of(&format!("list {plural}"), e))?;
-            for object in page.items {
-                let mut value = serde_json::to_value(object).unwrap_or_default();
-                value["apiVersion"] = api_version.clone().into();
-                value["kind"] = kind.into();
-                if kind == "CustomResourceDefinition" && value["spec"]["group"] != "kubevirt.io" {
-                    continue;
-                }
+        let (group, version, kind, plural) = (group.into(), version.into(), kind.into(), plural.into());
+        let resource = ApiResource { group, version, api_version, kind, plural };
+        list(client, &resource, &mut objects).await?;
+    }
+    Ok(objects)
+}
+
+async fn list(client: &Client, resource: &ApiResource, objects: &mut Vec<Value>) -> Result<(), Error> {
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), resource);
+    let mut params = ListParams::default().limit(500);
+    loop {
+        let listed = api.list(&params).await;
+        let page = listed.map_err(|e| Error::of(&format!("list {}", resource.plural), e))?;
+        for object in page.items {
+            let mut value = serde_json::to_value(object).unwrap_or_default();
+            value["apiVersion"] = resource.api_version.clone().into();
+            value["kind"] = resource.kind.clone().into();
+            if matters(&value) {
                 strip(&mut value);
                 objects.push(value);
             }
-            match page.metadata.continue_.filter(|c| !c.is_empty()) {
-                Some(next) => params.continue_token = Some(next),
-                None => break,
-            }
+        }
+        match page.metadata.continue_.filter(|c| !c.is_empty()) {
+            Some(next) => params.continue_token = Some(next),
+            None => return Ok(()),
         }
     }
-    Ok(objects)
+}
+
+/// Definitions of other kinds and migrations that are over decide nothing.
+fn matters(object: &Value) -> bool {
+    match object["kind"].as_str() {
+        Some("CustomResourceDefinition") => {
+            object["spec"]["group"] == "kubevirt.io" || object["spec"]["group"] == "migrations.kubevirt.io"
+        }
+        Some("VirtualMachineInstanceMigration") => {
+            !matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
+        }
+        _ => true,
+    }
 }
 
 /// Drops what a rehearsal doesn't need and what must not leave the cluster.
@@ -104,5 +121,33 @@ fn scrub(value: &mut Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(scrub),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn unfinished_migrations_and_policies_are_captured() {
+        let migration =
+            |phase: &str| json!({"kind": "VirtualMachineInstanceMigration", "status": {"phase": phase}});
+        for (phase, expected) in [
+            ("Pending", true),
+            ("Scheduling", true),
+            ("Running", true),
+            ("Succeeded", false),
+            ("Failed", false),
+        ] {
+            assert_eq!(matters(&migration(phase)), expected, "{phase}");
+        }
+        assert!(matters(&json!({"kind": "VirtualMachineInstanceMigration"})), "just created");
+        let definition = |group: &str| json!({"kind": "CustomResourceDefinition", "spec": {"group": group}});
+        assert!(matters(&definition("migrations.kubevirt.io")) && matters(&definition("kubevirt.io")));
+        assert!(!matters(&definition("cdi.kubevirt.io")));
+        let asked: Vec<&str> = KINDS.iter().map(|(_, _, kind, _, _)| *kind).collect();
+        assert!(asked.contains(&"MigrationPolicy") && asked.contains(&"VirtualMachineInstanceMigration"));
     }
 }

@@ -1,5 +1,7 @@
 //! Reading a cluster from manifests: plain YAML or JSON documents, `kind: List`, or a `kubectl get -o yaml` dump.
 
+mod sick;
+
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
@@ -112,6 +114,7 @@ pub fn create(store: &mut Store, file: &str, mut objects: Vec<Value>) -> Result<
     for namespace in ["default", "kube-system", "kube-public", "kube-node-lease"] {
         ensure_namespace(store, namespace);
     }
+    sick::mark(&mut objects);
     let mut uids = BTreeSet::new();
     for mut object in objects {
         let kind = object["kind"].as_str().unwrap_or_default().to_owned();
@@ -148,6 +151,7 @@ pub fn create(store: &mut Store, file: &str, mut objects: Vec<Value>) -> Result<
         } else {
             metadata.as_object_mut().map(|m| m.remove("namespace"));
         }
+        drop_unplayed_finalizers(&mut object["metadata"]);
         remember(&mut uids, &object);
         if kind == "Namespace" && store.get("namespaces", "", &name).is_some() {
             continue;
@@ -159,6 +163,20 @@ pub fn create(store: &mut Store, file: &str, mut objects: Vec<Value>) -> Result<
     Ok(())
 }
 
+/// Finalizers of components that nobody plays here would hold their objects for ever: a detached volume, an ended guest.
+fn drop_unplayed_finalizers(metadata: &mut Value) {
+    const UNPLAYED: [&str; 5] = [
+        "external-attacher/",
+        "external-provisioner.volume.kubernetes.io/",
+        "kubernetes.io/pv-protection",
+        "kubernetes.io/pvc-protection",
+        "foregroundDeleteVirtualMachine",
+    ];
+    if let Some(list) = metadata.get_mut("finalizers").and_then(Value::as_array_mut) {
+        list.retain(|f| !f.as_str().is_some_and(|f| UNPLAYED.iter().any(|start| f.starts_with(start))));
+    }
+}
+
 fn remember(uids: &mut BTreeSet<String>, object: &Value) {
     if let Some(uid) = object["metadata"]["uid"].as_str() {
         uids.insert(uid.to_owned());
@@ -166,22 +184,30 @@ fn remember(uids: &mut BTreeSet<String>, object: &Value) {
 }
 
 /// A dump of some kinds only names owners that aren't in it. Such a reference would have its object collected as
-/// garbage at once; a pod without its owner is an unmanaged pod, which is the honest reading.
+/// garbage at once; a pod without its owner is an unmanaged pod, which is the honest reading. A kind that the cluster
+/// doesn't serve is another matter: an operator's resource, which a capture leaves out, and which counts as being there.
 fn drop_dangling_owners(store: &mut Store, uids: &BTreeSet<String>) {
+    let served: BTreeSet<(String, String)> =
+        store.resources().map(|r| (r.group.clone(), r.kind.clone())).collect();
+    let stays = |reference: &Value| {
+        let text = |field: &str| reference[field].as_str().unwrap_or_default();
+        let group = text("apiVersion").split_once('/').map_or("", |(group, _)| group);
+        // Mirror pods name their node, by a UID of its own.
+        text("kind") == "Node"
+            || uids.contains(text("uid"))
+            || !served.contains(&(group.to_owned(), text("kind").to_owned()))
+    };
     let names: Vec<String> = store.resources().map(|r| r.name.clone()).collect();
     for resource in names {
         let dangling = |o: &Value| {
             let references = o["metadata"]["ownerReferences"].as_array();
-            references.into_iter().flatten().any(|r| !r["uid"].as_str().is_some_and(|uid| uids.contains(uid)))
+            references.into_iter().flatten().any(|r| !stays(r))
         };
         let keys: Vec<Key> = store.list(&resource).filter(|o| dangling(o)).map(|o| Key::of(o)).collect();
         for key in keys {
             store.modify(&resource, &key, |object| {
                 if let Some(references) = object["metadata"]["ownerReferences"].as_array_mut() {
-                    references.retain(|r| {
-                        // Mirror pods name their node, by a UID of its own.
-                        r["kind"] == "Node" || r["uid"].as_str().is_some_and(|uid| uids.contains(uid))
-                    });
+                    references.retain(|r| stays(r));
                 }
             });
         }
@@ -191,7 +217,8 @@ fn drop_dangling_owners(store: &mut Store, uids: &BTreeSet<String>) {
 fn ensure_namespace(store: &mut Store, name: &str) {
     if store.get("namespaces", "", name).is_none() {
         let labels = json!({"kubernetes.io/metadata.name": name});
-        let namespace = json!({"metadata": {"name": name, "labels": labels}, "status": {"phase": "Active"}});
+        let mut namespace = json!({"metadata": {"name": name, "labels": labels}});
+        fill_defaults(store, "namespaces", &mut namespace);
         // The name was free a moment ago, and nobody else writes while loading.
         let _ = store.create("namespaces", namespace);
     }

@@ -1,5 +1,10 @@
 //! The embedded cluster through an ordinary client, in paused time.
 
+mod api;
+mod copies;
+mod scheduling;
+mod workloads;
+
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
@@ -42,6 +47,42 @@ async fn running(text: &str) -> EmbeddedCluster {
     cluster.start().await;
     assert!(cluster.settle(Duration::from_secs(5), Duration::from_secs(120)).await, "gets quiet");
     cluster
+}
+
+/// Runs a cluster for a while, quiet or not.
+async fn after(seconds: u64, text: &str) -> EmbeddedCluster {
+    let cluster = EmbeddedCluster::from_manifests("test.yaml", text, Settings::default()).expect("loads");
+    cluster.start().await;
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    cluster
+}
+
+/// An object as it is stored; null if there is none.
+fn stored(cluster: &EmbeddedCluster, resource: &str, namespace: &str, name: &str) -> serde_json::Value {
+    let store = cluster.store.lock().expect("a store");
+    store.get(resource, namespace, name).map(|o| (**o).clone()).unwrap_or_default()
+}
+
+/// All objects of a kind in a namespace.
+fn all(cluster: &EmbeddedCluster, resource: &str, namespace: &str) -> Vec<serde_json::Value> {
+    let store = cluster.store.lock().expect("a store");
+    store.list_in(resource, namespace).map(|o| (**o).clone()).collect()
+}
+
+/// Changes an object as a controller of somebody else would.
+fn change(
+    cluster: &EmbeddedCluster,
+    resource: &str,
+    namespace: &str,
+    name: &str,
+    how: impl FnOnce(&mut serde_json::Value),
+) {
+    let mut store = cluster.store.lock().expect("a store");
+    store.modify(resource, &super::store::Key::new(namespace, name), how).expect("is there");
+}
+
+async fn seconds(seconds: u64) {
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
 }
 
 fn eviction(pod: &str) -> Eviction {

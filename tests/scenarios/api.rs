@@ -2,10 +2,12 @@
 
 use futures::TryStreamExt;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
 use kube::api::{
-    Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions, WatchEvent, WatchParams,
+    Api, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions, WatchEvent,
+    WatchParams,
 };
+use kube::core::response::StatusCause;
 use serde_json::{Value, json};
 
 use super::Stage;
@@ -143,6 +145,107 @@ pub async fn patches_answer_as_the_api_server_does(stage: &mut Stage) {
     assert!(api.get("m").await.expect("still there").metadata.deletion_timestamp.is_some());
     api.patch("m", &plain, &Patch::Merge(json!({"metadata": {"finalizers": null}}))).await.expect("released");
     assert_eq!(refusal(api.get("m").await), said(404, "NotFound"));
+}
+
+/// What is refused beyond the everyday: evictions with a wrong name or under two budgets, writes that custom resources don't
+/// take, dry runs that would fail, content for a namespace on its way out.
+pub async fn refusals_answer_as_the_api_server_does(stage: &mut Stage) {
+    stage.nodes(1).await;
+    stage.web(2, "minAvailable: 1").await;
+    refused_evictions(stage).await;
+    refused_custom_resources(stage).await;
+    refused_dry_runs(stage).await;
+    refused_content(stage).await;
+}
+
+async fn refused_evictions(stage: &Stage) {
+    let pods: Api<Pod> = Api::namespaced(stage.client.clone(), &stage.name);
+    let web = pods.list(&ListParams::default().labels("app=web")).await.expect("listed");
+    let name = web.items[0].metadata.name.clone().expect("a name");
+    let evict = async |named: &str| {
+        let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": named}});
+        pods.create_subresource::<Value, Value>("eviction", &name, &PostParams::default(), &eviction).await
+    };
+    assert_eq!(refusal(evict("another").await), said(400, "BadRequest"));
+    stage
+        .create(
+            "apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: again}\n\
+             spec: {minAvailable: 1, selector: {matchLabels: {app: web}}}\n",
+        )
+        .await;
+    let answer = evict(&name).await;
+    let Err(kube::Error::Api(status)) = &answer else { panic!("not refused: {answer:?}") };
+    assert!(status.message.starts_with("This pod has more than one PodDisruptionBudget"), "{status:?}");
+    assert_eq!(refusal(answer), said(500, ""));
+}
+
+async fn refused_custom_resources(stage: &Stage) {
+    let kind = "VirtualMachineInstanceReplicaSet";
+    stage
+        .create(
+            "apiVersion: kubevirt.io/v1\nkind: VirtualMachineInstanceReplicaSet\nmetadata: {name: none}\nspec: {replicas: 0, \
+             selector: {matchLabels: {set: none}}, template: {metadata: {labels: {set: none}}, spec: {domain: {devices: {}}}}}\n",
+        )
+        .await;
+    let api = stage.api("kubevirt.io/v1", kind);
+    let mut set = api.get("none").await.expect("there");
+    set.metadata.resource_version = None;
+    assert_eq!(refusal(api.replace("none", &PostParams::default(), &set).await), said(422, "Invalid"));
+    let strategic = Patch::Strategic(json!({"metadata": {"labels": {"merged": "true"}}}));
+    let merged = api.patch("none", &PatchParams::default(), &strategic).await;
+    assert_eq!(refusal(merged), said(415, "UnsupportedMediaType"));
+}
+
+async fn refused_dry_runs(stage: &Stage) {
+    let api = maps(stage);
+    api.create(&PostParams::default(), &map("m", "front")).await.expect("created");
+    let dry = PostParams { dry_run: true, ..PostParams::default() };
+    assert_eq!(refusal(api.create(&dry, &map("m", "front")).await), said(409, "AlreadyExists"));
+    assert_eq!(refusal(api.replace("gone", &dry, &map("gone", "front")).await), said(404, "NotFound"));
+    let mut stale = api.get("m").await.expect("there");
+    let relabel = Patch::Merge(json!({"metadata": {"labels": {"tier": "back"}}}));
+    api.patch("m", &PatchParams::default(), &relabel).await.expect("patched");
+    stale.metadata.labels = None;
+    assert_eq!(refusal(api.replace("m", &dry, &stale).await), said(409, "Conflict"));
+    let another = DeleteParams {
+        dry_run: true,
+        preconditions: Some(Preconditions { uid: Some("another".into()), resource_version: None }),
+        ..DeleteParams::default()
+    };
+    assert_eq!(refusal(api.delete("m", &another).await), said(409, "Conflict"));
+    let deployments: Api<Deployment> = Api::namespaced(stage.client.clone(), &stage.name);
+    let nine = Patch::Merge(json!({"spec": {"replicas": 9}}));
+    let params = PatchParams { dry_run: true, ..PatchParams::default() };
+    deployments.patch_scale("web", &params, &nine).await.expect("would be scaled");
+    let web = deployments.get("web").await.expect("there");
+    assert_eq!(web.spec.and_then(|s| s.replicas), Some(2));
+}
+
+async fn refused_content(stage: &Stage) {
+    let name = format!("{}-b", stage.name);
+    let namespaces: Api<Namespace> = Api::all(stage.client.clone());
+    let namespace = Namespace {
+        metadata: ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() },
+        ..Namespace::default()
+    };
+    namespaces.create(&PostParams::default(), &namespace).await.expect("created");
+    let api: Api<ConfigMap> = Api::namespaced(stage.client.clone(), &name);
+    let mut held = map("held", "front");
+    held.metadata.finalizers = Some(vec!["example.com/held".into()]);
+    api.create(&PostParams::default(), &held).await.expect("created");
+    namespaces.delete(&name, &DeleteParams::default()).await.expect("deleted");
+    let answer = api.create(&PostParams::default(), &map("late", "front")).await;
+    let Err(kube::Error::Api(status)) = &answer else { panic!("not refused: {answer:?}") };
+    let causes = status.details.as_ref().map(|d| d.causes.clone()).unwrap_or_default();
+    let expected = StatusCause {
+        reason: "NamespaceTerminating".into(),
+        message: format!("namespace {name} is being terminated"),
+        field: "metadata.namespace".into(),
+    };
+    assert_eq!(causes, [expected]);
+    assert_eq!(refusal(answer), said(403, "Forbidden"));
+    let released = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    api.patch("held", &PatchParams::default(), &released).await.expect("released");
 }
 
 /// A watch from a revision on sees what follows, in order, and what enters or leaves its selector.

@@ -21,6 +21,7 @@ macro_rules! with_all_scenarios {
     ($with:ident) => {
         $with! {
             api::patches_answer_as_the_api_server_does,
+            api::refusals_answer_as_the_api_server_does,
             api::verbs_answer_as_the_api_server_does,
             api::watches_tell_what_the_api_server_tells,
             drains::filters_speak_as_kubectls,

@@ -54,7 +54,10 @@ pub fn fill(store: &Store, resource: &str, object: &mut Value) {
             default(labels, "kubernetes.io/os", json!("linux"));
             default(labels, "kubernetes.io/arch", json!("amd64"));
         }
-        "namespaces" => default(&mut object["status"], "phase", json!("Active")),
+        "namespaces" => {
+            default(&mut object["spec"], "finalizers", json!(["kubernetes"]));
+            default(&mut object["status"], "phase", json!("Active"));
+        }
         _ => {}
     }
 }

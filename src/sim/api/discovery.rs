@@ -1,5 +1,6 @@
 //! Discovery: which groups, versions and kinds are served.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ pub fn answer(store: &Store, path: &str) -> Option<Value> {
         ["api", "v1"] => Some(resources(store, "", "v1")),
         ["apis", group, version] => store
             .resources()
-            .any(|r| r.group == *group && r.version == *version)
+            .any(|r| r.group == *group && r.served.iter().any(|v| v == version))
             .then(|| resources(store, group, version)),
         ["livez" | "readyz" | "healthz"] => Some(json!("ok")),
         _ => None,
@@ -27,16 +28,17 @@ pub fn answer(store: &Store, path: &str) -> Option<Value> {
 }
 
 fn groups(store: &Store) -> Value {
-    let mut versions: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for resource in store.resources().filter(|r| !r.group.is_empty()) {
-        versions.entry(&resource.group).or_default().insert(&resource.version);
+    let mut versions: BTreeMap<&str, BTreeSet<(Reverse<Priority>, &str)>> = BTreeMap::new();
+    for resource in store.resources().filter(|r| !r.group.is_empty() && !r.served.is_empty()) {
+        let served = resource.served.iter().map(|v| (Reverse(priority(v)), v.as_str()));
+        versions.entry(&resource.group).or_default().extend(served);
     }
     let groups: Vec<Value> = versions
         .into_iter()
         .map(|(group, versions)| {
             let versions: Vec<Value> = versions
                 .into_iter()
-                .map(|v| json!({"groupVersion": format!("{group}/{v}"), "version": v}))
+                .map(|(_, v)| json!({"groupVersion": format!("{group}/{v}"), "version": v}))
                 .collect();
             json!({"name": group, "preferredVersion": versions[0], "versions": versions})
         })
@@ -44,8 +46,25 @@ fn groups(store: &Store) -> Value {
     json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 }
 
+/// Stability, major and minor number of a version: the higher, the more a client should prefer it.
+type Priority = (u8, u64, u64);
+
+/// As the API server ranks versions: v2 before v1 before v1beta2 before v1alpha1 before anything else.
+fn priority(version: &str) -> Priority {
+    let number = |text: &str| text.parse::<u64>().ok();
+    let ranked = version.strip_prefix('v').and_then(|rest| {
+        for (name, stability) in [("alpha", 1), ("beta", 2)] {
+            if let Some((major, minor)) = rest.split_once(name) {
+                return Some((stability, number(major)?, number(minor)?));
+            }
+        }
+        Some((3, number(rest)?, 0))
+    });
+    ranked.unwrap_or_default()
+}
+
 fn resources(store: &Store, group: &str, version: &str) -> Value {
-    let served = store.resources().filter(|r| r.group == group && r.version == version);
+    let served = store.resources().filter(|r| r.group == group && r.served.iter().any(|v| v == version));
     let listed: Vec<Value> = served.flat_map(|r| with_subresources(r)).collect();
     let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
     json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": listed})

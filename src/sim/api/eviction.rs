@@ -7,7 +7,7 @@ use crate::sim::store::{DeleteOptions, Key, Refusal, Store};
 /// Evicts a pod, or says why not. `dry_run` asks only.
 ///
 /// # Errors
-/// 404; 409 (UID); 429 by a budget; 500 when several budgets select the pod.
+/// 404; 409 (UID, resourceVersion); 429 by a budget; 500 when several budgets select the pod.
 pub fn evict(
     store: &mut Store,
     namespace: &str,
@@ -34,7 +34,9 @@ pub fn evict(
     if needs_budget(&pod) {
         ask_budgets(store, namespace, name, &pod, dry_run)?;
     }
-    if !dry_run {
+    if dry_run {
+        store.would_delete("pods", &key, &options)?;
+    } else {
         store.delete("pods", &key, &options)?;
     }
     Ok(json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}))
@@ -68,7 +70,8 @@ fn ask_budgets(
         [budget] => budget,
         _ => {
             let message = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
-            return Err(Refusal::new(500, "InternalError", message));
+            // Without a reason: the real one answers a bare Status, which becomes an error on its way out.
+            return Err(Refusal::new(500, "", message));
         }
     };
     let number = |field: &str| budget["status"][field].as_i64().unwrap_or(0);
@@ -98,12 +101,7 @@ fn ask_budgets(
         return Err(refuse(cause, Some(10)));
     }
     if number("disruptionsAllowed") <= 0 {
-        let cause = format!(
-            "The disruption budget {budget_name} needs {} healthy pods and has {} currently",
-            number("desiredHealthy"),
-            number("currentHealthy")
-        );
-        return Err(refuse(cause, None));
+        return Err(refuse(cause(budget), None));
     }
     if !dry_run {
         let now = store.clock().now_text();
@@ -113,6 +111,28 @@ fn ask_budgets(
         });
     }
     Ok(())
+}
+
+/// Why a budget allows nothing. Its numbers mean nothing when it couldn't be counted.
+fn cause(budget: &Value) -> String {
+    let name = budget["metadata"]["name"].as_str().unwrap_or_default();
+    let number = |field: &str| budget["status"][field].as_i64().unwrap_or(0);
+    let conditions = budget["status"]["conditions"].as_array().into_iter().flatten();
+    let condition =
+        conditions.into_iter().find(|c| c["type"] == "DisruptionAllowed" && c["status"] == "False");
+    let said = |field: &str| condition.and_then(|c| c[field].as_str()).unwrap_or_default();
+    let (reason, message) = (said("reason"), said("message"));
+    let refuses = format!("The disruption budget {name} does not allow evicting pods currently");
+    if reason == "SyncFailed" && !message.is_empty() {
+        format!("{refuses} because it failed sync: {message}")
+    } else if number("currentHealthy") <= number("desiredHealthy") {
+        let (needed, healthy) = (number("desiredHealthy"), number("currentHealthy"));
+        format!("The disruption budget {name} needs {needed} healthy pods and has {healthy} currently")
+    } else if message.is_empty() {
+        refuses
+    } else {
+        format!("{refuses} ({reason}): {message}")
+    }
 }
 
 /// A label selector as an object carries it; none selects nothing, an empty one everything.

@@ -5,8 +5,9 @@
 //! 501 with a `Status` that names it, never silence.
 //!
 //! Departures from the real one that a client could notice: no authentication or authorisation (every request is
-//! allowed), custom resources are not validated against their schema, `managedFields` are kept by path and only for
-//! server-side apply, and a continued list sees the present, not the moment of its first page.
+//! allowed), custom resources are not validated against their schema and their versions differ by `apiVersion` only,
+//! `managedFields` are kept by path and only for server-side apply, and a continued list sees the present, not the moment
+//! of its first page.
 
 mod admission;
 mod defaults;

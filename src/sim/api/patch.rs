@@ -14,7 +14,6 @@ fn merge_key(field: &str) -> Option<&'static str> {
         "volumeDevices" => "devicePath",
         "ports" => "containerPort",
         "conditions" | "addresses" => "type",
-        "taints" => "key",
         "ownerReferences" => "uid",
         "hostAliases" => "ip",
         "topologySpreadConstraints" => "topologyKey",
@@ -22,11 +21,12 @@ fn merge_key(field: &str) -> Option<&'static str> {
     })
 }
 
-/// Applies a patch by its content type. Gives the patched object.
+/// Applies a patch by its content type. Gives the patched object. A custom resource has no keys to merge by, so that a
+/// strategic merge is no patch for it.
 ///
 /// # Errors
 /// 415 for another content type, 400 for a body that can't be read, 422 for a JSON patch that can't be applied.
-pub fn apply(content_type: &str, object: &Value, body: &[u8]) -> Result<Value, Refusal> {
+pub fn apply(content_type: &str, is_custom: bool, object: &Value, body: &[u8]) -> Result<Value, Refusal> {
     let mut patched = object.clone();
     match content_type.split(';').next().unwrap_or_default().trim() {
         "application/json-patch+json" => {
@@ -43,15 +43,16 @@ pub fn apply(content_type: &str, object: &Value, body: &[u8]) -> Result<Value, R
             let patch: Value = serde_json::from_slice(body).map_err(unreadable)?;
             json_patch::merge(&mut patched, &patch);
         }
-        "application/strategic-merge-patch+json" => {
+        "application/strategic-merge-patch+json" if !is_custom => {
             let patch: Value = serde_json::from_slice(body).map_err(unreadable)?;
             strategic(&mut patched, &patch);
         }
         other => {
+            let strategic = if is_custom { "" } else { "application/strategic-merge-patch+json, " };
             let message = format!(
                 "the body of the request was in an unknown format - accepted media types include: \
-                 application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, \
-                 application/apply-patch+yaml (got {other})"
+                 application/json-patch+json, application/merge-patch+json, {strategic}application/apply-patch+yaml \
+                 (got {other})"
             );
             return Err(Refusal::new(415, "UnsupportedMediaType", message));
         }

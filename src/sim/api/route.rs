@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::{Value, json};
+
 use crate::sim::store::{Refusal, Resource, Store, full_name};
 
 /// What a request is about.
@@ -10,6 +12,8 @@ use crate::sim::store::{Refusal, Resource, Store, full_name};
 pub struct Route {
     /// The kind.
     pub resource: Arc<Resource>,
+    /// The version that is asked for.
+    pub version: String,
     /// The namespace; empty for cluster-scoped kinds, and for lists over all namespaces.
     pub namespace: String,
     /// The object's name; `None` for a collection.
@@ -26,37 +30,48 @@ impl Route {
     pub fn parse(store: &Store, path: &str) -> Result<Self, Refusal> {
         let missing = || Refusal::new(404, "NotFound", "the server could not find the requested resource");
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
-        let (group, rest) = match parts.as_slice() {
-            ["api", "v1", rest @ ..] => ("", rest),
-            ["apis", group, _, rest @ ..] => (*group, rest),
+        let (group, version, rest) = match parts.as_slice() {
+            ["api", "v1", rest @ ..] => ("", "v1", rest),
+            ["apis", group, version, rest @ ..] => (*group, *version, rest),
             _ => return Err(missing()),
         };
-        let kind = |plural: &str| store.resource(&full_name(plural, group)).cloned().ok_or_else(missing);
         let (namespace, rest) = match rest {
             // The namespace itself, and its status, are cluster-scoped objects.
             ["namespaces", _] | ["namespaces", _, "status" | "finalize"] if group.is_empty() => ("", rest),
             ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (*namespace, rest),
             rest => ("", rest),
         };
-        match rest {
-            [plural] => Ok(Self {
-                resource: kind(plural)?,
-                namespace: namespace.into(),
-                name: None,
-                subresource: None,
-            }),
-            [plural, name] => {
-                let name = Some((*name).to_owned());
-                Ok(Self { resource: kind(plural)?, namespace: namespace.into(), name, subresource: None })
-            }
-            [plural, name, subresource] => Ok(Self {
-                resource: kind(plural)?,
-                namespace: namespace.into(),
-                name: Some((*name).to_owned()),
-                subresource: Some((*subresource).to_owned()),
-            }),
-            _ => Err(missing()),
+        let (plural, name, subresource) = match rest {
+            [plural] => (*plural, None, None),
+            [plural, name] => (*plural, Some(*name), None),
+            [plural, name, subresource] => (*plural, Some(*name), Some(*subresource)),
+            _ => return Err(missing()),
+        };
+        let resource =
+            store.resource(&full_name(plural, group)).filter(|r| r.served.iter().any(|v| v == version));
+        Ok(Self {
+            resource: resource.cloned().ok_or_else(missing)?,
+            version: version.to_owned(),
+            namespace: namespace.to_owned(),
+            name: name.map(str::to_owned),
+            subresource: subresource.map(str::to_owned),
+        })
+    }
+
+    /// Puts an object, or a list with its items, into the version that is asked for. Other answers stay as they are.
+    pub fn in_version(&self, mut value: Value) -> Value {
+        if !self.resource.is_custom {
+            return value;
         }
+        let version = json!(self.resource.api_version_of(&self.version));
+        let list = format!("{}List", self.resource.kind);
+        for item in value["items"].as_array_mut().into_iter().flatten() {
+            item["apiVersion"] = version.clone();
+        }
+        if value["kind"] == self.resource.kind.as_str() || value["kind"] == list.as_str() {
+            value["apiVersion"] = version;
+        }
+        value
     }
 }
 

@@ -146,6 +146,9 @@ impl ApiServer {
             let stream = watch::begin(&self.store, &route, &call.query)?.map_ok(Frame::data);
             return Ok(Response::new(StreamBody::new(stream).boxed_unsync()));
         }
+        if call.method == Method::POST {
+            self.check_place(&call, &route)?;
+        }
         self.admit(&call, &route).await?;
         if route.subresource.as_deref() == Some("eviction") {
             return self.evict(&call, &route);
@@ -165,7 +168,23 @@ impl ApiServer {
                 ));
             }
         };
-        Ok(full(code, &value))
+        Ok(full(code, &route.in_version(value)))
+    }
+
+    /// What the API server looks at before it asks webhooks: the namespace takes new objects, and an eviction names its pod.
+    fn check_place(&self, call: &Call, route: &Route) -> Result<(), Refusal> {
+        let store = self.store()?;
+        if route.resource.namespaced && store.is_terminating(&route.namespace) {
+            let named = call.json()?["metadata"]["name"].as_str().map(str::to_owned);
+            let name = route.name.clone().or(named).unwrap_or_default();
+            return Err(Refusal::namespace_terminating(&route.resource.name, &name, &route.namespace));
+        }
+        if route.subresource.as_deref() == Some("eviction")
+            && call.json()?["metadata"]["name"].as_str() != route.name.as_deref()
+        {
+            return Err(Refusal::bad_request("name in URL does not match name in Eviction object"));
+        }
+        Ok(())
     }
 
     /// Evicts, as the budgets allow.

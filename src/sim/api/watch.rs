@@ -18,10 +18,7 @@ const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 
 struct Watch {
     store: Arc<Mutex<Store>>,
-    resource: String,
-    kind: String,
-    api_version: String,
-    namespace: String,
+    route: Route,
     selector: Selector,
     revision: u64,
     bookmarks: bool,
@@ -40,7 +37,8 @@ fn line(kind: &str, object: &Value) -> Bytes {
 impl Watch {
     fn bookmark(&self, initial_end: bool) -> Bytes {
         let mut object = json!({
-            "kind": self.kind, "apiVersion": self.api_version,
+            "kind": self.route.resource.kind,
+            "apiVersion": self.route.resource.api_version_of(&self.route.version),
             "metadata": {"resourceVersion": self.revision.to_string(), "creationTimestamp": null},
         });
         if initial_end {
@@ -49,8 +47,18 @@ impl Watch {
         line("BOOKMARK", &object)
     }
 
+    fn object_line(&self, kind: &str, object: &Value) -> Bytes {
+        // A copy is needed only where versions may differ.
+        if self.route.resource.is_custom {
+            line(kind, &self.route.in_version(object.clone()))
+        } else {
+            line(kind, object)
+        }
+    }
+
     fn selects(&self, object: &Value) -> bool {
-        let here = self.namespace.is_empty() || object["metadata"]["namespace"] == self.namespace.as_str();
+        let here = self.route.namespace.is_empty()
+            || object["metadata"]["namespace"] == self.route.namespace.as_str();
         here && self.selector.matches(object)
     }
 
@@ -64,7 +72,7 @@ impl Watch {
             (true, true) => "MODIFIED",
             (true, false) => "DELETED",
         };
-        Some(line(kind, &change.object))
+        Some(self.object_line(kind, &change.object))
     }
 
     fn collect(&mut self) {
@@ -73,7 +81,7 @@ impl Watch {
             self.over = true;
             return;
         };
-        match store.changes_since(&self.resource, self.revision) {
+        match store.changes_since(&self.route.resource.name, self.revision) {
             Ok(changes) => {
                 let events: Vec<Bytes> = changes.iter().filter_map(|c| self.event(c)).collect();
                 self.ready.extend(events);
@@ -150,10 +158,7 @@ pub fn begin(
     let timeout: Option<u64> = text("timeoutSeconds").parse().ok();
     let mut watch = Watch {
         store: store.clone(),
-        resource: route.resource.name.clone(),
-        kind: route.resource.kind.clone(),
-        api_version: route.resource.api_version(),
-        namespace: route.namespace.clone(),
+        route: route.clone(),
         selector,
         revision,
         bookmarks: flag("allowWatchBookmarks"),
@@ -164,8 +169,8 @@ pub fn begin(
     };
     if flag("sendInitialEvents") || from_now {
         watch.revision = guard.revision();
-        let initial: Vec<Bytes> =
-            guard.list(&watch.resource).filter(|o| watch.selects(o)).map(|o| line("ADDED", o)).collect();
+        let selected = guard.list(&route.resource.name).filter(|o| watch.selects(o));
+        let initial: Vec<Bytes> = selected.map(|o| watch.object_line("ADDED", o)).collect();
         watch.ready.extend(initial);
         if flag("sendInitialEvents") {
             let bookmark = watch.bookmark(true);

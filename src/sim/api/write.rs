@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::route::Route;
 use super::service::Call;
 use super::{defaults, patch as patches};
-use crate::sim::store::{DeleteOptions, Key, Object, Refusal, Store};
+use crate::sim::store::{DeleteOptions, Key, Object, Refusal, Resource, Store};
 
 fn whole(object: &Object) -> Value {
     (**object).clone()
@@ -16,7 +16,7 @@ fn whole(object: &Object) -> Value {
 pub(super) fn create(store: &mut Store, call: &Call, route: &Route) -> Result<Value, Refusal> {
     let mut object = call.json()?;
     if let (Some(name), Some("binding")) = (&route.name, route.subresource.as_deref()) {
-        return bind(store, route, name, &object);
+        return bind(store, call, route, name, &object);
     }
     if let Some(name) = &route.name {
         let what = route.subresource.clone().unwrap_or_else(|| name.clone());
@@ -31,8 +31,12 @@ pub(super) fn create(store: &mut Store, call: &Call, route: &Route) -> Result<Va
         object["metadata"].as_object_mut().map(|m| m.remove(field));
     }
     defaults::fill(store, &route.resource.name, &mut object);
+    created(store, call, route, object)
+}
+
+fn created(store: &mut Store, call: &Call, route: &Route, object: Value) -> Result<Value, Refusal> {
     if call.is_dry_run() {
-        return Ok(object);
+        return store.would_create(&route.resource.name, object);
     }
     store.create(&route.resource.name, object).map(|o| whole(&o))
 }
@@ -59,25 +63,20 @@ fn place(store: &Store, object: &mut Value, route: &Route) -> Result<(), Refusal
             "the namespace of the provided object does not match the namespace sent on the request",
         ));
     }
-    let Some(namespace) = store.get("namespaces", "", &route.namespace) else {
+    if store.get("namespaces", "", &route.namespace).is_none() {
         return Err(Refusal::not_found("namespaces", &route.namespace));
-    };
-    if !namespace["metadata"]["deletionTimestamp"].is_null() {
-        let name = object["metadata"]["name"].as_str().unwrap_or_default();
-        let message = format!(
-            "{} {name:?} is forbidden: unable to create new content in namespace {} because it is being terminated",
-            kind.name, route.namespace
-        );
-        let mut refusal = Refusal::new(403, "Forbidden", message);
-        refusal.details =
-            Some(json!({"name": name, "kind": kind.plural, "causes": [{"reason": "NamespaceTerminating"}]}));
-        return Err(refusal);
     }
     object["metadata"]["namespace"] = json!(route.namespace);
     Ok(())
 }
 
-fn bind(store: &mut Store, route: &Route, name: &str, binding: &Value) -> Result<Value, Refusal> {
+fn bind(
+    store: &mut Store,
+    call: &Call,
+    route: &Route,
+    name: &str,
+    binding: &Value,
+) -> Result<Value, Refusal> {
     let key = Key::new(&route.namespace, name);
     let pod = store.get_key("pods", &key).ok_or_else(|| Refusal::not_found("pods", name))?;
     if pod["spec"]["nodeName"].as_str().is_some_and(|n| !n.is_empty()) {
@@ -88,7 +87,9 @@ fn bind(store: &mut Store, route: &Route, name: &str, binding: &Value) -> Result
         ));
     }
     let node = binding["target"]["name"].clone();
-    store.modify("pods", &key, |pod| pod["spec"]["nodeName"] = node);
+    if !call.is_dry_run() {
+        store.modify("pods", &key, |pod| pod["spec"]["nodeName"] = node);
+    }
     Ok(json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}))
 }
 
@@ -125,25 +126,59 @@ pub(super) fn replace(store: &mut Store, call: &Call, route: &Route) -> Result<V
     if route.resource.namespaced {
         object["metadata"]["namespace"] = json!(route.namespace);
     }
+    let versioned = object["metadata"]["resourceVersion"].as_str().is_some_and(|v| !v.is_empty());
+    let current = current(store, route)?;
+    if !versioned && route.subresource.as_deref() == Some("scale") {
+        object["metadata"]["resourceVersion"] = current["metadata"]["resourceVersion"].clone();
+    } else if !versioned && !updates_unconditionally(&route.resource) {
+        return Err(unversioned(&route.resource, &name));
+    }
     store_back(store, call, route, object)
 }
 
+/// Whether a kind may be replaced without saying which version of it is meant.
+fn updates_unconditionally(resource: &Resource) -> bool {
+    const STRICT: [&str; 6] = [
+        "poddisruptionbudgets.policy",
+        "leases.coordination.k8s.io",
+        "volumeattachments.storage.k8s.io",
+        "csinodes.storage.k8s.io",
+        "csidrivers.storage.k8s.io",
+        "validatingwebhookconfigurations.admissionregistration.k8s.io",
+    ];
+    !resource.is_custom && !STRICT.contains(&resource.name.as_str())
+}
+
+fn unversioned(resource: &Resource, name: &str) -> Refusal {
+    let why = "Invalid value: 0: must be specified for an update";
+    Refusal::invalid(&resource.group, &resource.plural, name, "metadata.resourceVersion", why)
+}
+
+fn updated(
+    store: &mut Store,
+    call: &Call,
+    route: &Route,
+    object: Value,
+    status_only: bool,
+) -> Result<Value, Refusal> {
+    if call.is_dry_run() {
+        return store.would_update(&route.resource.name, object, status_only);
+    }
+    store.update(&route.resource.name, object, status_only).map(|o| whole(&o))
+}
+
 fn store_back(store: &mut Store, call: &Call, route: &Route, object: Value) -> Result<Value, Refusal> {
+    let resource = &route.resource;
     match route.subresource.as_deref() {
-        None if call.is_dry_run() => Ok(object),
-        None => store.update(&route.resource.name, object, false).map(|o| whole(&o)),
-        Some("status") if route.resource.has_status && call.is_dry_run() => Ok(object),
-        Some("status") if route.resource.has_status => {
-            store.update(&route.resource.name, object, true).map(|o| whole(&o))
-        }
-        Some("scale") if route.resource.has_scale => {
+        None => updated(store, call, route, object, false),
+        Some("status") if resource.has_status => updated(store, call, route, object, true),
+        Some("scale") if resource.has_scale => {
             let mut scaled = whole(&current(store, route)?);
             scaled["spec"]["replicas"] = object["spec"]["replicas"].clone();
             scaled["metadata"]["resourceVersion"] = object["metadata"]["resourceVersion"].clone();
-            let stored = store.update(&route.resource.name, scaled, false)?;
-            Ok(scale_of(&stored))
+            updated(store, call, route, scaled, false).map(|stored| scale_of(&stored))
         }
-        Some(other) => Err(Refusal::not_modelled(&format!("{}/{other}", route.resource.name))),
+        Some(other) => Err(Refusal::not_modelled(&format!("{}/{other}", resource.name))),
     }
 }
 
@@ -154,7 +189,7 @@ pub(super) fn patch(store: &mut Store, call: &Call, route: &Route) -> Result<(St
     }
     let old = current(store, route)?;
     let base = if route.subresource.as_deref() == Some("scale") { scale_of(&old) } else { whole(&old) };
-    let mut patched = patches::apply(&call.content_type, &base, &call.body)?;
+    let mut patched = patches::apply(&call.content_type, route.resource.is_custom, &base, &call.body)?;
     if patched["metadata"]["name"] != base["metadata"]["name"] {
         return Err(Refusal::bad_request("the name of the object can't be patched"));
     }
@@ -186,10 +221,7 @@ fn apply(store: &mut Store, call: &Call, route: &Route) -> Result<(StatusCode, V
             merged["metadata"]["name"] = json!(route.name);
             place(store, &mut merged, route)?;
             defaults::fill(store, &route.resource.name, &mut merged);
-            if call.is_dry_run() {
-                return Ok((StatusCode::CREATED, merged));
-            }
-            store.create(&route.resource.name, merged).map(|o| (StatusCode::CREATED, whole(&o)))
+            created(store, call, route, merged).map(|o| (StatusCode::CREATED, o))
         }
     }
 }
@@ -219,7 +251,7 @@ pub(super) fn delete(store: &mut Store, call: &Call, route: &Route) -> Result<Va
     }
     let old = current(store, route)?;
     if dry_run {
-        return Ok(whole(&old));
+        return store.would_delete(resource, &Key::of(&old), &options).map(|o| whole(&o));
     }
     let (object, gone) = store.delete(resource, &Key::of(&old), &options)?;
     if !gone || resource == "pods" {

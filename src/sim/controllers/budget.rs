@@ -1,10 +1,10 @@
 //! The disruption controller: the status of PodDisruptionBudgets.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{pods, until};
 use crate::sim::api::selects;
@@ -14,36 +14,45 @@ use crate::sim::store::{Key, Object, Store};
 
 /// After this long an evicted pod that is still there is counted as healthy again.
 const EXPIRY: SignedDuration = SignedDuration::from_mins(2);
+const BUDGETS: &str = "poddisruptionbudgets.policy";
+const CONDITION: &str = "DisruptionAllowed";
+const SYNC_FAILED: &str = "SyncFailed";
 
 /// Recounts a budget.
 pub(super) fn reconcile(store: &mut Store, key: &Key, now: Timestamp) -> Option<Duration> {
-    let budget = store.get_key("poddisruptionbudgets.policy", key).cloned()?;
+    let budget = store.get_key(BUDGETS, key).cloned()?;
     let selected: Vec<Object> = store
         .list_in("pods", &key.namespace)
         .filter(|p| selects(&budget["spec"]["selector"], &p["metadata"]["labels"]))
         .cloned()
         .collect();
-    let mut disrupted = serde_json::Map::new();
-    let mut again = None;
-    for (name, at) in budget["status"]["disruptedPods"].as_object().into_iter().flatten() {
-        let alive = selected
-            .iter()
-            .any(|p| p["metadata"]["name"] == name.as_str() && p["metadata"]["deletionTimestamp"].is_null());
-        let due = at.as_str().and_then(parse_time).map(|t| t + EXPIRY);
-        if let Some(due) = due.filter(|due| alive && *due > now) {
-            disrupted.insert(name.clone(), at.clone());
-            again = Some(again.map_or(until(now, due), |a: Duration| a.min(until(now, due))));
+    match wanted(store, &budget, &selected) {
+        Ok(counts) => count(store, key, &budget, &selected, counts, now),
+        Err(why) => {
+            fail_safe(store, key, &why, now);
+            None
         }
     }
+}
+
+fn count(
+    store: &mut Store,
+    key: &Key,
+    budget: &Value,
+    selected: &[Object],
+    (expected, desired): (i64, i64),
+    now: Timestamp,
+) -> Option<Duration> {
+    let (disrupted, again) = disrupted(budget, selected, now);
     let healthy = selected
         .iter()
         .filter(|p| pods::is_active(p) && pods::is_ready(p))
         .filter(|p| !disrupted.contains_key(p["metadata"]["name"].as_str().unwrap_or_default()))
         .count() as i64;
-    let (expected, desired) = wanted(store, &budget, &selected);
-    let allowed = if healthy > desired { healthy - desired } else { 0 };
+    // A budget that expects no pods allows nothing: the first pod may appear before it is counted.
+    let allowed = if expected > 0 { (healthy - desired).max(0) } else { 0 };
     let now_text = seconds_text(now);
-    store.modify("poddisruptionbudgets.policy", key, |budget| {
+    store.modify(BUDGETS, key, |budget| {
         let conditions = budget["status"]["conditions"].clone();
         budget["status"] = json!({
             "observedGeneration": budget["metadata"]["generation"], "expectedPods": expected, "desiredHealthy": desired,
@@ -56,56 +65,103 @@ pub(super) fn reconcile(store: &mut Store, key: &Key, now: Timestamp) -> Option<
             budget["status"]["conditions"] = conditions;
         }
         let (value, reason) = if allowed > 0 { ("True", "SufficientPods") } else { ("False", "InsufficientPods") };
-        set_condition(&mut budget["status"], "DisruptionAllowed", value, reason, "", &now_text);
+        set_condition(&mut budget["status"], CONDITION, value, reason, "", &now_text);
     });
     again
 }
 
-/// expectedPods and desiredHealthy. A whole `minAvailable` counts the pods that are there; percentages and
-/// `maxUnavailable` count what the pods' owners want. Percentages round up.
-fn wanted(store: &Store, budget: &Value, selected: &[Object]) -> (i64, i64) {
-    let spec = &budget["spec"];
-    let is_whole = |v: &Value| v.as_i64().is_some() || v.as_str().is_some_and(|s| !s.ends_with('%'));
-    if !spec["maxUnavailable"].is_null() {
-        let expected = of_owners(store, selected);
-        return (expected, (expected - pods::scaled(&spec["maxUnavailable"], expected, true)).max(0));
-    }
-    if is_whole(&spec["minAvailable"]) {
-        return (selected.len() as i64, pods::scaled(&spec["minAvailable"], 0, true));
-    }
-    let expected = of_owners(store, selected);
-    let minimum = if spec["minAvailable"].is_null() { json!(1) } else { spec["minAvailable"].clone() };
-    (expected, pods::scaled(&minimum, expected, true))
-}
-
-/// The sum of the scales of the pods' controllers.
-fn of_owners(store: &Store, selected: &[Object]) -> i64 {
-    let mut seen = BTreeSet::new();
-    let mut total = 0;
-    for pod in selected {
-        let owners = pod["metadata"]["ownerReferences"].as_array();
-        let Some(owner) = owners.into_iter().flatten().find(|o| o["controller"] == true) else {
-            continue;
-        };
-        let namespace = pod["metadata"]["namespace"].as_str().unwrap_or_default();
-        let Some((resource, owner)) = scaled_owner(store, namespace, owner) else {
-            continue;
-        };
-        if seen.insert((resource, owner["metadata"]["uid"].to_string())) {
-            total += owner["spec"]["replicas"].as_i64().unwrap_or(0);
+/// The evicted pods that are still on their way out, and when the first of them counts again.
+fn disrupted(budget: &Value, selected: &[Object], now: Timestamp) -> (Map<String, Value>, Option<Duration>) {
+    let mut disrupted = Map::new();
+    let mut again = None;
+    for (name, at) in budget["status"]["disruptedPods"].as_object().into_iter().flatten() {
+        let alive = selected
+            .iter()
+            .any(|p| p["metadata"]["name"] == name.as_str() && p["metadata"]["deletionTimestamp"].is_null());
+        let due = at.as_str().and_then(parse_time).map(|t| t + EXPIRY);
+        if let Some(due) = due.filter(|due| alive && *due > now) {
+            disrupted.insert(name.clone(), at.clone());
+            again = Some(again.map_or(until(now, due), |a: Duration| a.min(until(now, due))));
         }
     }
-    total
+    (disrupted, again)
 }
 
-/// The owner that has a scale: a ReplicaSet's Deployment rather than the ReplicaSet.
-fn scaled_owner(store: &Store, namespace: &str, reference: &Value) -> Option<(String, Object)> {
-    let resource = store.resource_of(reference["apiVersion"].as_str()?, reference["kind"].as_str()?)?.clone();
-    let owner = store.get(&resource.name, namespace, reference["name"].as_str()?)?.clone();
-    let above = owner["metadata"]["ownerReferences"].as_array();
-    let above = above.into_iter().flatten().find(|o| o["controller"] == true);
-    match above.and_then(|reference| scaled_owner(store, namespace, reference)) {
-        Some(found) => Some(found),
-        None => resource.has_scale.then(|| (resource.name.clone(), owner)),
+/// What can't be counted allows nothing. All else in the status stays as it was, the observed generation too.
+fn fail_safe(store: &mut Store, key: &Key, why: &str, now: Timestamp) {
+    let now = seconds_text(now);
+    store.modify(BUDGETS, key, |budget| {
+        budget["status"]["disruptionsAllowed"] = json!(0);
+        set_condition(&mut budget["status"], CONDITION, "False", SYNC_FAILED, why, &now);
+    });
+}
+
+/// expectedPods and desiredHealthy. A whole `minAvailable` counts the pods that are there; percentages and
+/// `maxUnavailable` count what the pods' controllers want. Percentages round up.
+fn wanted(store: &Store, budget: &Value, selected: &[Object]) -> Result<(i64, i64), String> {
+    let (least, most) = (&budget["spec"]["minAvailable"], &budget["spec"]["maxUnavailable"]);
+    if !most.is_null() {
+        let expected = expected_scale(store, budget, selected)?;
+        return Ok((expected, (expected - pods::scaled(most, expected, true)).max(0)));
     }
+    if least.is_null() {
+        return Ok((0, 0));
+    }
+    if least.as_str().is_none_or(|s| !s.ends_with('%')) {
+        return Ok((selected.len() as i64, pods::scaled(least, 0, true)));
+    }
+    let expected = expected_scale(store, budget, selected)?;
+    Ok((expected, pods::scaled(least, expected, true)))
+}
+
+/// The sum of the scales of the pods' controllers. Pods without a controller are left out.
+fn expected_scale(store: &Store, budget: &Value, selected: &[Object]) -> Result<i64, String> {
+    let mut scales: BTreeMap<String, i64> = BTreeMap::new();
+    for pod in selected {
+        let Some(controller) = pods::controller(pod) else { continue };
+        let text = |field: &str| controller[field].as_str().unwrap_or_default();
+        if store.resource_of(text("apiVersion"), text("kind")).is_none()
+            && let Some(expected) = counted_before(budget)
+        {
+            // A copy of a cluster doesn't have this kind: what the real controller counted stands.
+            return Ok(expected);
+        }
+        let (uid, scale) = scale(store, pod, controller)?;
+        scales.insert(uid, scale);
+    }
+    Ok(scales.into_values().sum())
+}
+
+fn counted_before(budget: &Value) -> Option<i64> {
+    let conditions = budget["status"]["conditions"].as_array().into_iter().flatten();
+    let failed = conditions.into_iter().any(|c| c["type"] == CONDITION && c["reason"] == SYNC_FAILED);
+    budget["status"]["expectedPods"].as_i64().filter(|expected| *expected > 0 && !failed)
+}
+
+/// UID and scale of a pod's controller: of its Deployment where that is a ReplicaSet, else of the controller itself,
+/// which needs the subresource `scale`.
+fn scale(store: &Store, pod: &Value, controller: &Value) -> Result<(String, i64), String> {
+    let namespace = pod["metadata"]["namespace"].as_str().unwrap_or_default();
+    let text = |field: &str| controller[field].as_str().unwrap_or_default();
+    let Some(resource) = store.resource_of(text("apiVersion"), text("kind")) else {
+        return Err(format!("no matches for kind {:?} in version {:?}", text("kind"), text("apiVersion")));
+    };
+    let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+    let found = named(store, &resource.name, namespace, controller);
+    if !resource.has_scale {
+        return Err(format!("{} does not implement the scale subresource", resource.name));
+    }
+    let found = found.ok_or_else(|| format!("found no controllers for pod {name:?}"))?;
+    let deployment = pods::controller(found)
+        .filter(|above| resource.name == "replicasets.apps" && above["kind"] == "Deployment")
+        .and_then(|above| named(store, "deployments.apps", namespace, above));
+    let scaled = deployment.unwrap_or(found);
+    let uid = scaled["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+    Ok((uid, scaled["spec"]["replicas"].as_i64().unwrap_or(0)))
+}
+
+/// The very object that a reference means.
+fn named<'a>(store: &'a Store, resource: &str, namespace: &str, reference: &Value) -> Option<&'a Object> {
+    let object = store.get(resource, namespace, reference["name"].as_str()?)?;
+    (object["metadata"]["uid"] == reference["uid"]).then_some(object)
 }

@@ -18,7 +18,8 @@ const TOLERATED: [(&str, &str); 6] = [
     ("node.kubernetes.io/unschedulable", "NoSchedule"),
 ];
 
-fn pod_for(set: &Value, node: &str) -> Value {
+/// A pod of the set for any node.
+fn pod_for(set: &Value) -> Value {
     let mut pod = pods::from_template(set);
     let name = set["metadata"]["name"].as_str().unwrap_or_default();
     pod["metadata"]["generateName"] = json!(format!("{name}-"));
@@ -30,7 +31,12 @@ fn pod_for(set: &Value, node: &str) -> Value {
             TOLERATED.map(|(key, effect)| json!({"key": key, "operator": "Exists", "effect": effect})),
         );
     }
-    // The real one pins by affinity to metadata.name, and keeps the template's own terms.
+    pod
+}
+
+/// Pins a pod to a node. The real one does so by affinity to metadata.name, and keeps the template's own terms.
+fn pinned(pod: &Value, node: &str) -> Value {
+    let mut pod = pod.clone();
     let pin = json!([{"key": "metadata.name", "operator": "In", "values": [node]}]);
     let required =
         &mut pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
@@ -41,10 +47,16 @@ fn pod_for(set: &Value, node: &str) -> Value {
     pod
 }
 
-fn eligible(pod: &Value, node: &Value) -> bool {
-    let taints = node["spec"]["taints"].as_array().into_iter().flatten();
-    let mut hard = taints.filter(|t| t["effect"] == "NoSchedule" || t["effect"] == "NoExecute");
-    affine(pod, node) && hard.all(|t| pod_tolerates(pod, t))
+/// Whether a node takes a pod of the set, and whether it keeps one that is there: a taint NoSchedule only keeps new ones
+/// away.
+fn eligible(pod: &Value, node: &Value) -> (bool, bool) {
+    let refuses = |effects: &[&str]| {
+        let taints = node["spec"]["taints"].as_array().into_iter().flatten();
+        let mut hard = taints.filter(|t| t["effect"].as_str().is_some_and(|e| effects.contains(&e)));
+        hard.any(|t| !pod_tolerates(pod, t))
+    };
+    let affine = affine(pod, node);
+    (affine && !refuses(&["NoSchedule", "NoExecute"]), affine && !refuses(&["NoExecute"]))
 }
 
 /// The node that a pod runs on or is pinned to.
@@ -68,27 +80,17 @@ pub(super) fn reconcile(store: &mut Store, key: &Key) {
             by_node.entry(node).or_default().push(pod);
         }
     }
+    let template = pod_for(&set);
     let nodes: Vec<Object> = store.list("nodes").cloned().collect();
     let (mut desired, mut ready, mut misplaced) = (0, 0, 0);
     for node in &nodes {
-        let name = node["metadata"]["name"].as_str().unwrap_or_default();
-        let pod = pod_for(&set, name);
-        let mine = by_node.remove(name).unwrap_or_default();
-        if !eligible(&pod, node) {
-            misplaced += mine.iter().filter(|p| pods::is_active(p)).count();
-            delete(store, &mine);
-            continue;
-        }
-        desired += 1;
-        ready += usize::from(mine.iter().any(|p| pods::is_active(p) && pods::is_ready(p)));
-        let over: Vec<Object> = mine
-            .iter()
-            .filter(|p| matches!(p["status"]["phase"].as_str(), Some("Failed" | "Succeeded")))
-            .cloned()
-            .collect();
-        delete(store, &over);
-        if mine.is_empty() {
-            pods::create(store, pod);
+        let mine = by_node.remove(node["metadata"]["name"].as_str().unwrap_or_default()).unwrap_or_default();
+        let runs = mine.iter().any(|p| pods::is_active(p));
+        if on_node(store, &template, node, &mine) {
+            desired += 1;
+            ready += usize::from(mine.iter().any(|p| pods::is_active(p) && pods::is_ready(p)));
+        } else {
+            misplaced += usize::from(runs);
         }
     }
     for pods in by_node.into_values() {
@@ -101,6 +103,22 @@ pub(super) fn reconcile(store: &mut Store, key: &Key) {
             "updatedNumberScheduled": desired, "numberMisscheduled": misplaced,
         });
     });
+}
+
+/// Brings a node's pods of the set in order. True if the node is meant to have one.
+fn on_node(store: &mut Store, template: &Value, node: &Value, mine: &[Object]) -> bool {
+    let (takes, keeps) = eligible(template, node);
+    if !keeps {
+        delete(store, mine);
+        return takes;
+    }
+    let is_over = |p: &&Object| matches!(p["status"]["phase"].as_str(), Some("Failed" | "Succeeded"));
+    let over: Vec<Object> = mine.iter().filter(is_over).cloned().collect();
+    delete(store, &over);
+    if takes && mine.is_empty() {
+        pods::create(store, pinned(template, node["metadata"]["name"].as_str().unwrap_or_default()));
+    }
+    takes
 }
 
 fn delete(store: &mut Store, pods: &[Object]) {

@@ -34,17 +34,45 @@ pub(super) fn reconcile(store: &mut Store, key: &Key) {
 }
 
 /// The hash of the set that has this very template (a dump's sets have hashes of the real controller's), else a new one.
+/// Among several sets with it the newest revision is the one that the Deployment uses.
 fn current_hash(store: &Store, deployment: &Value) -> String {
-    let matching = sets(store, deployment).into_iter().find(|set| {
-        let mut template = set["spec"]["template"].clone();
-        if let Some(labels) = template["metadata"]["labels"].as_object_mut() {
-            labels.remove(HASH);
-        }
-        template["metadata"]["labels"] == deployment["spec"]["template"]["metadata"]["labels"]
-            && template["spec"] == deployment["spec"]["template"]["spec"]
-    });
-    let known = matching.and_then(|set| set["metadata"]["labels"][HASH].as_str().map(str::to_owned));
+    let wanted = comparable(&deployment["spec"]["template"]);
+    let matching =
+        sets(store, deployment).into_iter().filter(|set| comparable(&set["spec"]["template"]) == wanted);
+    let revision = |set: &Object| {
+        set["metadata"]["annotations"]["deployment.kubernetes.io/revision"]
+            .as_str()
+            .and_then(|r| r.parse::<u64>().ok())
+    };
+    let newest = matching.max_by_key(revision);
+    let known = newest.and_then(|set| set["metadata"]["labels"][HASH].as_str().map(str::to_owned));
     known.unwrap_or_else(|| template_hash(&deployment["spec"]["template"]))
+}
+
+/// A template without the hash of its set, as the API server compares: an absent map or list is an empty one.
+fn comparable(template: &Value) -> Value {
+    let mut template = template.clone();
+    if let Some(labels) = template["metadata"]["labels"].as_object_mut() {
+        labels.remove(HASH);
+    }
+    for map in ["labels", "annotations"] {
+        if template["metadata"][map].as_object().is_some_and(serde_json::Map::is_empty) {
+            template["metadata"][map] = Value::Null;
+        }
+    }
+    drop_absent(&mut template);
+    template
+}
+
+fn drop_absent(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.values_mut().for_each(drop_absent);
+            fields.retain(|_, v| !v.is_null() && v.as_array().is_none_or(|list| !list.is_empty()));
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_absent),
+        _ => {}
+    }
 }
 
 fn sets(store: &Store, deployment: &Value) -> Vec<Object> {

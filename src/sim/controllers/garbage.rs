@@ -2,33 +2,54 @@
 
 use serde_json::Value;
 
-use crate::sim::store::{DeleteOptions, Key, Store};
+use super::{Controller, Work};
+use crate::sim::store::{Change, ChangeKind, DeleteOptions, Key, Object, Store};
 
-/// Looks at what depends on a UID. The key is (the owner's kind, or empty; the owner's UID).
-pub(super) fn reconcile(store: &mut Store, key: &Key) {
-    let uid = key.name.as_str();
-    let owner = find(store, &key.namespace, uid);
-    match owner {
-        None => collect(store, uid),
-        Some((resource, object)) => finalize(store, &resource, &object, uid),
+const FOREGROUND: &str = "foregroundDeletion";
+const ORPHAN: &str = "orphan";
+
+/// What a change gives the collector to do; most give nothing.
+pub(super) fn interest(store: &Store, change: &Change) -> Vec<Work> {
+    let object = &change.object;
+    let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
+    let gone = change.kind == ChangeKind::Deleted;
+    let mut work = Vec::new();
+    if (gone && store.has_dependants(uid)) || (!gone && waits_for_us(object)) {
+        work.push((Controller::Garbage, Key::new(&change.resource, uid)));
     }
+    if gone || change.kind == ChangeKind::Added || !object["metadata"]["deletionTimestamp"].is_null() {
+        let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
+        let references = object["metadata"]["ownerReferences"].as_array().into_iter().flatten();
+        work.extend(references.filter_map(|reference| of_owner(store, namespace, reference)));
+    }
+    work
 }
 
-fn find(store: &Store, resource: &str, uid: &str) -> Option<(String, Value)> {
-    let in_kind = |name: &str| {
-        store.list(name).find(|o| o["metadata"]["uid"] == uid).map(|o| (name.to_owned(), (**o).clone()))
-    };
-    if !resource.is_empty() {
-        return in_kind(resource);
+/// The work for an owner that is gone or waits for its dependants. A kind that the cluster doesn't serve counts as there.
+fn of_owner(store: &Store, namespace: &str, reference: &Value) -> Option<Work> {
+    let kind = store.resource_of(reference["apiVersion"].as_str()?, reference["kind"].as_str()?)?;
+    let uid = reference["uid"].as_str()?;
+    let owner =
+        store.get(&kind.name, if kind.namespaced { namespace } else { "" }, reference["name"].as_str()?);
+    let alive = owner.is_some_and(|o| o["metadata"]["uid"] == uid && !waits_for_us(o));
+    (!alive).then(|| (Controller::Garbage, Key::new(&kind.name, uid)))
+}
+
+/// Being deleted with a finalizer of the collector.
+fn waits_for_us(object: &Value) -> bool {
+    let finalizers = object["metadata"]["finalizers"].as_array().into_iter().flatten();
+    !object["metadata"]["deletionTimestamp"].is_null()
+        && finalizers.into_iter().any(|f| f == FOREGROUND || f == ORPHAN)
+}
+
+/// Looks at what depends on an owner. The key is (the owner's kind; its UID).
+pub(super) fn reconcile(store: &mut Store, key: &Key) {
+    let (resource, uid) = (key.namespace.as_str(), key.name.as_str());
+    let owner: Option<Object> = store.list(resource).find(|o| o["metadata"]["uid"] == uid).cloned();
+    match owner {
+        None => collect(store, uid),
+        Some(owner) => finalize(store, resource, &owner, uid),
     }
-    // The owner's kind isn't known from here: one of its dependants names it.
-    let (dependant, key) = store.dependants(uid).into_iter().next()?;
-    let object = store.get_key(&dependant, &key)?;
-    let reference = object["metadata"]["ownerReferences"].as_array()?.iter().find(|r| r["uid"] == uid)?;
-    let kind = store.resource_of(reference["apiVersion"].as_str()?, reference["kind"].as_str()?)?.clone();
-    let namespace = if kind.namespaced { key.namespace.as_str() } else { "" };
-    let owner = store.get(&kind.name, namespace, reference["name"].as_str()?)?;
-    (owner["metadata"]["uid"] == uid).then(|| (kind.name.clone(), (**owner).clone()))
 }
 
 /// The owner is gone: each dependant loses the reference, and goes when that was its last.
@@ -67,13 +88,13 @@ fn finalize(store: &mut Store, resource: &str, owner: &Value, uid: &str) {
         owner["metadata"]["finalizers"].as_array().is_some_and(|f| f.iter().any(|x| x == finalizer))
     };
     let dependants = store.dependants(uid);
-    if has("orphan") {
+    if has(ORPHAN) {
         for (resource, key) in &dependants {
             without(store, resource, key, uid);
         }
-        return drop_finalizer(store, resource, owner, "orphan");
+        return drop_finalizer(store, resource, owner, ORPHAN);
     }
-    if has("foregroundDeletion") {
+    if has(FOREGROUND) {
         for (resource, key) in &dependants {
             let idle =
                 store.get_key(resource, key).is_some_and(|o| o["metadata"]["deletionTimestamp"].is_null());
@@ -84,7 +105,7 @@ fn finalize(store: &mut Store, resource: &str, owner: &Value, uid: &str) {
             }
         }
         if store.dependants(uid).is_empty() {
-            drop_finalizer(store, resource, owner, "foregroundDeletion");
+            drop_finalizer(store, resource, owner, FOREGROUND);
         }
     }
 }

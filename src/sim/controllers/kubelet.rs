@@ -2,7 +2,7 @@
 //!
 //! How long things take is said by annotations on the pod, all under `sim.virtroll.dev/`: `starts-after` (1 s), `ready-after`
 //! (1 s more), `stops-after` (1 s after SIGTERM), `stops: external` (ends only when somebody sets its phase, or when its grace
-//! has run out), `runs-for` (pods of Jobs: 2 s), `exit-code` (0).
+//! has run out), `runs-for` (pods of Jobs: 2 s), `exit-code` (0). The first two and `runs-for` may be `never`.
 
 use std::time::Duration;
 
@@ -10,15 +10,22 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::node::{annotation, duration};
-use super::{pods, until};
+use super::{pods, until, volume};
 use crate::sim::clock::{parse_time, seconds_text};
 use crate::sim::scheduler::set_condition;
 use crate::sim::store::{DeleteOptions, Key, Store, mix_text};
 
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
 
+/// Exit code of what SIGTERM has ended.
+const TERMINATED: i64 = 143;
+
 fn setting(pod: &Value, name: &str, default: SignedDuration) -> SignedDuration {
     annotation(pod, &format!("sim.virtroll.dev/{name}")).and_then(duration).unwrap_or(default)
+}
+
+fn never(pod: &Value, name: &str) -> bool {
+    annotation(pod, &format!("sim.virtroll.dev/{name}")) == Some("never")
 }
 
 /// One round of a pod.
@@ -50,8 +57,9 @@ fn start(store: &mut Store, key: &Key, pod: &Value, now: Timestamp) -> Option<Du
         store.modify("pods", key, |pod| pod["status"]["startTime"] = json!(text));
         return None;
     };
-    if claims_unbound(store, key, pod) {
-        return Some(Duration::from_secs(1));
+    // A claim that is bound, and a volume that is attached, call the kubelet again.
+    if never(pod, "starts-after") || !volumes_ready(store, key, pod) {
+        return None;
     }
     let due = admitted + setting(pod, "starts-after", SECOND);
     if now < due {
@@ -80,12 +88,18 @@ fn start(store: &mut Store, key: &Key, pod: &Value, now: Timestamp) -> Option<Du
     None
 }
 
-fn claims_unbound(store: &Store, key: &Key, pod: &Value) -> bool {
+/// Claims are bound, and their CSI volumes attached to the pod's node.
+fn volumes_ready(store: &Store, key: &Key, pod: &Value) -> bool {
+    let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
     let volumes = pod["spec"]["volumes"].as_array().into_iter().flatten();
     let mut claims = volumes.filter_map(|v| v["persistentVolumeClaim"]["claimName"].as_str());
-    claims.any(|claim| {
-        let claim = store.get("persistentvolumeclaims", &key.namespace, claim);
-        claim.is_none_or(|c| c["status"]["phase"] != "Bound")
+    claims.all(|claim| {
+        let bound = store
+            .get("persistentvolumeclaims", &key.namespace, claim)
+            .is_some_and(|c| c["status"]["phase"] == "Bound");
+        bound
+            && volume::of_claim(store, &key.namespace, claim)
+                .is_none_or(|v| volume::is_attached(store, &v, node))
     })
 }
 
@@ -99,14 +113,14 @@ fn run(store: &mut Store, key: &Key, pod: &Value, now: Timestamp) -> Option<Dura
     let of_job = pod["metadata"]["ownerReferences"][0]["kind"] == "Job";
     let runs_for =
         annotation(pod, "sim.virtroll.dev/runs-for").and_then(duration).or(of_job.then_some(SECOND * 2));
-    if let Some(due) = runs_for.filter(|_| once).map(|r| since + r) {
+    if let Some(due) = runs_for.filter(|_| once && !never(pod, "runs-for")).map(|r| since + r) {
         if now < due {
             return Some(until(now, due));
         }
         complete(store, key, pod, now);
         return None;
     }
-    if pods::is_ready(pod) {
+    if pods::is_ready(pod) || never(pod, "ready-after") {
         return None;
     }
     let due = since + setting(pod, "ready-after", SECOND);
@@ -160,11 +174,10 @@ fn stop(store: &mut Store, key: &Key, pod: &Value, now: Timestamp) -> Option<Dur
     if !over && now < due {
         return Some(until(now, due));
     }
-    if has_finalizers(pod) {
-        if !over {
-            end(store, key, 0, now);
-        }
-        return Some(Duration::from_secs(1));
+    if has_finalizers(pod) && !over {
+        // Whoever holds it sees how it ended.
+        let of_job = pod["metadata"]["ownerReferences"][0]["kind"] == "Job";
+        end(store, key, if of_job { TERMINATED } else { 0 }, now);
     }
     let options = DeleteOptions { grace_seconds: Some(0), ..DeleteOptions::default() };
     let _ = store.delete("pods", key, &options);

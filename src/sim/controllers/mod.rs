@@ -9,15 +9,16 @@ mod budget;
 mod daemon_set;
 mod deployment;
 mod garbage;
+mod interest;
 mod job;
 mod kubelet;
+mod namespace;
 mod node;
 mod pods;
 mod replica_set;
 mod stateful_set;
 mod volume;
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,12 +27,13 @@ use tokio::time::Instant;
 
 use super::queue::Queue;
 use super::scheduler::Scheduler;
-use super::store::{Change, Key, Store};
+use super::store::{Key, Store};
 
 /// Which controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::sim) enum Controller {
     Garbage,
+    Namespace,
     Node,
     Kubelet,
     Scheduler,
@@ -39,6 +41,8 @@ pub(in crate::sim) enum Controller {
     Attachment,
     Deployment,
     ReplicaSet,
+    /// Of ReplicationControllers.
+    Replication,
     StatefulSet,
     DaemonSet,
     Job,
@@ -51,8 +55,13 @@ impl Controller {
         Duration::from_millis(match self {
             Self::Kubelet | Self::Scheduler | Self::Node => 10,
             Self::Budget | Self::Volume | Self::Attachment => 20,
-            Self::Garbage => 50,
-            Self::Deployment | Self::ReplicaSet | Self::StatefulSet | Self::DaemonSet | Self::Job => 25,
+            Self::Garbage | Self::Namespace => 50,
+            Self::Deployment
+            | Self::ReplicaSet
+            | Self::Replication
+            | Self::StatefulSet
+            | Self::DaemonSet
+            | Self::Job => 25,
         })
     }
 }
@@ -122,7 +131,7 @@ impl Manager {
             for key in self.scheduler.observe(&change) {
                 put(Controller::Scheduler, key);
             }
-            for (controller, key) in interested(store, &change) {
+            for (controller, key) in interest::of(store, &change) {
                 put(controller, key);
             }
         }
@@ -132,13 +141,15 @@ impl Manager {
         let now = store.clock().now();
         match controller {
             Controller::Garbage => garbage::reconcile(store, key),
+            Controller::Namespace => namespace::reconcile(store, key),
             Controller::Node => return node::reconcile(store, key, now),
             Controller::Kubelet => return kubelet::reconcile(store, key, now),
-            Controller::Scheduler => self.scheduler.schedule(store, key),
+            Controller::Scheduler => return self.scheduler.schedule(store, key),
             Controller::Volume => volume::bind(store, key),
-            Controller::Attachment => return volume::attach(store, key),
+            Controller::Attachment => return volume::attach(store, key, now),
             Controller::Deployment => deployment::reconcile(store, key),
-            Controller::ReplicaSet => replica_set::reconcile(store, key),
+            Controller::ReplicaSet => replica_set::reconcile(store, "replicasets.apps", key),
+            Controller::Replication => replica_set::reconcile(store, "replicationcontrollers", key),
             Controller::StatefulSet => stateful_set::reconcile(store, key),
             Controller::DaemonSet => daemon_set::reconcile(store, key),
             Controller::Job => return job::reconcile(store, key, now),
@@ -146,68 +157,6 @@ impl Manager {
         }
         None
     }
-}
-
-/// Whose work a change is.
-fn interested(store: &Store, change: &Change) -> Vec<Work> {
-    let key = change.key();
-    let mut work: BTreeSet<Work> = BTreeSet::new();
-    let own = match &*change.resource {
-        "deployments.apps" => Some(Controller::Deployment),
-        "replicasets.apps" => Some(Controller::ReplicaSet),
-        "statefulsets.apps" => Some(Controller::StatefulSet),
-        "daemonsets.apps" => Some(Controller::DaemonSet),
-        "jobs.batch" => Some(Controller::Job),
-        "poddisruptionbudgets.policy" => Some(Controller::Budget),
-        "persistentvolumeclaims" => Some(Controller::Volume),
-        "nodes" => Some(Controller::Node),
-        "pods" => Some(Controller::Kubelet),
-        _ => None,
-    };
-    work.extend(own.map(|controller| (controller, key.clone())));
-    work.extend(pods::owner(&change.object));
-    if &*change.resource == "pods" {
-        work.extend(of_pod(store, change, &key));
-    }
-    if &*change.resource == "nodes" {
-        work.extend(store.list("daemonsets.apps").map(|d| (Controller::DaemonSet, Key::of(d))));
-        work.extend(store.pods_on(&key.name).map(|p| (Controller::Kubelet, Key::of(p))));
-    }
-    let deleting = !change.object["metadata"]["deletionTimestamp"].is_null();
-    if deleting || change.kind == super::store::ChangeKind::Deleted {
-        let uid = change.object["metadata"]["uid"].as_str().unwrap_or_default();
-        work.insert((Controller::Garbage, Key::new(&change.resource, uid)));
-        for owner in change.object["metadata"]["ownerReferences"].as_array().into_iter().flatten() {
-            let uid = owner["uid"].as_str().unwrap_or_default();
-            work.insert((Controller::Garbage, Key::new("", uid)));
-        }
-    }
-    if !change.object["metadata"]["ownerReferences"].is_null()
-        && change.kind == super::store::ChangeKind::Added
-    {
-        let uid = change.object["metadata"]["ownerReferences"][0]["uid"].as_str().unwrap_or_default();
-        work.insert((Controller::Garbage, Key::new("", uid)));
-    }
-    work.into_iter().collect()
-}
-
-fn of_pod(store: &Store, change: &Change, key: &Key) -> Vec<Work> {
-    let mut work = Vec::new();
-    for budget in store.list_in("poddisruptionbudgets.policy", &key.namespace) {
-        if super::api::selects(&budget["spec"]["selector"], &change.object["metadata"]["labels"]) {
-            work.push((Controller::Budget, Key::of(budget)));
-        }
-    }
-    if let Some(node) = change.object["spec"]["nodeName"].as_str().filter(|n| !n.is_empty()) {
-        work.push((Controller::Attachment, Key::new("", node)));
-        work.push((Controller::Node, Key::new("", node)));
-    }
-    for volume in change.object["spec"]["volumes"].as_array().into_iter().flatten() {
-        if let Some(claim) = volume["persistentVolumeClaim"]["claimName"].as_str() {
-            work.push((Controller::Volume, Key::new(&key.namespace, claim)));
-        }
-    }
-    work
 }
 
 /// Time from one moment to a later one; zero if that has passed.

@@ -39,7 +39,7 @@ pub(super) fn reconcile(store: &mut Store, key: &Key, now: Timestamp) -> Option<
     }
     let mut again = power(store, key, &node, now);
     taints(store, key, now);
-    if let Some(wait) = evict_from_unready(store, key, now) {
+    if let Some(wait) = evict_by_taint(store, key, now) {
         again = Some(again.map_or(wait, |a| a.min(wait)));
     }
     again
@@ -183,8 +183,9 @@ fn taints(store: &mut Store, key: &Key, now: Timestamp) {
     }
 }
 
-/// Taint-based eviction: pods that don't tolerate a NoExecute taint (for so long) are deleted. Not Ready in the meantime.
-fn evict_from_unready(store: &mut Store, key: &Key, now: Timestamp) -> Option<Duration> {
+/// Taint-based eviction: pods that don't tolerate a NoExecute taint (for so long) are deleted. On a node that isn't Ready
+/// its pods aren't either; a taint alone leaves them ready.
+fn evict_by_taint(store: &mut Store, key: &Key, now: Timestamp) -> Option<Duration> {
     let node = store.get_key("nodes", key).cloned()?;
     let taints: Vec<&Value> =
         node["spec"]["taints"].as_array()?.iter().filter(|t| t["effect"] == "NoExecute").collect();
@@ -192,10 +193,11 @@ fn evict_from_unready(store: &mut Store, key: &Key, now: Timestamp) -> Option<Du
         return None;
     }
     let text = seconds_text(now);
+    let node_ready = pods::condition(&node, "Ready") == Some("True");
     let mut again: Option<Duration> = None;
     let pods: Vec<Object> = store.pods_on(&key.name).cloned().collect();
     for pod in pods.iter().filter(|p| pods::is_active(p)) {
-        if pods::is_ready(pod) {
+        if !node_ready && pods::is_ready(pod) {
             store.modify("pods", &Key::of(pod), |p| {
                 set_condition(&mut p["status"], "Ready", "False", "NodeNotReady", "", &text);
             });

@@ -8,11 +8,11 @@ use crate::sim::store::{Key, Object, Store};
 
 /// The controller that an object's controlling owner belongs to.
 pub(super) fn owner(object: &Value) -> Option<Work> {
-    let owners = object["metadata"]["ownerReferences"].as_array()?;
-    let owner = owners.iter().find(|o| o["controller"] == true)?;
+    let owner = controller(object)?;
     let controller = match owner["kind"].as_str()? {
         "Deployment" => Controller::Deployment,
         "ReplicaSet" => Controller::ReplicaSet,
+        "ReplicationController" => Controller::Replication,
         "StatefulSet" => Controller::StatefulSet,
         "DaemonSet" => Controller::DaemonSet,
         "Job" => Controller::Job,
@@ -20,6 +20,11 @@ pub(super) fn owner(object: &Value) -> Option<Work> {
     };
     let namespace = object["metadata"]["namespace"].as_str()?;
     Some((controller, Key::new(namespace, owner["name"].as_str()?)))
+}
+
+/// The reference to the owner that controls an object.
+pub(super) fn controller(object: &Value) -> Option<&Value> {
+    object["metadata"]["ownerReferences"].as_array()?.iter().find(|o| o["controller"] == true)
 }
 
 /// A reference to a controlling owner.

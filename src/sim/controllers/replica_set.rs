@@ -1,4 +1,4 @@
-//! ReplicaSets.
+//! ReplicaSets, and ReplicationControllers, which do the same.
 
 use serde_json::json;
 
@@ -6,8 +6,8 @@ use super::pods;
 use crate::sim::store::{DeleteOptions, Key, Object, Store};
 
 /// Makes as many pods as are wanted, or deletes the surplus; counts them.
-pub(super) fn reconcile(store: &mut Store, key: &Key) {
-    let Some(set) = store.get_key("replicasets.apps", key).cloned() else {
+pub(super) fn reconcile(store: &mut Store, resource: &str, key: &Key) {
+    let Some(set) = store.get_key(resource, key).cloned() else {
         return;
     };
     if !set["metadata"]["deletionTimestamp"].is_null() {
@@ -28,7 +28,7 @@ pub(super) fn reconcile(store: &mut Store, key: &Key) {
     }
     let active: Vec<Object> = pods::of(store, &set).into_iter().filter(|p| pods::is_active(p)).collect();
     let ready = active.iter().filter(|p| pods::is_ready(p)).count();
-    store.modify("replicasets.apps", key, |set| {
+    store.modify(resource, key, |set| {
         set["status"] = json!({
             "replicas": active.len(), "fullyLabeledReplicas": active.len(), "readyReplicas": ready,
             "availableReplicas": ready, "observedGeneration": set["metadata"]["generation"],

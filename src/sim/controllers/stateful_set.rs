@@ -1,4 +1,4 @@
-//! StatefulSets: stable names, one after the other (or Parallel), claims from templates.
+//! StatefulSets: stable names, one after the other (or Parallel), claims from templates, revisions.
 
 use serde_json::{Value, json};
 
@@ -7,8 +7,55 @@ use crate::sim::store::{DeleteOptions, Key, Object, Store, mix_text};
 
 const REVISION: &str = "controller-revision-hash";
 
-fn revision(set: &Value) -> String {
-    format!("{:010x}", mix_text(0, &[&set["spec"]["template"].to_string()]) & 0xff_ffff_ffff)
+const REVISIONS: &str = "controllerrevisions.apps";
+
+/// The name of the revision that has this very template. ControllerRevisions remember which is which, so that a copy of a
+/// cluster goes on with the names of the real controller: its pods carry them.
+fn revision(store: &mut Store, set: &Value) -> String {
+    let uid = set["metadata"]["uid"].as_str().unwrap_or_default();
+    let template = &set["spec"]["template"];
+    let known = store
+        .owned_by(uid, REVISIONS)
+        .filter(|r| has_template(r, template))
+        .max_by_key(|r| r["revision"].as_i64());
+    if let Some(name) = known.and_then(|r| r["metadata"]["name"].as_str()) {
+        return name.to_owned();
+    }
+    let status = &set["status"];
+    let is_current = status["observedGeneration"] == set["metadata"]["generation"];
+    let name = match status["updateRevision"].as_str().filter(|r| is_current && !r.is_empty()) {
+        Some(captured) => captured.to_owned(),
+        None => {
+            let name = set["metadata"]["name"].as_str().unwrap_or_default();
+            format!("{name}-{:010x}", mix_text(0, &[&template.to_string()]) & 0xff_ffff_ffff)
+        }
+    };
+    let number = store.owned_by(uid, REVISIONS).count() + 1;
+    let record = json!({
+        "metadata": {
+            "name": name, "namespace": set["metadata"]["namespace"], "uid": uid_of(set, &name),
+            "ownerReferences": [pods::reference(set)],
+        },
+        "data": {"spec": {"template": template}}, "revision": number,
+    });
+    let _ = store.create(REVISIONS, record);
+    name
+}
+
+/// A UID that depends on the set alone: one object more doesn't rename the pods of others.
+fn uid_of(set: &Value, name: &str) -> String {
+    let half = |seed| mix_text(seed, &[set["metadata"]["uid"].as_str().unwrap_or_default(), name]);
+    let (high, low) = (half(1), half(2));
+    format!("{:08x}-{:04x}-4000-8000-{:012x}", high >> 32, high & 0xffff, low & 0xffff_ffff_ffff)
+}
+
+/// Real ones say that the template replaces the old as a whole, which is no part of it.
+fn has_template(revision: &Value, template: &Value) -> bool {
+    let mut data = revision["data"]["spec"]["template"].clone();
+    if let Some(fields) = data.as_object_mut() {
+        fields.remove("$patch");
+    }
+    data == *template
 }
 
 /// One round of a StatefulSet.
@@ -21,7 +68,7 @@ pub(super) fn reconcile(store: &mut Store, key: &Key) {
     }
     let wanted = set["spec"]["replicas"].as_i64().unwrap_or(1).max(0);
     let parallel = set["spec"]["podManagementPolicy"] == "Parallel";
-    let revision = revision(&set);
+    let revision = revision(store, &set);
     let mut settled = true;
     for ordinal in 0..wanted {
         let name = format!("{}-{ordinal}", key.name);
@@ -107,9 +154,9 @@ fn update_one(store: &mut Store, set: &Value, wanted: i64, revision: &str) {
         let Some(pod) = store.get("pods", namespace, &name) else {
             continue;
         };
-        // Pods of a dump carry the real controller's revision: they are current if their set's status says so.
+        // A pod that was written by hand has none.
         let label = &pod["metadata"]["labels"][REVISION];
-        if label != revision && label != &set["status"]["updateRevision"] {
+        if !label.is_null() && label != revision {
             let key = Key::of(pod);
             let _ = store.delete("pods", &key, &DeleteOptions::default());
             return;
@@ -120,15 +167,15 @@ fn update_one(store: &mut Store, set: &Value, wanted: i64, revision: &str) {
 fn report(store: &mut Store, key: &Key, set: &Value, revision: &str) {
     let mine = pods::of(store, set);
     let ready = mine.iter().filter(|p| pods::is_active(p) && pods::is_ready(p)).count();
-    let known = set["status"]["updateRevision"].as_str().map(str::to_owned);
-    let fresh = mine.iter().any(|p| p["metadata"]["labels"][REVISION] == revision);
-    let update = known.filter(|_| !fresh).unwrap_or_else(|| revision.to_owned());
-    let updated = mine.iter().filter(|p| p["metadata"]["labels"][REVISION] == update.as_str()).count();
+    let updated = mine.iter().filter(|p| p["metadata"]["labels"][REVISION] == revision).count();
+    let before = set["status"]["currentRevision"].as_str().filter(|_| updated < mine.len());
+    let current = before.unwrap_or(revision).to_owned();
+    let with_current = mine.iter().filter(|p| p["metadata"]["labels"][REVISION] == current.as_str()).count();
     store.modify("statefulsets.apps", key, |set| {
         set["status"] = json!({
             "observedGeneration": set["metadata"]["generation"], "replicas": mine.len(), "readyReplicas": ready,
-            "availableReplicas": ready, "currentReplicas": updated, "updatedReplicas": updated,
-            "currentRevision": update, "updateRevision": update,
+            "availableReplicas": ready, "currentReplicas": with_current, "updatedReplicas": updated,
+            "currentRevision": current, "updateRevision": revision,
         });
     });
 }

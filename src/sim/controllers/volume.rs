@@ -3,13 +3,19 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::until;
+use crate::sim::clock::{parse_time, seconds_text};
 use crate::sim::scheduler::thousandths;
-use crate::sim::store::{DeleteOptions, Key, Store};
+use crate::sim::store::{DeleteOptions, Key, Object, Store};
+
+const ATTACHMENTS: &str = "volumeattachments.storage.k8s.io";
+const DETACHING: &str = "sim.virtroll.dev/detaching";
 
 /// How long a volume stays attached after its last pod has ended.
-const DETACH_AFTER: Duration = Duration::from_secs(3);
+const DETACH_AFTER: SignedDuration = SignedDuration::from_secs(3);
 
 /// Binds a claim: to a volume that names it or fits it, else to a new one of its class; a class that waits for the first
 /// consumer waits for a pod (which node it is bound to makes no difference for a new volume here).
@@ -81,52 +87,118 @@ fn provision(store: &mut Store, claim: &Value, class: &str) -> String {
     name
 }
 
-/// Brings the attachments of a node up to what its pods use.
-pub(super) fn attach(store: &mut Store, node: &Key) -> Option<Duration> {
-    let mut used = BTreeSet::new();
-    for pod in store.pods_on(&node.name) {
+/// The CSI volume that a claim is bound to.
+pub(super) fn of_claim(store: &Store, namespace: &str, claim: &str) -> Option<Object> {
+    let claim = store.get("persistentvolumeclaims", namespace, claim)?;
+    let volume = store.get("persistentvolumes", "", claim["spec"]["volumeName"].as_str()?)?;
+    (!volume["spec"]["csi"].is_null()).then(|| volume.clone())
+}
+
+fn name(object: &Value) -> &str {
+    object["metadata"]["name"].as_str().unwrap_or_default()
+}
+
+/// Whether a volume is attached to a node.
+pub(super) fn is_attached(store: &Store, volume: &Value, node: &str) -> bool {
+    store
+        .attachments_of(name(volume))
+        .any(|a| a["spec"]["nodeName"] == node && a["status"]["attached"] == true)
+}
+
+/// The nodes whose pods use a volume or wait for it.
+pub(super) fn nodes_of(store: &Store, volume: &str) -> BTreeSet<String> {
+    let claimed = store.get("persistentvolumes", "", volume).map(|v| &v["spec"]["claimRef"]);
+    let claim = match claimed.filter(|c| !c.is_null()) {
+        Some(claim) => Key::new(
+            claim["namespace"].as_str().unwrap_or_default(),
+            claim["name"].as_str().unwrap_or_default(),
+        ),
+        // Written by hand: only the claim names the volume.
+        None => {
+            let mut claims = store.list("persistentvolumeclaims");
+            claims.find(|c| c["spec"]["volumeName"] == volume).map(|c| Key::of(c)).unwrap_or_default()
+        }
+    };
+    store.pods_with(&claim).filter_map(|p| p["spec"]["nodeName"].as_str().map(str::to_owned)).collect()
+}
+
+/// Several nodes may have it at once.
+fn is_shared(volume: &Value) -> bool {
+    let modes = volume["spec"]["accessModes"].as_array().into_iter().flatten();
+    modes.into_iter().any(|mode| mode == "ReadWriteMany" || mode == "ReadOnlyMany")
+}
+
+/// The CSI volumes that the pods of a node use.
+fn used(store: &Store, node: &str) -> Vec<Object> {
+    let mut used = std::collections::BTreeMap::new();
+    for pod in store.pods_on(node) {
         if matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed")) {
             continue;
         }
         let namespace = pod["metadata"]["namespace"].as_str().unwrap_or_default();
-        for volume in pod["spec"]["volumes"].as_array().into_iter().flatten() {
-            let claim = volume["persistentVolumeClaim"]["claimName"].as_str();
-            let claim = claim.and_then(|c| store.get("persistentvolumeclaims", namespace, c));
-            let bound = claim.and_then(|c| c["spec"]["volumeName"].as_str());
-            let bound = bound
-                .and_then(|v| store.get("persistentvolumes", "", v))
-                .filter(|v| !v["spec"]["csi"].is_null());
-            used.extend(bound.and_then(|v| v["metadata"]["name"].as_str().map(str::to_owned)));
+        let volumes = pod["spec"]["volumes"].as_array().into_iter().flatten();
+        let claims = volumes.filter_map(|v| v["persistentVolumeClaim"]["claimName"].as_str());
+        for volume in claims.filter_map(|claim| of_claim(store, namespace, claim)) {
+            used.insert(name(&volume).to_owned(), volume);
         }
     }
-    let attached: Vec<(Key, String)> = store
-        .list("volumeattachments.storage.k8s.io")
-        .filter(|a| a["spec"]["nodeName"] == node.name.as_str())
-        .filter_map(|a| Some((Key::of(a), a["spec"]["source"]["persistentVolumeName"].as_str()?.to_owned())))
-        .collect();
-    for volume in used.iter().filter(|v| !attached.iter().any(|(_, a)| a == *v)) {
-        let driver = store.get("persistentvolumes", "", volume).map(|v| v["spec"]["csi"]["driver"].clone());
+    used.into_values().collect()
+}
+
+/// Brings the attachments of a node up to what its pods use.
+pub(super) fn attach(store: &mut Store, node: &Key, now: Timestamp) -> Option<Duration> {
+    let used = used(store, &node.name);
+    let attached: Vec<Object> = store.attachments_on(&node.name).cloned().collect();
+    let source =
+        |a: &Value| a["spec"]["source"]["persistentVolumeName"].as_str().unwrap_or_default().to_owned();
+    for volume in used.iter().filter(|v| !attached.iter().any(|a| source(a) == name(v))) {
+        // A volume for one node waits until the other node has let go; its detachment calls here again.
+        if !is_shared(volume) && store.attachments_of(name(volume)).next().is_some() {
+            continue;
+        }
         let attachment = json!({
-            "metadata": {"name": format!("csi-{volume}-{}", node.name)},
-            "spec": {"attacher": driver, "nodeName": node.name, "source": {"persistentVolumeName": volume}},
+            "metadata": {"name": format!("csi-{}-{}", name(volume), node.name)},
+            "spec": {
+                "attacher": volume["spec"]["csi"]["driver"], "nodeName": node.name,
+                "source": {"persistentVolumeName": name(volume)},
+            },
             "status": {"attached": true},
         });
-        let _ = store.create("volumeattachments.storage.k8s.io", attachment);
+        let _ = store.create(ATTACHMENTS, attachment);
     }
-    let mut again = None;
-    for (key, _) in attached.iter().filter(|(_, volume)| !used.contains(volume)) {
-        // First marked as going, then gone: a detach takes its time.
-        let marked = store
-            .get_key("volumeattachments.storage.k8s.io", key)
-            .is_some_and(|a| a["metadata"]["annotations"]["sim.virtroll.dev/detaching"].is_string());
-        if marked {
-            let _ = store.delete("volumeattachments.storage.k8s.io", key, &DeleteOptions::default());
-        } else {
-            store.modify("volumeattachments.storage.k8s.io", key, |a| {
-                a["metadata"]["annotations"]["sim.virtroll.dev/detaching"] = json!("true");
-            });
-            again = Some(DETACH_AFTER);
+    let mut again: Option<Duration> = None;
+    for attachment in attached {
+        let is_used = used.iter().any(|v| name(v) == source(&attachment));
+        if let Some(wait) = detach(store, &attachment, is_used, now) {
+            again = Some(again.map_or(wait, |a| a.min(wait)));
         }
     }
     again
+}
+
+/// What is used is attached; what isn't is first marked as going, then gone: a detach takes its time.
+fn detach(store: &mut Store, attachment: &Value, is_used: bool, now: Timestamp) -> Option<Duration> {
+    let key = Key::of(attachment);
+    let due = attachment["metadata"]["annotations"][DETACHING].as_str().and_then(parse_time);
+    match due {
+        _ if is_used => {
+            store.modify(ATTACHMENTS, &key, |a| {
+                if due.is_some() {
+                    a["metadata"]["annotations"].as_object_mut().map(|all| all.remove(DETACHING));
+                }
+                a["status"]["attached"] = json!(true);
+            });
+            None
+        }
+        None => {
+            let due = seconds_text(now + DETACH_AFTER);
+            store.modify(ATTACHMENTS, &key, |a| a["metadata"]["annotations"][DETACHING] = json!(due));
+            Some(until(now, now + DETACH_AFTER))
+        }
+        Some(due) if now < due => Some(until(now, due)),
+        Some(_) => {
+            let _ = store.delete(ATTACHMENTS, &key, &DeleteOptions::default());
+            None
+        }
+    }
 }

@@ -4,11 +4,18 @@ use serde_json::Value;
 
 use super::Cluster;
 use super::quantity::Amounts;
+use super::topology::Domains;
 use crate::sim::api::selects;
 use crate::sim::store::Object;
 
 /// Why a node can't take a pod; `None` if it can.
-pub(super) fn refusal(cluster: &Cluster<'_>, pod: &Value, asked: &Amounts, node: &Value) -> Option<String> {
+pub(super) fn refusal(
+    cluster: &Cluster<'_>,
+    domains: &Domains,
+    pod: &Value,
+    asked: &Amounts,
+    node: &Value,
+) -> Option<String> {
     let name = node["metadata"]["name"].as_str().unwrap_or_default();
     if let Some(wanted) = pod["spec"]["nodeName"].as_str().filter(|n| !n.is_empty() && *n != name) {
         return Some(format!("node(s) didn't match the requested node name {wanted}"));
@@ -20,8 +27,8 @@ pub(super) fn refusal(cluster: &Cluster<'_>, pod: &Value, asked: &Amounts, node:
         .or_else(|| ports(cluster, pod, name))
         .or_else(|| resources(cluster, asked, node, name))
         .or_else(|| volumes(cluster, pod, node))
-        .or_else(|| super::topology::spread(cluster, pod, node))
-        .or_else(|| super::topology::inter_pod(cluster, pod, node))
+        .or_else(|| domains.spread(node))
+        .or_else(|| domains.inter_pod(node))
 }
 
 fn tolerates(toleration: &Value, taint: &Value) -> bool {
@@ -40,7 +47,8 @@ pub(in crate::sim) fn pod_tolerates(pod: &Value, taint: &Value) -> bool {
     pod["spec"]["tolerations"].as_array().into_iter().flatten().any(|t| tolerates(t, taint))
 }
 
-fn untolerated(pod: &Value, node: &Value) -> Option<String> {
+/// Why a pod's tolerations keep it off a node.
+pub(super) fn untolerated(pod: &Value, node: &Value) -> Option<String> {
     let taints = node["spec"]["taints"].as_array().into_iter().flatten();
     let cordon = serde_json::json!({"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"});
     if node["spec"]["unschedulable"] == true && !pod_tolerates(pod, &cordon) {

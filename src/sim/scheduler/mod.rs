@@ -10,6 +10,7 @@ mod score;
 mod topology;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -18,6 +19,9 @@ use quantity::Amounts;
 pub(in crate::sim) use quantity::thousandths;
 
 use super::store::{Change, ChangeKind, Key, Store};
+
+/// A pod that found no place is looked at again after this long, whatever has happened.
+const FLUSH: Duration = Duration::from_secs(300);
 
 /// What a decision looks at.
 pub(super) struct Cluster<'a> {
@@ -32,7 +36,8 @@ pub(in crate::sim) struct Scheduler {
     used: BTreeMap<String, Amounts>,
     counted: BTreeMap<Key, (String, Amounts)>,
     anti_affine: BTreeSet<Key>,
-    unschedulable: BTreeSet<Key>,
+    /// Pods that found no place, and whether they look at where other pods are.
+    unschedulable: BTreeMap<Key, bool>,
 }
 
 impl Scheduler {
@@ -40,9 +45,10 @@ impl Scheduler {
     pub fn observe(&mut self, change: &Change) -> Vec<Key> {
         match &*change.resource {
             "pods" => self.observe_pod(change),
-            // A changed node, volume or claim may let pods in that found no place; so may a pod that left (below).
+            // A changed node, volume or claim may let pods in that found no place; so may a pod that left or came (below).
+            "nodes" if is_heartbeat(change) => Vec::new(),
             "nodes" | "persistentvolumes" | "persistentvolumeclaims" => {
-                self.unschedulable.iter().cloned().collect()
+                self.unschedulable.keys().cloned().collect()
             }
             _ => Vec::new(),
         }
@@ -55,6 +61,7 @@ impl Scheduler {
         let gone = change.kind == ChangeKind::Deleted || over;
         let node = pod["spec"]["nodeName"].as_str().filter(|n| !n.is_empty() && !gone);
         let freed = self.uncount(&key, node);
+        let came = node.is_some() && !self.counted.contains_key(&key);
         if let Some(node) = node.filter(|_| !self.counted.contains_key(&key)) {
             let asked = quantity::requests(pod);
             let used = self.used.entry(node.to_owned()).or_default();
@@ -71,7 +78,9 @@ impl Scheduler {
         }
         let mut keys = Vec::new();
         if freed {
-            keys.extend(self.unschedulable.iter().cloned());
+            keys.extend(self.unschedulable.keys().cloned());
+        } else if came {
+            keys.extend(self.unschedulable.iter().filter(|(_, looks)| **looks).map(|(key, _)| key.clone()));
         }
         if !gone && node.is_none() && change.kind == ChangeKind::Added {
             keys.push(key);
@@ -95,52 +104,63 @@ impl Scheduler {
         true
     }
 
-    /// Places one pod, or records why it can't be placed.
-    pub fn schedule(&mut self, store: &mut Store, key: &Key) {
-        let Some(pod) = store.get_key("pods", key).cloned() else {
-            return;
-        };
+    /// Places one pod, or records why it can't be placed and when to try again.
+    pub fn schedule(&mut self, store: &mut Store, key: &Key) -> Option<Duration> {
+        let pod = store.get_key("pods", key).cloned()?;
         let bound = pod["spec"]["nodeName"].as_str().is_some_and(|n| !n.is_empty());
         let ours = pod["spec"]["schedulerName"].as_str().is_none_or(|s| s == "default-scheduler");
         if bound || !ours || !pod["metadata"]["deletionTimestamp"].is_null() {
-            return;
+            return None;
         }
         let asked = quantity::requests(&pod);
         let cluster = Cluster { store, used: &self.used, anti_affine: &self.anti_affine };
+        let domains = topology::Domains::of(&cluster, &pod);
         let mut feasible = Vec::new();
         let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
         for node in store.list("nodes") {
-            match filter::refusal(&cluster, &pod, &asked, node) {
+            match filter::refusal(&cluster, &domains, &pod, &asked, node) {
                 None => feasible.push(node.clone()),
                 Some(reason) => *reasons.entry(reason).or_default() += 1,
             }
         }
-        match score::best(&cluster, &pod, &asked, &feasible, store.seed()) {
-            Some(node) => {
-                self.unschedulable.remove(key);
-                let now = store.clock().now_text();
-                store.modify("pods", key, |pod| {
-                    pod["spec"]["nodeName"] = json!(node);
-                    set_condition(&mut pod["status"], "PodScheduled", "True", "", "", &now);
-                });
-            }
-            None => {
-                self.unschedulable.insert(key.clone());
-                let now = store.clock().now_text();
-                let message = message(store.list("nodes").count(), &reasons);
-                store.modify("pods", key, |pod| {
-                    set_condition(
-                        &mut pod["status"],
-                        "PodScheduled",
-                        "False",
-                        "Unschedulable",
-                        &message,
-                        &now,
-                    );
-                });
-            }
-        }
+        let now = store.clock().now_text();
+        let Some(node) = score::best(&cluster, &pod, &asked, &feasible, store.seed()) else {
+            self.unschedulable.insert(key.clone(), looks_at_others(&pod));
+            let message = message(store.list("nodes").count(), &reasons);
+            store.modify("pods", key, |pod| {
+                set_condition(&mut pod["status"], "PodScheduled", "False", "Unschedulable", &message, &now);
+            });
+            return Some(FLUSH);
+        };
+        self.unschedulable.remove(key);
+        store.modify("pods", key, |pod| {
+            pod["spec"]["nodeName"] = json!(node);
+            set_condition(&mut pod["status"], "PodScheduled", "True", "", "", &now);
+        });
+        None
     }
+}
+
+/// A pod that came elsewhere may make room for this one.
+fn looks_at_others(pod: &Value) -> bool {
+    !pod["spec"]["affinity"]["podAffinity"].is_null()
+        || pod["spec"]["topologySpreadConstraints"].as_array().is_some_and(|list| !list.is_empty())
+}
+
+/// A change of a node that no filter sees.
+fn is_heartbeat(change: &Change) -> bool {
+    let Some(old) = change.old.as_deref().filter(|_| change.kind == ChangeKind::Modified) else {
+        return false;
+    };
+    let new = &*change.object;
+    let ready = |node: &Value| {
+        let conditions = node["status"]["conditions"].as_array().into_iter().flatten();
+        conditions.into_iter().find(|c| c["type"] == "Ready").map(|c| c["status"].clone())
+    };
+    old["spec"] == new["spec"]
+        && old["metadata"]["labels"] == new["metadata"]["labels"]
+        && old["status"]["allocatable"] == new["status"]["allocatable"]
+        && ready(old) == ready(new)
 }
 
 /// `0/6 nodes are available: 1 node(s) were unschedulable, 5 Insufficient memory.`

@@ -73,7 +73,7 @@ fn soft_spread(cluster: &Cluster<'_>, pod: &Value) -> Vec<(String, std::collecti
         given.into_iter().filter(|c| c["whenUnsatisfiable"] == "ScheduleAnyway").collect()
     };
     let key = |c: &Value| c["topologyKey"].as_str().unwrap_or_default().to_owned();
-    soft.iter().map(|c| (key(c), topology::counts(cluster, pod, c))).collect()
+    soft.iter().map(|c| (key(c), topology::counts(cluster, pod, c, &[]))).collect()
 }
 
 /// 100 less what soft taints the pod doesn't tolerate.

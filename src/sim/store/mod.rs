@@ -5,11 +5,13 @@
 //! controllers in that order. Nothing iterates a hash map, names and UIDs come from a counter and the seed, so the same
 //! requests give the same bytes.
 
+mod index;
 mod names;
 mod refusal;
 mod resource;
+mod write;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -20,6 +22,7 @@ pub use refusal::Refusal;
 pub use resource::{Resource, full_name};
 
 use super::clock::Clock;
+use index::Indexes;
 use names::Names;
 
 /// A stored object. Shared, never changed in place.
@@ -112,14 +115,8 @@ pub struct Store {
     names: Names,
     history_limit: usize,
     changes: Vec<Change>,
-    pods_by_node: BTreeMap<String, BTreeSet<Key>>,
-    by_owner: BTreeMap<String, BTreeSet<(Arc<str>, Key)>>,
+    indexes: Indexes,
     notify: Arc<Notify>,
-}
-
-/// UIDs of all owners of an object.
-fn owners(object: &Value) -> impl Iterator<Item = &str> {
-    object["metadata"]["ownerReferences"].as_array().into_iter().flatten().filter_map(|o| o["uid"].as_str())
 }
 
 impl Store {
@@ -134,8 +131,7 @@ impl Store {
             names: Names::new(seed),
             history_limit,
             changes: Vec::new(),
-            pods_by_node: BTreeMap::new(),
-            by_owner: BTreeMap::new(),
+            indexes: Indexes::default(),
             notify: Arc::new(Notify::new()),
         };
         for resource in resource::built_in() {
@@ -228,8 +224,22 @@ impl Store {
 
     /// The pods bound to a node.
     pub fn pods_on<'a>(&'a self, node: &str) -> impl Iterator<Item = &'a Object> + use<'a> {
-        let keys = self.pods_by_node.get(node).into_iter().flatten();
-        keys.filter_map(|key| self.get_key("pods", key))
+        self.indexes.pods_on(node).filter_map(|key| self.get_key("pods", key))
+    }
+
+    /// The pods that use a claim.
+    pub fn pods_with<'a>(&'a self, claim: &Key) -> impl Iterator<Item = &'a Object> + use<'a> {
+        self.indexes.pods_with(claim).filter_map(|key| self.get_key("pods", key))
+    }
+
+    /// The volumes attached to a node.
+    pub fn attachments_on<'a>(&'a self, node: &str) -> impl Iterator<Item = &'a Object> + use<'a> {
+        self.indexes.attachments_on(node).filter_map(|key| self.get_key(index::ATTACHMENTS, key))
+    }
+
+    /// Where a volume is attached.
+    pub fn attachments_of<'a>(&'a self, volume: &str) -> impl Iterator<Item = &'a Object> + use<'a> {
+        self.indexes.attachments_of(volume).filter_map(|key| self.get_key(index::ATTACHMENTS, key))
     }
 
     /// The objects of a kind that name this UID as an owner.
@@ -238,13 +248,18 @@ impl Store {
         uid: &str,
         resource: &'a str,
     ) -> impl Iterator<Item = &'a Object> + use<'a> {
-        let owned = self.by_owner.get(uid).into_iter().flatten().filter(move |(r, _)| &**r == resource);
+        let owned = self.indexes.owned_by(uid).filter(move |(r, _)| &**r == resource);
         owned.filter_map(|(resource, key)| self.get_key(resource, key))
     }
 
     /// Everything that names this UID as an owner.
     pub fn dependants(&self, uid: &str) -> Vec<(String, Key)> {
-        self.by_owner.get(uid).into_iter().flatten().map(|(r, k)| (r.to_string(), k.clone())).collect()
+        self.indexes.owned_by(uid).map(|(r, k)| (r.to_string(), k.clone())).collect()
+    }
+
+    /// Whether anything names this UID as an owner.
+    pub fn has_dependants(&self, uid: &str) -> bool {
+        self.indexes.owned_by(uid).next().is_some()
     }
 
     /// The changes since the last call, oldest first: for the one controller manager.
@@ -271,169 +286,6 @@ impl Store {
     fn collection(&self, resource: &str) -> Result<&Collection, Refusal> {
         let missing = || Refusal::new(404, "NotFound", "the server could not find the requested resource");
         self.collections.get(resource).ok_or_else(missing)
-    }
-
-    /// Fills in what the API server fills in, and creates the object. Metadata that a dump brings along (`uid`,
-    /// `creationTimestamp`) is kept.
-    ///
-    /// # Errors
-    /// 409 if the name is taken, 422 without a name, 404 for an unknown kind.
-    pub fn create(&mut self, resource: &str, mut object: Value) -> Result<Object, Refusal> {
-        let kind = self.collection(resource)?.resource.clone();
-        if object["metadata"]["name"].as_str().is_none_or(str::is_empty) {
-            let Some(prefix) = object["metadata"]["generateName"].as_str().filter(|p| !p.is_empty()) else {
-                let why = "Required value: name or generateName is required";
-                return Err(Refusal::invalid(&kind.group, &kind.kind, "", "metadata.name", why));
-            };
-            let prefix = prefix.to_owned();
-            let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
-            let mut name = format!("{prefix}{}", self.names.suffix());
-            while self.get(resource, &namespace, &name).is_some() {
-                name = format!("{prefix}{}", self.names.suffix());
-            }
-            object["metadata"]["name"] = json!(name);
-        }
-        let key = Key::of(&object);
-        if self.collection(resource)?.objects.contains_key(&key) {
-            return Err(Refusal::already_exists(resource, &key.name));
-        }
-        object["apiVersion"] = json!(kind.api_version());
-        object["kind"] = json!(kind.kind);
-        match object["metadata"]["uid"].as_str() {
-            None => object["metadata"]["uid"] = json!(self.names.uid()),
-            Some(given) => self.names.take(given),
-        }
-        if object["metadata"]["creationTimestamp"].is_null() {
-            object["metadata"]["creationTimestamp"] = json!(self.clock.now_text());
-        }
-        if kind.has_status || object["metadata"]["generation"].is_null() {
-            object["metadata"]["generation"] = json!(object["metadata"]["generation"].as_i64().unwrap_or(1));
-        }
-        Ok(self.commit(resource, key, Some(object)))
-    }
-
-    /// Replaces an object; with `status_only` just its status, otherwise everything but its status where that is a
-    /// subresource. An object whose last finalizer goes while it is being deleted is gone.
-    ///
-    /// # Errors
-    /// 404; 409 if the given resourceVersion (or UID) isn't the current one.
-    pub fn update(
-        &mut self,
-        resource: &str,
-        mut object: Value,
-        status_only: bool,
-    ) -> Result<Object, Refusal> {
-        let kind = self.collection(resource)?.resource.clone();
-        let key = Key::of(&object);
-        let old =
-            self.get_key(resource, &key).cloned().ok_or_else(|| Refusal::not_found(resource, &key.name))?;
-        let given = object["metadata"]["resourceVersion"].as_str();
-        if given.is_some_and(|v| !v.is_empty() && Some(v) != old["metadata"]["resourceVersion"].as_str()) {
-            let why =
-                "the object has been modified; please apply your changes to the latest version and try again";
-            return Err(Refusal::conflict(resource, &key.name, why));
-        }
-        if object["metadata"]["uid"].as_str().is_some_and(|uid| Some(uid) != old["metadata"]["uid"].as_str())
-        {
-            let why = "Precondition failed: UID in precondition differs from the UID in object meta";
-            return Err(Refusal::conflict(resource, &key.name, why));
-        }
-        if status_only {
-            let status = object["status"].take();
-            object = (*old).clone();
-            object["status"] = status;
-        } else if kind.has_status {
-            match old.get("status") {
-                Some(status) => object["status"] = status.clone(),
-                None => {
-                    object.as_object_mut().map(|o| o.remove("status"));
-                }
-            }
-        }
-        for field in
-            ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"]
-        {
-            match old["metadata"].get(field) {
-                Some(value) => object["metadata"][field] = value.clone(),
-                None => {
-                    object["metadata"].as_object_mut().map(|m| m.remove(field));
-                }
-            }
-        }
-        object["apiVersion"] = json!(kind.api_version());
-        object["kind"] = json!(kind.kind);
-        if spec_differs(&old, &object) {
-            object["metadata"]["generation"] = json!(old["metadata"]["generation"].as_i64().unwrap_or(1) + 1);
-        }
-        object["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"].clone();
-        if object == *old {
-            return Ok(old);
-        }
-        if !object["metadata"]["deletionTimestamp"].is_null()
-            && !has_finalizers(&object)
-            && kind.name != "pods"
-        {
-            return Ok(self.commit_deletion(resource, key, object));
-        }
-        Ok(self.commit(resource, key, Some(object)))
-    }
-
-    /// Changes an object in place (controllers): reads, changes, writes whole, status and all.
-    pub fn modify(&mut self, resource: &str, key: &Key, change: impl FnOnce(&mut Value)) -> Option<Object> {
-        let old = self.get_key(resource, key)?.clone();
-        let mut object = (*old).clone();
-        change(&mut object);
-        if object == *old {
-            return Some(old);
-        }
-        if spec_differs(&old, &object) {
-            object["metadata"]["generation"] = json!(old["metadata"]["generation"].as_i64().unwrap_or(1) + 1);
-        }
-        let deleting = !object["metadata"]["deletionTimestamp"].is_null();
-        if deleting && !has_finalizers(&object) && resource != "pods" {
-            return Some(self.commit_deletion(resource, key.clone(), object));
-        }
-        Some(self.commit(resource, key.clone(), Some(object)))
-    }
-
-    /// Deletes an object as the API server does: pods gracefully, objects with finalizers only in name.
-    /// The answer tells whether it is gone already.
-    ///
-    /// # Errors
-    /// 404; 409 if a precondition doesn't hold.
-    pub fn delete(
-        &mut self,
-        resource: &str,
-        key: &Key,
-        options: &DeleteOptions,
-    ) -> Result<(Object, bool), Refusal> {
-        self.collection(resource)?;
-        let old =
-            self.get_key(resource, key).cloned().ok_or_else(|| Refusal::not_found(resource, &key.name))?;
-        check_preconditions(resource, key, &old, options)?;
-        let mut object = (*old).clone();
-        match options.propagation.as_deref() {
-            Some("Foreground") => add_finalizer(&mut object, "foregroundDeletion"),
-            Some("Orphan") => add_finalizer(&mut object, "orphan"),
-            _ => {}
-        }
-        let grace = if resource == "pods" { pod_grace(&object, options.grace_seconds) } else { 0 };
-        let deleting = !object["metadata"]["deletionTimestamp"].is_null();
-        if deleting {
-            let current = object["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0);
-            if grace > 0 && grace >= current {
-                return Ok((old, false));
-            }
-        }
-        if grace > 0 || has_finalizers(&object) {
-            let at = self.clock.now() + jiff::SignedDuration::from_secs(grace);
-            object["metadata"]["deletionTimestamp"] = json!(super::clock::seconds_text(at));
-            object["metadata"]["deletionGracePeriodSeconds"] = json!(grace);
-            let generation = old["metadata"]["generation"].as_i64().unwrap_or(1);
-            object["metadata"]["generation"] = json!(generation + i64::from(!deleting));
-            return Ok((self.commit(resource, key.clone(), Some(object)), false));
-        }
-        Ok((self.commit_deletion(resource, key.clone(), object), true))
     }
 
     fn commit_deletion(&mut self, resource: &str, key: Key, last: Value) -> Object {
@@ -478,36 +330,18 @@ impl Store {
             collection.forgotten = dropped.revision;
         }
         self.changes.push(change);
-        self.reindex(&name, &key, old.as_deref(), (kind != ChangeKind::Deleted).then_some(&object));
-        if resource == "customresourcedefinitions.apiextensions.k8s.io" {
-            for resource in resource::defined_by(&object) {
-                self.define(resource);
+        let new = (kind != ChangeKind::Deleted).then_some(&*object);
+        self.indexes.change(&name, &key, old.as_deref(), new);
+        if resource == "customresourcedefinitions.apiextensions.k8s.io"
+            && let Some(mut resource) = resource::defined_by(&object)
+        {
+            if kind == ChangeKind::Deleted {
+                resource.served.clear();
             }
+            self.define(resource);
         }
         self.notify.notify_waiters();
         object
-    }
-
-    fn reindex(&mut self, resource: &Arc<str>, key: &Key, old: Option<&Value>, new: Option<&Object>) {
-        for uid in old.into_iter().flat_map(owners) {
-            if let Some(set) = self.by_owner.get_mut(uid) {
-                set.remove(&(resource.clone(), key.clone()));
-            }
-        }
-        for uid in new.into_iter().flat_map(|o| owners(o)) {
-            self.by_owner.entry(uid.to_owned()).or_default().insert((resource.clone(), key.clone()));
-        }
-        if &**resource != "pods" {
-            return;
-        }
-        if let Some(node) = old.and_then(|o| o["spec"]["nodeName"].as_str())
-            && let Some(set) = self.pods_by_node.get_mut(node)
-        {
-            set.remove(key);
-        }
-        if let Some(node) = new.and_then(|o| o["spec"]["nodeName"].as_str()) {
-            self.pods_by_node.entry(node.to_owned()).or_default().insert(key.clone());
-        }
     }
 }
 
@@ -523,61 +357,4 @@ fn is_heartbeat(change: &Change) -> bool {
         }),
         _ => false,
     }
-}
-
-fn spec_differs(old: &Value, new: &Value) -> bool {
-    let fields = |v: &Value| -> BTreeMap<String, Value> {
-        let object = v.as_object().into_iter().flatten();
-        let counted =
-            object.filter(|(k, _)| !matches!(k.as_str(), "metadata" | "status" | "apiVersion" | "kind"));
-        counted.map(|(k, v)| (k.clone(), v.clone())).collect()
-    };
-    fields(old) != fields(new)
-}
-
-fn has_finalizers(object: &Value) -> bool {
-    object["metadata"]["finalizers"].as_array().is_some_and(|f| !f.is_empty())
-}
-
-fn add_finalizer(object: &mut Value, finalizer: &str) {
-    let list = &mut object["metadata"]["finalizers"];
-    if !list.is_array() {
-        *list = json!([]);
-    }
-    if let Some(list) = list.as_array_mut().filter(|l| !l.contains(&json!(finalizer))) {
-        list.push(json!(finalizer));
-    }
-}
-
-/// Grace of a pod's deletion: none where nothing runs (not bound yet, or ended).
-fn pod_grace(pod: &Value, asked: Option<i64>) -> i64 {
-    let ended = matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
-    if pod["spec"]["nodeName"].as_str().is_none_or(str::is_empty) || ended {
-        return 0;
-    }
-    asked.or_else(|| pod["spec"]["terminationGracePeriodSeconds"].as_i64()).unwrap_or(30).max(0)
-}
-
-fn check_preconditions(
-    resource: &str,
-    key: &Key,
-    old: &Value,
-    options: &DeleteOptions,
-) -> Result<(), Refusal> {
-    let metadata = |field: &str| old["metadata"][field].as_str().unwrap_or_default();
-    if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != metadata("uid")) {
-        let why = format!(
-            "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
-            metadata("uid")
-        );
-        return Err(Refusal::conflict(resource, &key.name, &why));
-    }
-    if let Some(version) = options.resource_version.as_deref().filter(|v| *v != metadata("resourceVersion")) {
-        let why = format!(
-            "Precondition failed: ResourceVersion in precondition: {version}, ResourceVersion in object meta: {}",
-            metadata("resourceVersion")
-        );
-        return Err(Refusal::conflict(resource, &key.name, &why));
-    }
-    Ok(())
 }

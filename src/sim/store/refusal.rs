@@ -65,6 +65,23 @@ impl Refusal {
         refusal
     }
 
+    /// 403: the namespace is being deleted.
+    pub fn namespace_terminating(resource: &str, name: &str, namespace: &str) -> Self {
+        let (kind, group) = resource.split_once('.').unwrap_or((resource, ""));
+        let message = format!(
+            "{resource} {name:?} is forbidden: unable to create new content in namespace {namespace} because it is being \
+             terminated"
+        );
+        let mut refusal = Self::new(403, "Forbidden", message);
+        let mut details = details(name, group, kind);
+        details["causes"] = json!([{
+            "reason": "NamespaceTerminating", "message": format!("namespace {namespace} is being terminated"),
+            "field": "metadata.namespace",
+        }]);
+        refusal.details = Some(details);
+        refusal
+    }
+
     /// 400.
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::new(400, "BadRequest", message)

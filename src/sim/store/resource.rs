@@ -9,8 +9,10 @@ pub struct Resource {
     pub name: String,
     /// API group; empty for the core group.
     pub group: String,
-    /// API version.
+    /// API version in which its objects are stored.
     pub version: String,
+    /// API versions in which it is served.
+    pub served: Vec<String>,
     /// Kind.
     pub kind: String,
     /// Plural, as in paths.
@@ -23,14 +25,19 @@ pub struct Resource {
     pub has_status: bool,
     /// `/scale` is a subresource.
     pub has_scale: bool,
-    /// For custom resources: the schema, if unknown fields are to be dropped.
-    pub schema: Option<Value>,
+    /// A CustomResourceDefinition defines it.
+    pub is_custom: bool,
 }
 
 impl Resource {
-    /// `apiVersion` of its objects.
+    /// `apiVersion` of its objects as they are stored.
     pub fn api_version(&self) -> String {
-        if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
+        self.api_version_of(&self.version)
+    }
+
+    /// `apiVersion` of its objects in one of its versions.
+    pub fn api_version_of(&self, version: &str) -> String {
+        if self.group.is_empty() { version.to_owned() } else { format!("{}/{version}", self.group) }
     }
 }
 
@@ -103,13 +110,14 @@ pub(super) fn built_in() -> impl Iterator<Item = Resource> {
             name: full_name(plural, group),
             group: group.to_owned(),
             version: version.to_owned(),
+            served: vec![version.to_owned()],
             kind: kind.to_owned(),
             plural: plural.to_owned(),
             short_names: if short.is_empty() { Vec::new() } else { vec![short.to_owned()] },
             namespaced,
             has_status,
             has_scale,
-            schema: None,
+            is_custom: false,
         }
     })
 }
@@ -119,24 +127,24 @@ pub fn full_name(plural: &str, group: &str) -> String {
     if group.is_empty() { plural.to_owned() } else { format!("{plural}.{group}") }
 }
 
-/// The kinds that a CustomResourceDefinition defines: one for each served version.
-pub(super) fn defined_by(crd: &Value) -> Vec<Resource> {
+/// The kind that a CustomResourceDefinition defines. Its versions differ by name only: nothing is converted.
+pub(super) fn defined_by(crd: &Value) -> Option<Resource> {
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
     let spec = &crd["spec"];
     let names = &spec["names"];
-    let served = spec["versions"].as_array().into_iter().flatten().filter(|v| v["served"] == true);
-    served
-        .map(|version| Resource {
-            name: full_name(&text(&names["plural"]), &text(&spec["group"])),
-            group: text(&spec["group"]),
-            version: text(&version["name"]),
-            kind: text(&names["kind"]),
-            plural: text(&names["plural"]),
-            short_names: names["shortNames"].as_array().into_iter().flatten().map(text).collect(),
-            namespaced: spec["scope"] == "Namespaced",
-            has_status: !version["subresources"]["status"].is_null(),
-            has_scale: !version["subresources"]["scale"].is_null(),
-            schema: version["schema"].get("openAPIV3Schema").cloned(),
-        })
-        .collect()
+    let versions = spec["versions"].as_array()?;
+    let stored = versions.iter().find(|v| v["storage"] == true)?;
+    Some(Resource {
+        name: full_name(&text(&names["plural"]), &text(&spec["group"])),
+        group: text(&spec["group"]),
+        version: text(&stored["name"]),
+        served: versions.iter().filter(|v| v["served"] == true).map(|v| text(&v["name"])).collect(),
+        kind: text(&names["kind"]),
+        plural: text(&names["plural"]),
+        short_names: names["shortNames"].as_array().into_iter().flatten().map(text).collect(),
+        namespaced: spec["scope"] == "Namespaced",
+        has_status: !stored["subresources"]["status"].is_null(),
+        has_scale: !stored["subresources"]["scale"].is_null(),
+        is_custom: true,
+    })
 }

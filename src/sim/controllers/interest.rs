@@ -1,0 +1,101 @@
+//! Whose work a change is.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::{Controller, Work, garbage, pods, volume};
+use crate::sim::api::selects;
+use crate::sim::store::{Change, ChangeKind, Key, Store};
+
+/// The controllers that a change concerns, and the keys for which they run.
+pub(super) fn of(store: &Store, change: &Change) -> Vec<Work> {
+    let key = change.key();
+    let mut work: BTreeSet<Work> = BTreeSet::new();
+    work.extend(own(&change.resource).map(|controller| (controller, key.clone())));
+    work.extend(pods::owner(&change.object));
+    match &*change.resource {
+        "pods" => of_pod(store, change, &key, &mut work),
+        "nodes" => of_node(store, change, &key, &mut work),
+        "persistentvolumeclaims" => of_claim(store, &key, &mut work),
+        "volumeattachments.storage.k8s.io" => of_attachment(store, change, &mut work),
+        _ => {}
+    }
+    work.extend(garbage::interest(store, change));
+    if change.kind == ChangeKind::Deleted && store.is_terminating(&key.namespace) {
+        work.insert((Controller::Namespace, Key::new("", &key.namespace)));
+    }
+    work.into_iter().collect()
+}
+
+/// The controller of a kind.
+fn own(resource: &str) -> Option<Controller> {
+    Some(match resource {
+        "deployments.apps" => Controller::Deployment,
+        "replicasets.apps" => Controller::ReplicaSet,
+        "replicationcontrollers" => Controller::Replication,
+        "statefulsets.apps" => Controller::StatefulSet,
+        "daemonsets.apps" => Controller::DaemonSet,
+        "jobs.batch" => Controller::Job,
+        "poddisruptionbudgets.policy" => Controller::Budget,
+        "persistentvolumeclaims" => Controller::Volume,
+        "namespaces" => Controller::Namespace,
+        "nodes" => Controller::Node,
+        "pods" => Controller::Kubelet,
+        _ => return None,
+    })
+}
+
+fn of_pod(store: &Store, change: &Change, key: &Key, work: &mut BTreeSet<Work>) {
+    for budget in store.list_in("poddisruptionbudgets.policy", &key.namespace) {
+        if selects(&budget["spec"]["selector"], &change.object["metadata"]["labels"]) {
+            work.insert((Controller::Budget, Key::of(budget)));
+        }
+    }
+    if let Some(node) = change.object["spec"]["nodeName"].as_str().filter(|n| !n.is_empty()) {
+        work.insert((Controller::Attachment, Key::new("", node)));
+        work.insert((Controller::Node, Key::new("", node)));
+    }
+    for volume in change.object["spec"]["volumes"].as_array().into_iter().flatten() {
+        if let Some(claim) = volume["persistentVolumeClaim"]["claimName"].as_str() {
+            work.insert((Controller::Volume, Key::new(&key.namespace, claim)));
+        }
+    }
+}
+
+/// DaemonSets look at a node's spec, labels and readiness, kubelets at the last; heartbeats concern neither.
+fn of_node(store: &Store, change: &Change, key: &Key, work: &mut BTreeSet<Work>) {
+    let old = change.old.as_deref().filter(|_| change.kind == ChangeKind::Modified);
+    let same = |part: fn(&Value) -> &Value| old.is_some_and(|old| part(old) == part(&change.object));
+    let power =
+        old.is_some_and(|old| pods::condition(old, "Ready") == pods::condition(&change.object, "Ready"));
+    if !(power && same(|n| &n["spec"]) && same(|n| &n["metadata"]["labels"])) {
+        work.extend(store.list("daemonsets.apps").map(|d| (Controller::DaemonSet, Key::of(d))));
+    }
+    if !power {
+        work.extend(store.pods_on(&key.name).map(|p| (Controller::Kubelet, Key::of(p))));
+    }
+}
+
+/// A claim that is bound lets its pods start, once its volume is attached.
+fn of_claim(store: &Store, key: &Key, work: &mut BTreeSet<Work>) {
+    for pod in store.pods_with(key) {
+        if let Some(node) = pod["spec"]["nodeName"].as_str().filter(|n| !n.is_empty()) {
+            work.insert((Controller::Kubelet, Key::of(pod)));
+            work.insert((Controller::Attachment, Key::new("", node)));
+        }
+    }
+}
+
+/// An attached volume lets pods start; a detached one may be attached elsewhere.
+fn of_attachment(store: &Store, change: &Change, work: &mut BTreeSet<Work>) {
+    let spec = &change.object["spec"];
+    if change.kind == ChangeKind::Deleted {
+        let volume = spec["source"]["persistentVolumeName"].as_str().unwrap_or_default();
+        let nodes = volume::nodes_of(store, volume);
+        work.extend(nodes.iter().map(|node| (Controller::Attachment, Key::new("", node))));
+    } else {
+        let node = spec["nodeName"].as_str().unwrap_or_default();
+        work.extend(store.pods_on(node).map(|p| (Controller::Kubelet, Key::of(p))));
+    }
+}

@@ -1,0 +1,109 @@
+//! Indexes: what is asked for by something else than its key.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::Key;
+
+/// The name of the kind of attached volumes.
+pub(super) const ATTACHMENTS: &str = "volumeattachments.storage.k8s.io";
+
+/// Keys by what they refer to.
+#[derive(Debug, Default)]
+pub(super) struct Indexes {
+    pods_by_node: BTreeMap<String, BTreeSet<Key>>,
+    /// By namespace and claim.
+    pods_by_claim: BTreeMap<Key, BTreeSet<Key>>,
+    attachments_by_node: BTreeMap<String, BTreeSet<Key>>,
+    attachments_by_volume: BTreeMap<String, BTreeSet<Key>>,
+    by_owner: BTreeMap<String, BTreeSet<(Arc<str>, Key)>>,
+}
+
+/// Puts a value among those of an index's key, or takes it out.
+fn set<K: Ord, V: Ord>(index: &mut BTreeMap<K, BTreeSet<V>>, key: K, value: V, present: bool) {
+    if present {
+        index.entry(key).or_default().insert(value);
+    } else if let Some(values) = index.get_mut(&key) {
+        values.remove(&value);
+        if values.is_empty() {
+            index.remove(&key);
+        }
+    }
+}
+
+fn found<'a, K: Ord, V: Ord>(
+    index: &'a BTreeMap<K, BTreeSet<V>>,
+    key: &K,
+) -> impl Iterator<Item = &'a V> + use<'a, K, V> {
+    index.get(key).into_iter().flatten()
+}
+
+/// The claims that a pod names.
+fn claims(pod: &Value) -> impl Iterator<Item = &str> {
+    let volumes = pod["spec"]["volumes"].as_array().into_iter().flatten();
+    volumes.filter_map(|v| v["persistentVolumeClaim"]["claimName"].as_str())
+}
+
+impl Indexes {
+    /// Takes in that an object has changed; `None` where there was or is none.
+    pub(super) fn change(
+        &mut self,
+        resource: &Arc<str>,
+        key: &Key,
+        old: Option<&Value>,
+        new: Option<&Value>,
+    ) {
+        for (object, present) in [(old, false), (new, true)] {
+            let Some(object) = object else { continue };
+            let owners = object["metadata"]["ownerReferences"].as_array().into_iter().flatten();
+            for uid in owners.filter_map(|o| o["uid"].as_str()) {
+                set(&mut self.by_owner, uid.to_owned(), (resource.clone(), key.clone()), present);
+            }
+            match &**resource {
+                "pods" => self.pod(key, object, present),
+                ATTACHMENTS => self.attachment(key, &object["spec"], present),
+                _ => {}
+            }
+        }
+    }
+
+    fn pod(&mut self, key: &Key, pod: &Value, present: bool) {
+        if let Some(node) = pod["spec"]["nodeName"].as_str() {
+            set(&mut self.pods_by_node, node.to_owned(), key.clone(), present);
+        }
+        for claim in claims(pod) {
+            set(&mut self.pods_by_claim, Key::new(&key.namespace, claim), key.clone(), present);
+        }
+    }
+
+    fn attachment(&mut self, key: &Key, spec: &Value, present: bool) {
+        if let Some(node) = spec["nodeName"].as_str() {
+            set(&mut self.attachments_by_node, node.to_owned(), key.clone(), present);
+        }
+        if let Some(volume) = spec["source"]["persistentVolumeName"].as_str() {
+            set(&mut self.attachments_by_volume, volume.to_owned(), key.clone(), present);
+        }
+    }
+
+    pub(super) fn pods_on<'a>(&'a self, node: &str) -> impl Iterator<Item = &'a Key> + use<'a> {
+        found(&self.pods_by_node, &node.to_owned())
+    }
+
+    pub(super) fn pods_with<'a>(&'a self, claim: &Key) -> impl Iterator<Item = &'a Key> + use<'a> {
+        found(&self.pods_by_claim, claim)
+    }
+
+    pub(super) fn attachments_on<'a>(&'a self, node: &str) -> impl Iterator<Item = &'a Key> + use<'a> {
+        found(&self.attachments_by_node, &node.to_owned())
+    }
+
+    pub(super) fn attachments_of<'a>(&'a self, volume: &str) -> impl Iterator<Item = &'a Key> + use<'a> {
+        found(&self.attachments_by_volume, &volume.to_owned())
+    }
+
+    pub(super) fn owned_by<'a>(&'a self, uid: &str) -> impl Iterator<Item = &'a (Arc<str>, Key)> + use<'a> {
+        found(&self.by_owner, &uid.to_owned())
+    }
+}

@@ -1,0 +1,322 @@
+//! Writes: create, update, delete, each also as a question that stores nothing.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use super::{DeleteOptions, Key, Object, Refusal, Resource, Store};
+use crate::sim::clock::{parse_time, seconds_text};
+
+impl Store {
+    /// Creates an object. Metadata that a dump brings along (`uid`, `creationTimestamp`) is kept.
+    ///
+    /// # Errors
+    /// Those of [`Store::would_create`].
+    pub fn create(&mut self, resource: &str, object: Value) -> Result<Object, Refusal> {
+        let object = self.would_create(resource, object)?;
+        Ok(self.commit(resource, Key::of(&object), Some(object)))
+    }
+
+    /// Fills in what the API server fills in, and stores nothing.
+    ///
+    /// # Errors
+    /// 409 if the name is taken, 422 without a name, 404 for an unknown kind, 403 in a namespace on its way out.
+    pub fn would_create(&mut self, resource: &str, mut object: Value) -> Result<Value, Refusal> {
+        let kind = self.collection(resource)?.resource.clone();
+        self.check_namespace(&kind, &object)?;
+        if object["metadata"]["name"].as_str().is_none_or(str::is_empty) {
+            let Some(prefix) = object["metadata"]["generateName"].as_str().filter(|p| !p.is_empty()) else {
+                let why = "Required value: name or generateName is required";
+                return Err(Refusal::invalid(&kind.group, &kind.kind, "", "metadata.name", why));
+            };
+            let prefix = prefix.to_owned();
+            let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
+            let mut name = format!("{prefix}{}", self.names.suffix());
+            while self.get(resource, &namespace, &name).is_some() {
+                name = format!("{prefix}{}", self.names.suffix());
+            }
+            object["metadata"]["name"] = json!(name);
+        }
+        let key = Key::of(&object);
+        if self.collection(resource)?.objects.contains_key(&key) {
+            return Err(Refusal::already_exists(resource, &key.name));
+        }
+        object["apiVersion"] = json!(kind.api_version());
+        object["kind"] = json!(kind.kind);
+        match object["metadata"]["uid"].as_str() {
+            None => object["metadata"]["uid"] = json!(self.names.uid()),
+            Some(given) => self.names.take(given),
+        }
+        if object["metadata"]["creationTimestamp"].is_null() {
+            object["metadata"]["creationTimestamp"] = json!(self.clock.now_text());
+        }
+        if kind.has_status || object["metadata"]["generation"].is_null() {
+            object["metadata"]["generation"] = json!(object["metadata"]["generation"].as_i64().unwrap_or(1));
+        }
+        Ok(object)
+    }
+
+    /// Nothing new in a namespace that is being deleted.
+    fn check_namespace(&self, kind: &Resource, object: &Value) -> Result<(), Refusal> {
+        let key = Key::of(object);
+        if kind.namespaced && self.is_terminating(&key.namespace) {
+            return Err(Refusal::namespace_terminating(&kind.name, &key.name, &key.namespace));
+        }
+        Ok(())
+    }
+
+    /// Whether a namespace is being deleted.
+    pub fn is_terminating(&self, namespace: &str) -> bool {
+        self.get("namespaces", "", namespace).is_some_and(|n| is_deleting(n))
+    }
+
+    /// Replaces an object; with `status_only` just its status, otherwise everything but its status where that is a
+    /// subresource. An object whose last finalizer goes while it is being deleted is gone.
+    ///
+    /// # Errors
+    /// 404; 409 if the given resourceVersion (or UID) isn't the current one.
+    pub fn update(&mut self, resource: &str, object: Value, status_only: bool) -> Result<Object, Refusal> {
+        let (old, object) = self.replaced(resource, object, status_only)?;
+        if object == *old {
+            return Ok(old);
+        }
+        Ok(self.store_changed(resource, &Key::of(&old), object))
+    }
+
+    /// What an update would make of an object; stores nothing.
+    ///
+    /// # Errors
+    /// Those of [`Store::update`].
+    pub fn would_update(&self, resource: &str, object: Value, status_only: bool) -> Result<Value, Refusal> {
+        self.replaced(resource, object, status_only).map(|(_, object)| object)
+    }
+
+    fn replaced(
+        &self,
+        resource: &str,
+        mut object: Value,
+        status_only: bool,
+    ) -> Result<(Object, Value), Refusal> {
+        let kind = self.collection(resource)?.resource.clone();
+        let key = Key::of(&object);
+        let old =
+            self.get_key(resource, &key).cloned().ok_or_else(|| Refusal::not_found(resource, &key.name))?;
+        check_version(resource, &key, &old, &object)?;
+        if status_only {
+            let status = object["status"].take();
+            object = (*old).clone();
+            object["status"] = status;
+        } else if kind.has_status {
+            match old.get("status") {
+                Some(status) => object["status"] = status.clone(),
+                None => {
+                    object.as_object_mut().map(|o| o.remove("status"));
+                }
+            }
+        }
+        for field in
+            ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"]
+        {
+            match old["metadata"].get(field) {
+                Some(value) => object["metadata"][field] = value.clone(),
+                None => {
+                    object["metadata"].as_object_mut().map(|m| m.remove(field));
+                }
+            }
+        }
+        if resource == "namespaces" {
+            // Its finalizers have a subresource of their own.
+            object["spec"] = old["spec"].clone();
+        }
+        object["apiVersion"] = json!(kind.api_version());
+        object["kind"] = json!(kind.kind);
+        count_generation(&old, &mut object);
+        object["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"].clone();
+        Ok((old, object))
+    }
+
+    /// Changes an object in place (controllers): reads, changes, writes whole, status and all.
+    pub fn modify(&mut self, resource: &str, key: &Key, change: impl FnOnce(&mut Value)) -> Option<Object> {
+        let old = self.get_key(resource, key)?.clone();
+        let mut object = (*old).clone();
+        change(&mut object);
+        if object == *old {
+            return Some(old);
+        }
+        count_generation(&old, &mut object);
+        Some(self.store_changed(resource, key, object))
+    }
+
+    /// Stores a changed object. One that is being deleted is gone with its last finalizer, unless it still has time to stop.
+    fn store_changed(&mut self, resource: &str, key: &Key, object: Value) -> Object {
+        let grace = object["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0);
+        if is_deleting(&object) && !has_finalizers(&object) && grace == 0 {
+            return self.commit_deletion(resource, key.clone(), object);
+        }
+        self.commit(resource, key.clone(), Some(object))
+    }
+
+    /// What a deletion would find; deletes nothing.
+    ///
+    /// # Errors
+    /// 404; 409 if a precondition doesn't hold.
+    pub fn would_delete(
+        &self,
+        resource: &str,
+        key: &Key,
+        options: &DeleteOptions,
+    ) -> Result<Object, Refusal> {
+        self.collection(resource)?;
+        let old =
+            self.get_key(resource, key).cloned().ok_or_else(|| Refusal::not_found(resource, &key.name))?;
+        check_preconditions(resource, key, &old, options)?;
+        Ok(old)
+    }
+
+    /// Deletes an object as the API server does: pods gracefully, objects with finalizers only in name.
+    /// The answer tells whether it is gone already.
+    ///
+    /// # Errors
+    /// Those of [`Store::would_delete`].
+    pub fn delete(
+        &mut self,
+        resource: &str,
+        key: &Key,
+        options: &DeleteOptions,
+    ) -> Result<(Object, bool), Refusal> {
+        let old = self.would_delete(resource, key, options)?;
+        let mut object = (*old).clone();
+        match options.propagation.as_deref() {
+            Some("Foreground") => add_finalizer(&mut object, "foregroundDeletion"),
+            Some("Orphan") => add_finalizer(&mut object, "orphan"),
+            _ => {}
+        }
+        let grace = if resource == "pods" { pod_grace(&object, options.grace_seconds) } else { 0 };
+        if is_deleting(&old) {
+            return Ok(self.delete_again(resource, key, &old, object, options.grace_seconds.map(|_| grace)));
+        }
+        if grace == 0 && !has_finalizers(&object) {
+            return Ok((self.commit_deletion(resource, key.clone(), object), true));
+        }
+        let at = self.clock.now() + SignedDuration::from_secs(grace);
+        object["metadata"]["deletionTimestamp"] = json!(seconds_text(at));
+        object["metadata"]["deletionGracePeriodSeconds"] = json!(grace);
+        let generation = old["metadata"]["generation"].as_i64().unwrap_or(1);
+        object["metadata"]["generation"] = json!(generation + 1);
+        if resource == "namespaces" {
+            object["status"]["phase"] = json!("Terminating");
+        }
+        Ok((self.commit(resource, key.clone(), Some(object)), false))
+    }
+
+    /// A deletion of what is being deleted already: only a shorter grace (or a propagation's finalizer) changes anything.
+    fn delete_again(
+        &mut self,
+        resource: &str,
+        key: &Key,
+        old: &Object,
+        mut object: Value,
+        grace: Option<i64>,
+    ) -> (Object, bool) {
+        let current = old["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0);
+        if let Some(grace) = grace.filter(|grace| *grace < current) {
+            let due = old["metadata"]["deletionTimestamp"].as_str().and_then(parse_time);
+            let asked = due.unwrap_or_else(|| self.clock.now()) - SignedDuration::from_secs(current);
+            object["metadata"]["deletionTimestamp"] =
+                json!(seconds_text(asked + SignedDuration::from_secs(grace)));
+            object["metadata"]["deletionGracePeriodSeconds"] = json!(grace);
+        }
+        if object == **old {
+            return (old.clone(), false);
+        }
+        let gone = !has_finalizers(&object) && object["metadata"]["deletionGracePeriodSeconds"] == 0;
+        (self.store_changed(resource, key, object), gone)
+    }
+}
+
+fn spec_differs(old: &Value, new: &Value) -> bool {
+    let fields = |v: &Value| -> BTreeMap<String, Value> {
+        let object = v.as_object().into_iter().flatten();
+        let counted =
+            object.filter(|(k, _)| !matches!(k.as_str(), "metadata" | "status" | "apiVersion" | "kind"));
+        counted.map(|(k, v)| (k.clone(), v.clone())).collect()
+    };
+    fields(old) != fields(new)
+}
+
+fn count_generation(old: &Value, object: &mut Value) {
+    if spec_differs(old, object) {
+        object["metadata"]["generation"] = json!(old["metadata"]["generation"].as_i64().unwrap_or(1) + 1);
+    }
+}
+
+/// Whether an object is on its way out.
+pub(super) fn is_deleting(object: &Value) -> bool {
+    !object["metadata"]["deletionTimestamp"].is_null()
+}
+
+/// A namespace has its own in its spec: what empties it.
+fn has_finalizers(object: &Value) -> bool {
+    let any = |list: &Value| list.as_array().is_some_and(|f| !f.is_empty());
+    any(&object["metadata"]["finalizers"])
+        || (object["kind"] == "Namespace" && any(&object["spec"]["finalizers"]))
+}
+
+fn add_finalizer(object: &mut Value, finalizer: &str) {
+    let list = &mut object["metadata"]["finalizers"];
+    if !list.is_array() {
+        *list = json!([]);
+    }
+    if let Some(list) = list.as_array_mut().filter(|l| !l.contains(&json!(finalizer))) {
+        list.push(json!(finalizer));
+    }
+}
+
+/// Grace of a pod's deletion: none where nothing runs (not bound yet, or ended).
+fn pod_grace(pod: &Value, asked: Option<i64>) -> i64 {
+    let ended = matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
+    if pod["spec"]["nodeName"].as_str().is_none_or(str::is_empty) || ended {
+        return 0;
+    }
+    asked.or_else(|| pod["spec"]["terminationGracePeriodSeconds"].as_i64()).unwrap_or(30).max(0)
+}
+
+/// The version and the UID that an update names must be the current ones.
+fn check_version(resource: &str, key: &Key, old: &Value, object: &Value) -> Result<(), Refusal> {
+    let given = object["metadata"]["resourceVersion"].as_str();
+    if given.is_some_and(|v| !v.is_empty() && Some(v) != old["metadata"]["resourceVersion"].as_str()) {
+        let why =
+            "the object has been modified; please apply your changes to the latest version and try again";
+        return Err(Refusal::conflict(resource, &key.name, why));
+    }
+    if object["metadata"]["uid"].as_str().is_some_and(|uid| Some(uid) != old["metadata"]["uid"].as_str()) {
+        let why = "Precondition failed: UID in precondition differs from the UID in object meta";
+        return Err(Refusal::conflict(resource, &key.name, why));
+    }
+    Ok(())
+}
+
+fn check_preconditions(
+    resource: &str,
+    key: &Key,
+    old: &Value,
+    options: &DeleteOptions,
+) -> Result<(), Refusal> {
+    let metadata = |field: &str| old["metadata"][field].as_str().unwrap_or_default();
+    if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != metadata("uid")) {
+        let why = format!(
+            "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+            metadata("uid")
+        );
+        return Err(Refusal::conflict(resource, &key.name, &why));
+    }
+    if let Some(version) = options.resource_version.as_deref().filter(|v| *v != metadata("resourceVersion")) {
+        let why = format!(
+            "Precondition failed: ResourceVersion in precondition: {version}, ResourceVersion in object meta: {}",
+            metadata("resourceVersion")
+        );
+        return Err(Refusal::conflict(resource, &key.name, &why));
+    }
+    Ok(())
+}
