@@ -30,11 +30,15 @@ const KINDS: &[(&str, &str, &str, &str, bool)] = &[
     ("migrations.kubevirt.io", "v1alpha1", "MigrationPolicy", "migrationpolicies", false),
     ("", "v1", "Pod", "pods", true),
     ("storage.k8s.io", "v1", "VolumeAttachment", "volumeattachments", true),
+    // What is begun, a rehearsal goes on with, as the run would.
+    ("virtroll.dev", "v1alpha1", "MaintenanceCampaign", "maintenancecampaigns", false),
 ];
 
+/// Groups of which the definitions are taken.
+const DEFINED: [&str; 3] = ["kubevirt.io", "migrations.kubevirt.io", "virtroll.dev"];
+
 /// Reads everything that a rehearsal needs. No Secrets and no ConfigMaps are asked for; environment values and user data
-/// of cloud-init are dropped on arrival. Only definitions of KubeVirt's kinds are taken, and only what a cluster without
-/// KubeVirt has if it isn't there.
+/// of cloud-init are dropped on arrival. Of definitions only KubeVirt's and virtroll's own are taken.
 ///
 /// # Errors
 /// The first kind that may not be listed.
@@ -44,9 +48,8 @@ pub async fn capture(client: &Client) -> Result<Vec<Value>, Error> {
     let serves = |group: &str| groups.groups.iter().any(|g| g.name == group);
     let mut objects = Vec::new();
     for &(group, version, kind, plural, always) in KINDS {
-        // The definitions come with KubeVirt or not at all.
-        let is_served = always || (serves("kubevirt.io") && serves(group));
-        if !is_served {
+        let defines = kind == "CustomResourceDefinition" && DEFINED.into_iter().any(serves);
+        if !(always || defines || DEFINED.contains(&group) && serves(group)) {
             continue;
         }
         let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
@@ -83,7 +86,7 @@ async fn list(client: &Client, resource: &ApiResource, objects: &mut Vec<Value>)
 fn matters(object: &Value) -> bool {
     match object["kind"].as_str() {
         Some("CustomResourceDefinition") => {
-            object["spec"]["group"] == "kubevirt.io" || object["spec"]["group"] == "migrations.kubevirt.io"
+            object["spec"]["group"].as_str().is_some_and(|group| DEFINED.contains(&group))
         }
         Some("VirtualMachineInstanceMigration") => {
             !matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
@@ -146,6 +149,7 @@ mod tests {
         assert!(matters(&json!({"kind": "VirtualMachineInstanceMigration"})), "just created");
         let definition = |group: &str| json!({"kind": "CustomResourceDefinition", "spec": {"group": group}});
         assert!(matters(&definition("migrations.kubevirt.io")) && matters(&definition("kubevirt.io")));
+        assert!(matters(&definition("virtroll.dev")));
         assert!(!matters(&definition("cdi.kubevirt.io")));
         let asked: Vec<&str> = KINDS.iter().map(|(_, _, kind, _, _)| *kind).collect();
         assert!(asked.contains(&"MigrationPolicy") && asked.contains(&"VirtualMachineInstanceMigration"));
