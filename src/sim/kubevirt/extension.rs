@@ -52,7 +52,7 @@ impl Model {
 
     /// Serves a request below `/apis/subresources.kubevirt.io`.
     pub async fn serve(&self, request: http::Request<Bytes>) -> http::Response<Bytes> {
-        subresource::serve(self.client.clone(), request).await
+        subresource::serve(self.client.clone(), self.settings.version, request).await
     }
 }
 

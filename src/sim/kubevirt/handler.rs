@@ -13,25 +13,72 @@ use super::instance::{current, is_terminal, launchers};
 use super::launcher::claims;
 use super::migratable::{self, Verdict};
 use super::node::is_alive;
-use super::world::{Kind, Object, Trouble, World, is_deleting, text, uid};
+use super::world::{Kind, Object, Trouble, World, is_deleting, is_final, text, uid};
 use crate::sim::store::Key;
 
 /// One round of a VMI on its node.
 pub(super) async fn reconcile(world: &mut World, key: &Key) -> Result<Option<Duration>, Trouble> {
     let Some(vmi) = world.get(Kind::Instance, key).cloned() else { return Ok(None) };
+    let emptied = end_empty(world, &vmi).await?;
+    let own = guest(world, &vmi).await?;
+    Ok(emptied.into_iter().chain(own).min())
+}
+
+/// One round of the guest.
+async fn guest(world: &mut World, vmi: &Object) -> Result<Option<Duration>, Trouble> {
     let phase = text(&vmi["status"]["phase"]);
     if !matches!(phase, "Scheduled" | "Running") || !is_alive(world, text(&vmi["status"]["nodeName"])) {
         return Ok(None);
     }
-    let pods = launchers(world, &vmi);
-    let Some(pod) = current(&vmi, &pods).cloned() else { return Ok(None) };
+    let pods = launchers(world, vmi);
+    let Some(pod) = current(vmi, &pods).cloned() else { return Ok(None) };
     if is_deleting(&pod) || is_terminal(&pod) {
-        return stop(world, &vmi, &pod).await;
+        return stop(world, vmi, &pod).await;
     }
     if phase == "Scheduled" {
-        return boot(world, &vmi).await;
+        return boot(world, vmi).await;
     }
-    leave_source(world, &vmi, &pods).await
+    leave_source(world, vmi, &pods).await
+}
+
+/// The launchers of a VMI that have no guest, and nothing to wait for: they were deleted before one came or after it left, their
+/// migration is over and the guest didn't come, or the VMI is final.
+fn empty_launchers(world: &World, vmi: &Value) -> Vec<Object> {
+    let pods = launchers(world, vmi);
+    let has_guest = matches!(text(&vmi["status"]["phase"]), "Scheduled" | "Running");
+    let home = current(vmi, &pods).filter(|_| has_guest).map(|p| uid(p).to_owned());
+    let migrations = world.migrations_of(&Key::of(vmi));
+    let source = &vmi["status"]["migrationState"]["sourcePod"];
+    let is_spent = |pod: &Value| {
+        let job = &pod["metadata"]["labels"]["kubevirt.io/migrationJobUID"];
+        let under_way = migrations.iter().any(|m| *job == uid(m) && !is_final(m));
+        // A source may be the target of an earlier migration; its end is said by the one that it left by.
+        job.is_string() && !under_way && pod["metadata"]["name"] != *source
+    };
+    let is_empty = |pod: &Object| {
+        let settled = has_guest && !is_deleting(pod) && is_spent(pod);
+        !is_terminal(pod)
+            && home.as_deref() != Some(uid(pod))
+            && (is_deleting(pod) || is_final(vmi) || settled)
+            && is_alive(world, text(&pod["spec"]["nodeName"]))
+    };
+    pods.into_iter().filter(is_empty).collect()
+}
+
+/// A launcher without a guest ends a step after that is known.
+async fn end_empty(world: &mut World, vmi: &Value) -> Result<Option<Duration>, Trouble> {
+    let mut again: Option<Duration> = None;
+    for pod in empty_launchers(world, vmi) {
+        let since = world.since(uid(&pod), "empty");
+        match left(since, world.settings.step) {
+            Some(wait) => again = Some(again.map_or(wait, |a| a.min(wait))),
+            None => {
+                let phase = if vmi["status"]["phase"] == "Succeeded" { "Succeeded" } else { "Failed" };
+                end_pod(world, &pod, phase).await?;
+            }
+        }
+    }
+    Ok(again)
 }
 
 /// What is left of a time that began at `since`; `None` when it is over.
@@ -98,6 +145,10 @@ async fn stop(world: &mut World, vmi: &Object, pod: &Object) -> Result<Option<Du
     let has_acpi = vmi["spec"]["domain"]["features"]["acpi"]["enabled"] != false;
     let booting = vmi["status"]["phase"] == "Scheduled";
     let (takes, phase) = match guest.shutdown {
+        // Something else ended the pod, such as the node's reboot: the guest was cut off.
+        _ if is_terminal(pod) => {
+            (Duration::ZERO, if pod["status"]["phase"] == "Failed" { "Failed" } else { "Succeeded" })
+        }
         _ if booting => (Duration::ZERO, "Failed"),
         _ if !has_acpi => (Duration::ZERO, "Succeeded"),
         Shutdown::Crash => (Duration::ZERO, "Failed"),
@@ -105,7 +156,7 @@ async fn stop(world: &mut World, vmi: &Object, pod: &Object) -> Result<Option<Du
         // Destroyed when the grace is over.
         Shutdown::After(_) | Shutdown::Never => (grace, "Failed"),
     };
-    if let Some(wait) = left(since, takes).filter(|_| !is_terminal(pod)) {
+    if let Some(wait) = left(since, takes) {
         return Ok(Some(wait));
     }
     let now = world.now_text();

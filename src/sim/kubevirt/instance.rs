@@ -38,12 +38,13 @@ pub(super) async fn reconcile(world: &mut World, key: &Key) -> Result<Option<Dur
         return Ok(None);
     }
     let pods = launchers(world, &vmi);
+    launcher::remember(world, &vmi, &pods);
     if is_deleting(&vmi) {
         for pod in pods.iter().filter(|p| !is_deleting(p)) {
             world.delete(Kind::Pod, pod).await?;
         }
     } else if vmi["status"]["phase"] == "Pending" && pods.is_empty() {
-        world.create(Kind::Pod, launcher::launcher(&vmi)).await?;
+        world.create(Kind::Pod, launcher::launcher(world, &vmi)).await?;
     }
     let pods = launchers(world, &vmi);
     advance(world, key, &pods).await?;

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::guest::memory;
+use super::guest::{self, memory};
+use super::instance;
 use super::world::{Object, World, reference, text, uid};
 
 /// Memory beside the guest's: launcher, libvirt, QEMU. KubeVirt computes it from devices and vCPUs; this is what that
@@ -19,22 +20,48 @@ fn vcpus(vmi: &Value) -> u64 {
     number("cores") * number("sockets") * number("threads")
 }
 
-fn resources(vmi: &Value) -> Value {
-    let stated = &vmi["spec"]["domain"]["resources"]["requests"];
-    let bytes = memory(vmi).max(LEAST_MEMORY) + OVERHEAD;
-    let cpu = stated["cpu"].as_str().map_or_else(|| format!("{}m", vcpus(vmi) * CPU_MILLIS), str::to_owned);
+/// What the `compute` container of a new launcher requests. A launcher of this VMI (or of its predecessor with the same domain)
+/// that KubeVirt itself made says it best; else it follows from the spec.
+fn resources(world: &World, vmi: &Value) -> Value {
+    world.compute_of(vmi).cloned().unwrap_or_else(|| computed(vmi))
+}
+
+fn computed(vmi: &Value) -> Value {
+    let domain = &vmi["spec"]["domain"];
+    let stated = &domain["resources"]["requests"];
+    // A stated request may be less than the guest's memory: the cluster overcommits then.
+    let bytes = guest::bytes(&stated["memory"]).unwrap_or_else(|| memory(vmi)).max(LEAST_MEMORY) + OVERHEAD;
+    let dedicated = domain["cpu"]["dedicatedCpuPlacement"] == true;
+    let of_vcpus = if dedicated { vcpus(vmi).to_string() } else { format!("{}m", vcpus(vmi) * CPU_MILLIS) };
+    let cpu =
+        stated["cpu"].as_str().map(str::to_owned).or_else(|| stated["cpu"].as_u64().map(|n| n.to_string()));
+    let cpu = cpu.unwrap_or(of_vcpus);
     let mut requests = json!({"cpu": cpu, "memory": bytes.to_string(), "devices.kubevirt.io/kvm": "1"});
     let mut limits = json!({"devices.kubevirt.io/kvm": "1"});
-    let devices = &vmi["spec"]["domain"]["devices"];
     for list in ["gpus", "hostDevices"] {
-        for device in devices[list].as_array().into_iter().flatten() {
+        for device in domain["devices"][list].as_array().into_iter().flatten() {
             if let Some(name) = device["deviceName"].as_str() {
                 requests[name] = json!("1");
                 limits[name] = json!("1");
             }
         }
     }
+    // CPUs of its own take a pod of the class Guaranteed.
+    let limits = if dedicated { requests.clone() } else { limits };
     json!({"requests": requests, "limits": limits})
+}
+
+fn compute(pod: &Value) -> Option<&Value> {
+    let containers = pod["spec"]["containers"].as_array()?;
+    Some(&containers.iter().find(|c| c["name"] == "compute")?["resources"]).filter(|r| r.is_object())
+}
+
+/// Keeps in mind what a launcher requests, if that isn't what the model would.
+pub(super) fn remember(world: &mut World, vmi: &Value, pods: &[Object]) {
+    let known = instance::current(vmi, pods).and_then(|pod| compute(pod));
+    if let Some(known) = known.filter(|k| **k != computed(vmi)) {
+        world.remember_compute(vmi, known);
+    }
 }
 
 /// Claims behind the VMI's volumes, hotplugged ones apart.
@@ -73,7 +100,7 @@ fn selector(vmi: &Value) -> Value {
 }
 
 /// The launcher pod of a VMI.
-pub(super) fn launcher(vmi: &Value) -> Value {
+pub(super) fn launcher(world: &World, vmi: &Value) -> Value {
     let name = text(&vmi["metadata"]["name"]);
     let mut labels = vmi["metadata"]["labels"].clone();
     if !labels.is_object() {
@@ -100,7 +127,7 @@ pub(super) fn launcher(vmi: &Value) -> Value {
         "nodeSelector": selector(vmi), "volumes": volumes(vmi), "hostname": name,
         "automountServiceAccountToken": false, "enableServiceLinks": false,
         "containers": [{
-            "name": "compute", "image": "registry.local/virt-launcher:v1.9.0", "resources": resources(vmi),
+            "name": "compute", "image": "registry.local/virt-launcher:v1.9.0", "resources": resources(world, vmi),
         }],
     });
     for field in
@@ -122,7 +149,11 @@ pub(super) fn launcher(vmi: &Value) -> Value {
 
 /// The pod that a migration moves a VMI into: like the launcher, on another node, where the CPU fits.
 pub(super) fn target(world: &World, vmi: &Value, migration: &Value) -> Value {
-    let mut pod = launcher(vmi);
+    let mut pod = launcher(world, vmi);
+    let pods = instance::launchers(world, vmi);
+    if let Some(own) = instance::current(vmi, &pods).and_then(|pod| compute(pod)) {
+        pod["spec"]["containers"][0]["resources"] = own.clone();
+    }
     pod["metadata"]["labels"]["kubevirt.io/migrationJobUID"] = json!(uid(migration));
     pod["metadata"]["annotations"]["kubevirt.io/migrationJobName"] = migration["metadata"]["name"].clone();
     let apart = json!({

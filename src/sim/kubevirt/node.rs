@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::conditions;
 use super::instance::{is_terminal, launchers};
-use super::world::{Kind, Trouble, World, is_final, text};
+use super::world::{Kind, Trouble, World, is_deleting, is_final, text};
 use crate::sim::clock::parse_time;
 use crate::sim::store::Key;
 
@@ -15,6 +15,9 @@ const SCHEDULABLE: &str = "kubevirt.io/schedulable";
 const HEARTBEAT: &str = "kubevirt.io/heartbeat";
 const MACHINE: &str = "machine-type.node.kubevirt.io/q35";
 const KVM: &str = "devices.kubevirt.io/kvm";
+const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
+/// How often the pod collector looks.
+const COLLECTS_EVERY: Duration = Duration::from_secs(20);
 
 /// virt-handler runs here: the node is up.
 pub(super) fn is_alive(world: &World, node: &str) -> bool {
@@ -38,7 +41,7 @@ fn takes_part(node: &Value) -> bool {
 pub(super) async fn beat(world: &mut World, name: &str) -> Result<Option<Duration>, Trouble> {
     let Some(node) = world.node(name).cloned().filter(|n| takes_part(n)) else { return Ok(None) };
     if !conditions::is_true(&node, "Ready") {
-        return Ok(None);
+        return stop(world, &node).await;
     }
     let now = world.now_text();
     world
@@ -59,20 +62,52 @@ pub(super) async fn beat(world: &mut World, name: &str) -> Result<Option<Duratio
     Ok(Some(world.settings.heartbeat_min + spread.mul_f64(chance as f64 / 1000.0)))
 }
 
+/// A kubelet that says itself that it isn't ready is being stopped in order, and virt-handler with it: it writes that no VMs are
+/// to come. A power cut writes nothing.
+async fn stop(world: &mut World, node: &Value) -> Result<Option<Duration>, Trouble> {
+    let orderly = conditions::get(node, "Ready").is_some_and(|c| c["status"] == "False");
+    if orderly && node["metadata"]["labels"][SCHEDULABLE] == "true" {
+        refuse_guests(world, &Key::of(node)).await?;
+    }
+    Ok(None)
+}
+
+async fn refuse_guests(world: &mut World, node: &Key) -> Result<(), Trouble> {
+    world.update(Kind::Node, node, |node| node["metadata"]["labels"][SCHEDULABLE] = json!("false")).await
+}
+
+/// The pods of a node that is declared out of service are taken away, once they are being deleted. The control plane's pod
+/// collector does that; the embedded cluster has none. True if the node is declared so.
+async fn collect_pods(world: &mut World, node: &Value) -> Result<bool, Trouble> {
+    let taints = node["spec"]["taints"].as_array();
+    let declared = taints.is_some_and(|t| t.iter().any(|t| t["key"] == OUT_OF_SERVICE));
+    if !declared || conditions::is_true(node, "Ready") {
+        return Ok(false);
+    }
+    let left_behind = |pod: &Value| pod["spec"]["nodeName"] == node["metadata"]["name"] && is_deleting(pod);
+    let pods = world.all(Kind::Pod).filter(|(_, pod)| left_behind(pod));
+    for pod in pods.map(|(_, pod)| pod.clone()).collect::<Vec<_>>() {
+        world.force_delete(&pod).await?;
+    }
+    Ok(true)
+}
+
 /// A node whose heartbeat is old takes no VMs; those without a live pod there have failed.
 pub(super) async fn check(world: &mut World, name: &str) -> Result<Option<Duration>, Trouble> {
-    let again = Some(world.settings.node_check);
+    let mut again = Some(world.settings.node_check);
     let node = world.node(name).cloned();
+    if let Some(node) = &node
+        && collect_pods(world, node).await?
+    {
+        again = Some(COLLECTS_EVERY.min(world.settings.node_check));
+    }
     let beat = node.as_deref().and_then(|n| parse_time(text(&n["metadata"]["annotations"][HEARTBEAT])));
     let limit = SignedDuration::try_from(world.settings.unresponsive_after).unwrap_or_default();
     if node.is_some() && beat.is_none_or(|at| world.now().duration_since(at) <= limit) {
         return Ok(again);
     }
     if node.as_deref().is_some_and(|n| n["metadata"]["labels"][SCHEDULABLE] == "true") {
-        let key = Key::new("", name);
-        world
-            .update(Kind::Node, &key, |node| node["metadata"]["labels"][SCHEDULABLE] = json!("false"))
-            .await?;
+        refuse_guests(world, &Key::new("", name)).await?;
     }
     let now = world.now_text();
     for vmi in world.vmis_on(name).iter().filter(|v| !is_final(v)) {

@@ -35,12 +35,27 @@ impl Version {
         self.minor >= 5
     }
 
-    /// Attachment pods are guarded, evacuations can be cancelled, `EvictionRequested` is set (from 1.7).
+    /// A dry run that is stated in an eviction's `deleteOptions` only is taken for one (from 1.4); before, it marks the VMI.
+    pub fn sees_dry_run_option(self) -> bool {
+        self.minor >= 4
+    }
+
+    /// The subresource `evacuate/cancel` exists (from 1.7).
+    pub fn cancels_evacuations(self) -> bool {
+        self.minor >= 7
+    }
+
+    /// Migrations have a field `spec.priority`, which is KubeVirt's own to set (from 1.7).
+    pub fn guards_priority(self) -> bool {
+        self.minor >= 7
+    }
+
+    /// Attachment pods are guarded, `EvictionRequested` is set (from 1.7).
     pub fn guards_hotplug(self) -> bool {
         self.minor >= 7
     }
 
-    /// A cluster without a strategy behaves as `None` (1.0 and 1.1 know no other default; newer ones write it out).
+    /// Seconds for each GiB of a migration before it is given up: 800, from 1.4 on 150.
     pub fn completion_timeout_per_gib(self) -> u64 {
         if self.minor <= 3 { 800 } else { 150 }
     }

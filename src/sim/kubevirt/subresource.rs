@@ -7,6 +7,8 @@ use kube::api::{Api, DynamicObject, PostParams};
 use serde_json::{Value, json};
 
 use super::evacuation;
+use super::review;
+use super::settings::Version;
 use super::virtual_machine::run_strategy;
 use super::world::{Kind, is_final, text, uid};
 
@@ -58,11 +60,15 @@ pub(super) fn unavailable() -> Response<Bytes> {
 }
 
 /// Serves a request below the subresource API.
-pub(super) async fn serve(client: Client, request: http::Request<Bytes>) -> Response<Bytes> {
+pub(super) async fn serve(
+    client: Client,
+    pinned: Option<Version>,
+    request: http::Request<Bytes>,
+) -> Response<Bytes> {
     let path = request.uri().path().to_owned();
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     if request.method() == Method::GET && parts.len() <= 3 {
-        return respond(200, &discovery());
+        return respond(200, &discovery(version_of(&client, pinned).await));
     }
     let ["apis", _, _, "namespaces", namespace, plural, name, action @ ..] = parts.as_slice() else {
         return refuse((404, "the server could not find the requested resource".to_owned()));
@@ -79,7 +85,11 @@ pub(super) async fn serve(client: Client, request: http::Request<Bytes>) -> Resp
         (&Method::PUT, Kind::Vm, ["stop"]) => call.stop().await.map(|()| 202),
         (&Method::PUT, Kind::Vm, ["restart"]) => call.restart().await.map(|()| 202),
         (&Method::PUT, Kind::Vm, ["migrate"]) => call.migrate().await.map(|()| 202),
-        (&Method::PUT, _, ["evacuate", "cancel"]) => call.cancel_evacuation().await.map(|()| 200),
+        (&Method::PUT, _, ["evacuate", "cancel"])
+            if version_of(&call.client, pinned).await.cancels_evacuations() =>
+        {
+            call.cancel_evacuation().await.map(|()| 200)
+        }
         _ => Err((404, "the server could not find the requested resource".to_owned())),
     };
     match answer {
@@ -88,14 +98,25 @@ pub(super) async fn serve(client: Client, request: http::Request<Bytes>) -> Resp
     }
 }
 
-fn discovery() -> Value {
+async fn version_of(client: &Client, pinned: Option<Version>) -> Version {
+    match pinned {
+        Some(version) => version,
+        None => review::installation(client).await.1,
+    }
+}
+
+fn discovery(version: Version) -> Value {
     let action = |kind: &str, plural: &str, action: &str| json!({"name": format!("{plural}/{action}"), "singularName": "", "namespaced": true, "kind": kind, "verbs": ["update"]});
-    let vm = ["start", "stop", "restart", "migrate", "evacuate/cancel"]
-        .map(|a| action("VirtualMachine", "virtualmachines", a));
-    let vmi = action("VirtualMachineInstance", "virtualmachineinstances", "evacuate/cancel");
+    let mut resources: Vec<Value> = ["start", "stop", "restart", "migrate"]
+        .map(|a| action("VirtualMachine", "virtualmachines", a))
+        .into();
+    if version.cancels_evacuations() {
+        resources.push(action("VirtualMachine", "virtualmachines", "evacuate/cancel"));
+        resources.push(action("VirtualMachineInstance", "virtualmachineinstances", "evacuate/cancel"));
+    }
     json!({
         "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "subresources.kubevirt.io/v1",
-        "resources": vm.into_iter().chain([vmi]).collect::<Vec<_>>(),
+        "resources": resources,
     })
 }
 

@@ -1,6 +1,11 @@
 //! The model's behaviour, claim by claim of what KubeVirt's own controllers were seen to do.
 
+mod evacuations;
 mod lab;
+mod launchers;
+mod nodes;
+mod releases;
+mod transfers;
 
 use std::time::Duration;
 
@@ -196,6 +201,8 @@ async fn failed_evacuations_back_off_and_keep_the_mark() {
     let mut begun = Vec::new();
     for second in 0..400 {
         pass(1).await;
+        // The evacuation controller looks when something changes.
+        lab.annotate(Kind::Node, "n1", "looked-at", &second.to_string()).await;
         let vmi = lab.vmi("g").await;
         let uid = vmi["status"]["migrationState"]["migrationUid"].as_str().unwrap_or_default().to_owned();
         if !uid.is_empty() && begun.last().is_none_or(|(last, _)| *last != uid) {

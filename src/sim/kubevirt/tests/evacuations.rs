@@ -1,0 +1,69 @@
+//! Evacuations: the creation cap of older releases, failures, what is left of them.
+
+use serde_json::json;
+
+use super::lab::{self, Lab, pass};
+use crate::sim::kubevirt::world::Kind;
+
+const MOVES: &str = "evictionStrategy: LiveMigrate,";
+
+/// §6: before 1.9 no more migrations are created than can run; those left over are looked at again every few seconds, and
+/// don't wait for the node's next heartbeat.
+#[tokio::test(start_paused = true)]
+async fn a_capped_evacuation_goes_on_without_a_heartbeat() {
+    let quick = "sim.virtroll.dev/migration-takes: 2s";
+    let text: String = (1..=6).map(|n| lab::vm(&format!("g{n}"), "Always", MOVES, quick)).collect();
+    let lab = Lab::new(2, &text, 8, "").await;
+    for n in 1..=6 {
+        assert_eq!(lab.evict_vmi(&format!("g{n}")).await.0, 429);
+    }
+    pass(1).await;
+    assert_eq!(lab.list(Kind::Migration).await.len(), 2, "two from a node");
+    // Three batches of about 6 s, each found at most 5 s late.
+    let took = lab.until(60, async |lab| {
+        lab.list(Kind::Instance).await.iter().all(|v| v["status"]["nodeName"] == "n2")
+    });
+    assert!((15..=33).contains(&took.await));
+}
+
+/// §5.5.6 and §5.3: the target ends after the migration has failed, and a pod wakes nobody: the next migration comes with
+/// whatever changes next.
+#[tokio::test(start_paused = true)]
+async fn after_a_failure_the_target_ends_last_and_nobody_looks() {
+    let fails = "sim.virtroll.dev/migration-fails: '1', sim.virtroll.dev/migration-takes: 4s";
+    let lab = Lab::new(2, &lab::vm("g", "Always", MOVES, fails), 9, "").await;
+    assert_eq!(lab.evict_vmi("g").await.0, 429);
+    let failed =
+        async |lab: &Lab| lab.list(Kind::Migration).await.iter().any(|m| m["status"]["phase"] == "Failed");
+    lab.until(30, failed).await;
+    pass(1).await;
+    assert!(lab.launchers_on("g", "n2").await.is_empty(), "a moment later");
+    let status = lab.vmi("g").await["status"].clone();
+    assert_eq!((&status["nodeName"], &status["evacuationNodeName"]), (&json!("n1"), &json!("n1")));
+    pass(4).await;
+    assert_eq!(lab.list(Kind::Migration).await.len(), 1, "nothing has changed since");
+    lab.patch(Kind::Node, "n1", json!({"metadata": {"labels": {"something": "changes"}}})).await;
+    pass(1).await;
+    assert_eq!(lab.list(Kind::Migration).await.len(), 2);
+    pass(60).await;
+    assert_eq!(lab.vmi("g").await["status"]["nodeName"], "n2");
+}
+
+/// §5.5.7: migrations are deleted with their VMI, the finished ones too, even if another of its name follows at once.
+#[tokio::test(start_paused = true)]
+async fn migrations_go_with_their_vmi() {
+    let text = lab::vm("again", "Always", MOVES, "") + &lab::vm("over", "Always", MOVES, "");
+    let lab = Lab::new(2, &text, 9, "").await;
+    for name in ["again", "over"] {
+        lab.migrate(name, name).await.expect("admitted");
+    }
+    pass(30).await;
+    assert!(lab.list(Kind::Migration).await.iter().all(|m| m["status"]["phase"] == "Succeeded"));
+    assert_eq!(lab.list(Kind::Migration).await.len(), 2);
+    lab.delete(Kind::Instance, "again").await;
+    lab.delete(Kind::Vm, "over").await;
+    pass(40).await;
+    assert_eq!(lab.vmi("again").await["status"]["phase"], "Running");
+    assert!(lab.vmi("over").await.is_null());
+    assert!(lab.list(Kind::Migration).await.is_empty());
+}

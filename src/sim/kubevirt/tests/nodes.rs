@@ -1,0 +1,106 @@
+//! Nodes that reboot, lose their power, or are given up.
+
+use serde_json::{Value, json};
+
+use super::lab::{self, Lab, pass};
+use crate::sim::kubevirt::world::Kind;
+
+async fn reboot(lab: &Lab) {
+    lab.patch(
+        Kind::Node,
+        "n1",
+        json!({"metadata": {"annotations": {"virtroll.dev/reboot-requested": "b1"}}}),
+    )
+    .await;
+}
+
+async fn schedulable(lab: &Lab) -> Value {
+    lab.get(Kind::Node, "n1").await["metadata"]["labels"]["kubevirt.io/schedulable"].clone()
+}
+
+/// §5.2: a guest that a reboot cuts off has crashed, so `RerunOnFailure` starts it again and `Once` leaves it failed.
+#[tokio::test(start_paused = true)]
+async fn a_reboot_under_a_guest_is_a_crash() {
+    let text = lab::vm("rerun", "RerunOnFailure", "", "") + &lab::vm("once", "Once", "", "");
+    let lab = Lab::new(1, &text, 9, "").await;
+    let before = lab.vmi("rerun").await;
+    reboot(&lab).await;
+    pass(150).await;
+    assert_eq!(lab.vmi("once").await["status"]["phase"], "Failed");
+    let after = lab.vmi("rerun").await;
+    assert_eq!(after["status"]["phase"], "Running");
+    assert_ne!(after["metadata"]["uid"], before["metadata"]["uid"]);
+}
+
+/// §5.7: virt-handler's orderly stop writes that no VMs are to come; a power cut writes nothing for five minutes.
+#[tokio::test(start_paused = true)]
+async fn an_orderly_stop_of_virt_handler_is_written_down() {
+    let lab = Lab::new(1, &lab::vm("g", "Always", "", ""), 9, "").await;
+    assert_eq!(schedulable(&lab).await, "true");
+    reboot(&lab).await;
+    pass(5).await;
+    assert_eq!(schedulable(&lab).await, "false");
+    pass(120).await;
+    assert_eq!(schedulable(&lab).await, "true");
+    lab.annotate(Kind::Node, "n1", "down", "true").await;
+    pass(120).await;
+    assert_eq!(schedulable(&lab).await, "true");
+}
+
+/// §5.8: an evicted pod of a dead node stays, and its VM with it, until the node is declared out of service.
+#[tokio::test(start_paused = true)]
+async fn a_node_out_of_service_fails_over() {
+    let lab = Lab::new(2, &lab::vm("g", "Always", "", ""), 9, "").await;
+    lab.annotate(Kind::Node, "n1", "down", "true").await;
+    pass(60).await;
+    let before = lab.vmi("g").await;
+    assert_eq!(lab.evict_vmi("g").await.0, 201);
+    pass(120).await;
+    assert_eq!(lab.vmi("g").await["metadata"]["uid"], before["metadata"]["uid"]);
+    let mut taints = lab.get(Kind::Node, "n1").await["spec"]["taints"].as_array().expect("taints").clone();
+    taints.push(
+        json!({"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}),
+    );
+    lab.patch(Kind::Node, "n1", json!({"spec": {"taints": taints}})).await;
+    pass(40).await;
+    let after = lab.vmi("g").await;
+    assert_eq!((&after["status"]["phase"], &after["status"]["nodeName"]), (&json!("Running"), &json!("n2")));
+    assert_ne!(after["metadata"]["uid"], before["metadata"]["uid"]);
+}
+
+/// §5.8: a guest of a dead node that is to migrate gets its migration, which goes no further than `TargetReady`.
+#[tokio::test(start_paused = true)]
+async fn a_migration_from_a_dead_node_waits_in_target_ready() {
+    let lab = Lab::new(2, &lab::vm("g", "Always", "evictionStrategy: LiveMigrate,", ""), 9, "").await;
+    lab.annotate(Kind::Node, "n1", "down", "true").await;
+    pass(60).await;
+    assert_eq!(
+        lab.evict_vmi("g").await,
+        (429, "Eviction triggered evacuation of VMI \"default/g\"".to_owned())
+    );
+    pass(120).await;
+    let phases: Vec<Value> =
+        lab.list(Kind::Migration).await.iter().map(|m| m["status"]["phase"].clone()).collect();
+    assert_eq!(phases, ["TargetReady"]);
+}
+
+/// §5.5.4: towards a node whose virt-handler is dead it stays in `PreparingTarget`, and goes on when that is back.
+#[tokio::test(start_paused = true)]
+async fn a_migration_to_a_dead_node_waits_in_preparing_target() {
+    let lab = Lab::new(2, &lab::vm("g", "Always", "", ""), 9, "").await;
+    lab.migrate("m", "g").await.expect("admitted");
+    let phase = async |lab: &Lab| lab.get(Kind::Migration, "m").await["status"]["phase"].clone();
+    lab.until(20, async |lab| phase(lab).await == "PreparingTarget").await;
+    let ready = |status: &str| json!({"status": {"conditions": [{"type": "Ready", "status": status}]}});
+    let nodes = lab.api(Kind::Node);
+    let set = async |status: &str| {
+        let patch = kube::api::Patch::Merge(ready(status));
+        nodes.patch_status("n2", &Default::default(), &patch).await.expect("patched");
+    };
+    set("Unknown").await;
+    pass(240).await;
+    assert_eq!(phase(&lab).await, "PreparingTarget");
+    set("True").await;
+    pass(20).await;
+    assert_eq!(phase(&lab).await, "Succeeded");
+}
