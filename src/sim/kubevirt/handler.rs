@@ -38,6 +38,11 @@ async fn guest(world: &mut World, vmi: &Object) -> Result<Option<Duration>, Trou
     if phase == "Scheduled" {
         return boot(world, vmi).await;
     }
+    if vmi["status"]["selinuxContext"].is_null() || conditions::get(vmi, "LiveMigratable").is_none() {
+        // A manifest may show it running and not what virt-handler knows of it.
+        see(world, vmi).await?;
+        return Ok(None);
+    }
     leave_source(world, vmi, &pods).await
 }
 
@@ -94,16 +99,20 @@ async fn boot(world: &mut World, vmi: &Object) -> Result<Option<Duration>, Troub
     if let Some(wait) = left(since, guest.boots_after) {
         return Ok(Some(wait));
     }
+    see(world, vmi).await?;
+    Ok(None)
+}
+
+/// virt-handler sees a running guest: what it is, and whether it can migrate.
+async fn see(world: &mut World, vmi: &Object) -> Result<(), Trouble> {
     let verdict = judge(world, vmi).await?;
     let now = world.now_text();
-    world
-        .update(Kind::Instance, &Key::of(vmi), |vmi| {
-            conditions::enter(&mut vmi["status"], "Running", &now);
-            vmi["status"]["selinuxContext"] = json!("none");
-            report_migratable(&mut vmi["status"], &verdict, &now);
-        })
-        .await?;
-    Ok(None)
+    let report = |vmi: &mut Value| {
+        conditions::enter(&mut vmi["status"], "Running", &now);
+        vmi["status"]["selinuxContext"] = json!("none");
+        report_migratable(&mut vmi["status"], &verdict, &now);
+    };
+    world.update(Kind::Instance, &Key::of(vmi), report).await
 }
 
 fn report_migratable(status: &mut Value, verdict: &Verdict, now: &str) {
@@ -134,7 +143,13 @@ async fn judge(world: &World, vmi: &Value) -> Result<Verdict, Trouble> {
     let claim_modes = |claim: &str| {
         modes.iter().find(|(name, _)| name == claim).map(|(_, m)| m.clone()).unwrap_or_default()
     };
-    Ok(migratable::judge(vmi, &claim_modes, default, &network["binding"]))
+    let cluster = migratable::Cluster {
+        claim_modes: &claim_modes,
+        default_interface: default,
+        bindings: &network["binding"],
+        moves_reservations: world.version().moves_reservations(),
+    };
+    Ok(migratable::judge(vmi, &cluster))
 }
 
 /// The pod was told to stop: ACPI, the guest's answer, the end of its grace.

@@ -218,3 +218,41 @@ pub(super) fn attachment(vmi: &Value, launcher: &Object) -> Value {
         },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Expected: cpu and memory (with 256Mi of overhead) requested, cpu limited.
+    #[test]
+    fn requests_follow_from_the_spec() {
+        for (domain, cpu, memory, limit) in [
+            (json!({"memory": {"guest": "1Gi"}}), "100m", "1342177280", Value::Null),
+            (
+                json!({"memory": {"guest": "1Gi"}, "cpu": {"cores": 2, "sockets": 3}}),
+                "600m",
+                "1342177280",
+                Value::Null,
+            ),
+            // The cluster overcommits: half of the guest's memory is requested.
+            (
+                json!({"memory": {"guest": "2Gi"}, "resources": {"requests": {"memory": "1Gi", "cpu": "1500m"}}}),
+                "1500m",
+                "1342177280",
+                Value::Null,
+            ),
+            (json!({"resources": {"requests": {"memory": "1Gi", "cpu": 2}}}), "2", "1342177280", Value::Null),
+            (
+                json!({"memory": {"guest": "1Gi"}, "cpu": {"cores": 4, "dedicatedCpuPlacement": true}}),
+                "4",
+                "1342177280",
+                json!("4"),
+            ),
+        ] {
+            let got = computed(&json!({"spec": {"domain": domain}}));
+            assert_eq!(got["requests"]["cpu"], cpu, "{domain}");
+            assert_eq!(got["requests"]["memory"], memory, "{domain}");
+            assert_eq!(got["limits"]["cpu"], limit, "{domain}");
+        }
+    }
+}

@@ -6,8 +6,9 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::conditions;
+use super::handler::left;
 use super::instance::{is_terminal, launchers};
-use super::world::{Kind, Trouble, World, is_deleting, is_final, text};
+use super::world::{Kind, Trouble, World, is_deleting, is_final, text, uid};
 use crate::sim::clock::parse_time;
 use crate::sim::store::Key;
 
@@ -43,6 +44,9 @@ pub(super) async fn beat(world: &mut World, name: &str) -> Result<Option<Duratio
     if !conditions::is_true(&node, "Ready") {
         return stop(world, &node).await;
     }
+    if let Some(wait) = starts(world, &node) {
+        return Ok(Some(wait));
+    }
     let now = world.now_text();
     world
         .update(Kind::Node, &Key::new("", name), |node| {
@@ -62,9 +66,27 @@ pub(super) async fn beat(world: &mut World, name: &str) -> Result<Option<Duratio
     Ok(Some(world.settings.heartbeat_min + spread.mul_f64(chance as f64 / 1000.0)))
 }
 
+/// What is left of virt-handler's start: where it has been stopped, its device plugins take a while before the first heartbeat.
+fn starts(world: &mut World, node: &Value) -> Option<Duration> {
+    if !world.has_begun(uid(node), "stopped") {
+        return None;
+    }
+    let since = world.since(uid(node), "starts");
+    let boot = text(&node["status"]["nodeInfo"]["bootID"]);
+    let chance = world.chance(&["device-plugins", uid(node), boot]) % 1000;
+    let takes = world.settings.device_plugins.mul_f64(chance as f64 / 1000.0);
+    if let Some(wait) = left(since, takes) {
+        return Some(wait);
+    }
+    world.reset(uid(node), "stopped");
+    None
+}
+
 /// A kubelet that says itself that it isn't ready is being stopped in order, and virt-handler with it: it writes that no VMs are
 /// to come. A power cut writes nothing.
 async fn stop(world: &mut World, node: &Value) -> Result<Option<Duration>, Trouble> {
+    world.since(uid(node), "stopped");
+    world.reset(uid(node), "starts");
     let orderly = conditions::get(node, "Ready").is_some_and(|c| c["status"] == "False");
     if orderly && node["metadata"]["labels"][SCHEDULABLE] == "true" {
         refuse_guests(world, &Key::of(node)).await?;

@@ -58,7 +58,8 @@ pub(super) async fn run(mut world: World, available: Arc<AtomicBool>) {
             take_in(&mut world, &mut queue, &available, event);
         }
         let up = available.load(Ordering::Relaxed);
-        if let Some(work) = queue.due(Instant::now()).filter(|_| up) {
+        // While it is down work stays queued, and is done when it is up again.
+        if up && let Some(work) = queue.due(Instant::now()) {
             act(&mut world, &mut queue, work).await;
             continue;
         }

@@ -165,6 +165,8 @@ enum Outcome {
     Arrives { extended: bool },
     /// It runs on at the source, for this reason.
     Fails(String),
+    /// It was cut in two: in post-copy, part of its memory was there and part here.
+    Lost,
 }
 
 /// How a transfer ends, and how long after its start.
@@ -175,6 +177,9 @@ fn outcome(
     fails: bool,
     settings: &Value,
 ) -> (Duration, Outcome) {
+    if fails && settings["allowPostCopy"] == true && takes > limit {
+        return ((takes.min(limit * 2) + limit) / 2, Outcome::Lost);
+    }
     if fails {
         let why = "the connection between source and target broke".to_owned();
         return (takes.min(limit) / 2, Outcome::Fails(why));
@@ -219,6 +224,13 @@ async fn run(
     }
     match outcome {
         Outcome::Fails(why) => fail(world, key, vmi, &why, None).await?,
+        Outcome::Lost => {
+            fail(world, key, vmi, "the connection between source and target broke in post-copy", None)
+                .await?;
+            let now = world.now_text();
+            let lose = |vmi: &mut Value| conditions::enter(&mut vmi["status"], "Failed", &now);
+            world.update(Kind::Instance, &Key::of(vmi), lose).await?;
+        }
         Outcome::Arrives { extended } => {
             arrive(world, vmi, extended, settings["allowPostCopy"] == true).await?;
         }

@@ -72,7 +72,7 @@ impl Kind {
     }
 
     /// `/status` is a subresource. That of a VMI isn't.
-    fn has_status(self) -> bool {
+    pub(super) fn has_status(self) -> bool {
         self != Self::Instance
     }
 }
@@ -276,6 +276,11 @@ impl World {
     /// True when this is asked for the first time of an object.
     pub(super) fn is_first(&mut self, uid: &str, what: &'static str) -> bool {
         self.since.insert((uid.to_owned(), what), Instant::now()).is_none()
+    }
+
+    /// Whether this was ever asked for of an object, and not forgotten.
+    pub(super) fn has_begun(&self, uid: &str, what: &'static str) -> bool {
+        self.since.contains_key(&(uid.to_owned(), what))
     }
 
     /// Forgets a beginning.

@@ -67,3 +67,40 @@ async fn migrations_go_with_their_vmi() {
     assert!(lab.vmi("over").await.is_null());
     assert!(lab.list(Kind::Migration).await.is_empty());
 }
+
+/// §4.1: if `nodeDrainTaintKey` is the cordon's own, a cordon migrates what can be moved, unmarked and unasked.
+#[tokio::test(start_paused = true)]
+async fn a_cordon_may_be_a_drain() {
+    let key = "migrations: {nodeDrainTaintKey: node.kubernetes.io/unschedulable}";
+    let text = lab::vm("moves", "Always", MOVES, "")
+        + &lab::vm("stays", "Always", "evictionStrategy: External,", "");
+    let lab = Lab::new(2, &text, 9, key).await;
+    lab.patch(Kind::Node, "n1", json!({"spec": {"unschedulable": true}})).await;
+    pass(30).await;
+    assert_eq!(lab.vmi("moves").await["status"]["nodeName"], "n2");
+    assert_eq!(lab.vmi("stays").await["status"]["nodeName"], "n1");
+    assert!(lab.vmi("stays").await["status"]["evacuationNodeName"].is_null());
+}
+
+/// §6: in 1.7 and 1.8 the gate brings priorities and takes the creation cap away; from 1.9 on nobody asks for it.
+#[tokio::test(start_paused = true)]
+async fn priorities_come_with_their_gate() {
+    let slow = "sim.virtroll.dev/migration-takes: 60s";
+    let text: String = (1..=4).map(|n| lab::vm(&format!("g{n}"), "Always", MOVES, slow)).collect();
+    let gate = "developerConfiguration: {featureGates: [MigrationPriorityQueue]}";
+    for (version, configuration, created, priority) in [
+        (6, gate, 2, json!(null)),
+        (8, "", 2, json!(null)),
+        (8, gate, 4, json!("system-critical")),
+        (9, "", 4, json!("system-critical")),
+    ] {
+        let lab = Lab::new(2, &text, version, configuration).await;
+        for n in 1..=4 {
+            assert_eq!(lab.evict_vmi(&format!("g{n}")).await.0, 429);
+        }
+        pass(10).await;
+        let migrations = lab.list(Kind::Migration).await;
+        assert_eq!(migrations.len(), created, "1.{version} {configuration}");
+        assert_eq!(migrations[0]["spec"]["priority"], priority, "1.{version} {configuration}");
+    }
+}

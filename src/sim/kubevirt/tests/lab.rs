@@ -25,7 +25,7 @@ pub(super) async fn pass(seconds: u64) {
 pub(super) fn vm(name: &str, run: &str, more: &str, annotations: &str) -> String {
     format!(
         "---\napiVersion: kubevirt.io/v1\nkind: VirtualMachine\nmetadata: {{name: {name}}}\nspec:\n  runStrategy: {run}\n  template:\n    \
-         metadata: {{annotations: {{{annotations}}}}}\n    spec: {{{more} domain: {{memory: {{guest: 1Gi}}, devices: {{interfaces: \
+         metadata: {{labels: {{team: blue}}, annotations: {{{annotations}}}}}\n    spec: {{{more} domain: {{memory: {{guest: 1Gi}}, devices: {{interfaces: \
          [{{name: default, masquerade: {{}}}}]}}}}, networks: [{{name: default, pod: {{}}}}]}}\n"
     )
 }
@@ -180,11 +180,12 @@ impl Lab {
     pub async fn act(&self, kind: &str, name: &str, action: &str, body: Value) -> (u16, String) {
         let path = format!("/apis/subresources.kubevirt.io/v1/namespaces/default/{kind}/{name}/{action}");
         let request = http::Request::put(path).body(body.to_string().into_bytes()).expect("a request");
-        match self.client.request_text(request).await {
-            Ok(_) => (200, String::new()),
-            Err(kube::Error::Api(status)) => (status.code, status.message.clone()),
-            Err(error) => panic!("{error}"),
-        }
+        let request = request.map(kube::client::Body::from);
+        let answer = self.client.send(request).await.expect("answered");
+        let code = answer.status().as_u16();
+        let body = answer.into_body().collect_bytes().await.expect("a body");
+        let status: Value = serde_json::from_slice(&body).unwrap_or_default();
+        (code, status["message"].as_str().unwrap_or_default().to_owned())
     }
 
     pub async fn migrate(&self, name: &str, vmi: &str) -> Result<(), (u16, String)> {

@@ -22,14 +22,14 @@ async fn new_launchers_request_what_the_old_one_does() {
     pass(2).await;
     assert_eq!(compute(&lab.launchers_on("g", "n2").await[0]), requests);
     pass(30).await;
-    assert_eq!(lab.act("virtualmachines", "g", "restart", json!({})).await.0, 200);
+    assert_eq!(lab.act("virtualmachines", "g", "restart", json!({})).await.0, 202);
     pass(30).await;
     let again = lab.launchers("g").await;
     assert_eq!((again.len(), compute(&again[0])), (1, requests));
     // Another guest memory makes it another guest.
     let more = json!({"spec": {"template": {"spec": {"domain": {"memory": {"guest": "2Gi"}}}}}});
     lab.patch(Kind::Vm, "g", more).await;
-    assert_eq!(lab.act("virtualmachines", "g", "restart", json!({})).await.0, 200);
+    assert_eq!(lab.act("virtualmachines", "g", "restart", json!({})).await.0, 202);
     pass(30).await;
     // 2Gi and 256Mi of overhead; a tenth of a CPU for the one vCPU.
     let expected = json!({"cpu": "100m", "memory": "2415919104", "devices.kubevirt.io/kvm": "1"});
@@ -57,14 +57,11 @@ async fn an_aborted_target_goes_at_once() {
 /// With the VMI goes the target, whatever the guest at the source takes for its shutdown.
 #[tokio::test(start_paused = true)]
 async fn a_deleted_vmis_target_goes_at_once() {
-    let slow = "sim.virtroll.dev/migration-takes: 60s, sim.virtroll.dev/guest-shutdown: 20s";
-    let lab = Lab::new(2, &lab::vm("g", "Manual", MOVES, slow), 9, "").await;
-    assert_eq!(lab.act("virtualmachines", "g", "start", json!({})).await.0, 200);
-    lab.patch(Kind::Node, "n2", json!({"spec": {"unschedulable": true}})).await;
-    pass(20).await;
-    lab.patch(Kind::Node, "n2", json!({"spec": {"unschedulable": null}})).await;
+    let slow = "sim.virtroll.dev/guest-shutdown: 20s";
+    let lab = Lab::new(2, &lab::vm("g", "RerunOnFailure", MOVES, slow), 9, "").await;
+    lab.annotate(Kind::Instance, "g", "ready-after", "100s").await;
     lab.migrate("m", "g").await.expect("admitted");
-    pass(10).await;
+    pass(5).await;
     assert_eq!(lab.launchers_on("g", "n2").await.len(), 1);
     lab.delete(Kind::Instance, "g").await;
     pass(3).await;

@@ -1,11 +1,16 @@
 //! The model's behaviour, claim by claim of what KubeVirt's own controllers were seen to do.
 
 mod evacuations;
+mod guests;
+mod hotplug;
 mod lab;
 mod launchers;
+mod migrations;
 mod nodes;
+mod objects;
 mod releases;
 mod transfers;
+mod virt_api;
 
 use std::time::Duration;
 
@@ -64,7 +69,7 @@ async fn run_strategies_decide_what_follows_an_eviction() {
     }
     let lab = Lab::new(2, &text, 9, "").await;
     for suffix in ["obeys", "crashes"] {
-        assert_eq!(lab.act("virtualmachines", &format!("manual-{suffix}"), "start", json!({})).await.0, 200);
+        assert_eq!(lab.act("virtualmachines", &format!("manual-{suffix}"), "start", json!({})).await.0, 202);
     }
     pass(30).await;
     for (name, again, phase) in [
@@ -284,11 +289,11 @@ async fn actions_change_run_strategies_as_kubevirt_does() {
     let refusal = "RunStategy Once does not support manual restart requests";
     assert_eq!(act("once", "restart").await, (409, refusal.to_owned()));
     assert_eq!(act("manual", "stop").await, (409, "VM is not running".to_owned()));
-    assert_eq!(act("halted", "start").await.0, 200);
+    assert_eq!(act("halted", "start").await.0, 202);
     assert_eq!(strategy("halted").await, "Always");
-    assert_eq!(act("manual", "start").await.0, 200);
+    assert_eq!(act("manual", "start").await.0, 202);
     let before = lab.vmi("always").await;
-    assert_eq!(act("always", "restart").await.0, 200);
+    assert_eq!(act("always", "restart").await.0, 202);
     pass(60).await;
     assert_eq!(lab.vmi("halted").await["status"]["phase"], "Running");
     assert_eq!(lab.vmi("manual").await["status"]["phase"], "Running");
@@ -296,7 +301,7 @@ async fn actions_change_run_strategies_as_kubevirt_does() {
     assert!(after["metadata"]["uid"] != before["metadata"]["uid"] && after["status"]["phase"] == "Running");
     assert_eq!((strategy("always").await, strategy("manual").await), (json!("Always"), json!("Manual")));
     for name in ["once", "manual"] {
-        assert_eq!(act(name, "stop").await.0, 200, "{name}");
+        assert_eq!(act(name, "stop").await.0, 202, "{name}");
     }
     pass(60).await;
     assert_eq!((strategy("once").await, strategy("manual").await), (json!("Halted"), json!("Manual")));

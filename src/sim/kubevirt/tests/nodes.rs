@@ -104,3 +104,38 @@ async fn a_migration_to_a_dead_node_waits_in_preparing_target() {
     pass(20).await;
     assert_eq!(phase(&lab).await, "Succeeded");
 }
+
+/// §5.7: heartbeats every 60 to 132 s; after a boot the first comes when the device plugins are ready, within 10 s.
+#[tokio::test(start_paused = true)]
+async fn heartbeats_keep_their_rhythm() {
+    let lab = Lab::new(1, &lab::vm("g", "Halted", "", ""), 9, "").await;
+    let beat = async |lab: &Lab| {
+        let node = lab.get(Kind::Node, "n1").await;
+        let at = node["metadata"]["annotations"]["kubevirt.io/heartbeat"].as_str().expect("a heartbeat");
+        at.parse::<jiff::Timestamp>().expect("a time")
+    };
+    let mut beats = vec![beat(&lab).await];
+    for _ in 0..1000 {
+        pass(1).await;
+        let last = beat(&lab).await;
+        if beats.last() != Some(&last) {
+            beats.push(last);
+        }
+    }
+    for pair in beats.windows(2) {
+        let gap = pair[1].duration_since(pair[0]).as_secs();
+        assert!((60..=133).contains(&gap), "{beats:?}");
+    }
+    assert!(beats.len() >= 8, "{beats:?}");
+    reboot(&lab).await;
+    pass(85).await;
+    let ready = async |lab: &Lab| {
+        let conditions = lab.get(Kind::Node, "n1").await["status"]["conditions"].clone();
+        conditions.as_array().is_some_and(|c| c.iter().any(|c| c["type"] == "Ready" && c["status"] == "True"))
+    };
+    lab.until(20, ready).await;
+    let before = beat(&lab).await;
+    assert_eq!(schedulable(&lab).await, "false", "virt-handler is starting");
+    let took = lab.until(20, async |lab| beat(lab).await != before).await;
+    assert!(took <= 10 && schedulable(&lab).await == "true", "{took} s");
+}
