@@ -20,15 +20,24 @@ const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 /// How often the pod collector looks.
 const COLLECTS_EVERY: Duration = Duration::from_secs(20);
 
-/// virt-handler runs here: the node is up.
+/// The node is up, and with it the launchers and guests on it.
 pub(super) fn is_alive(world: &World, node: &str) -> bool {
     world.node(node).is_some_and(|n| conditions::is_true(n, "Ready"))
 }
 
+/// virt-handler runs on the node, without which no migration goes on.
+pub(super) fn has_handler(world: &World, node: &str) -> bool {
+    is_alive(world, node) && world.node(node).is_some_and(|n| !is_kept_out(n))
+}
+
+/// `sim.virtroll.dev/kubevirt: "false"` keeps virt-handler out.
+pub(super) fn is_kept_out(node: &Value) -> bool {
+    node["metadata"]["annotations"]["sim.virtroll.dev/kubevirt"] == "false"
+}
+
 /// virt-handler's DaemonSet covers the node: labelled so already, or without a taint that keeps ordinary pods away.
-/// `sim.virtroll.dev/kubevirt: "false"` keeps it out.
 fn takes_part(node: &Value) -> bool {
-    if node["metadata"]["annotations"]["sim.virtroll.dev/kubevirt"] == "false" {
+    if is_kept_out(node) {
         return false;
     }
     let control_plane = |t: &Value| {

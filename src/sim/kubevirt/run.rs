@@ -147,11 +147,15 @@ fn interested(world: &World, kind: Kind, object: &Value, old: Option<&Value>) ->
     }
 }
 
-fn of_node(world: &World, name: &str, node: &Value, old: Option<&Value>) -> Vec<Work> {
+fn of_node(world: &World, name: &str, object: &Value, old: Option<&Value>) -> Vec<Work> {
     let mut work = vec![Work::Evacuation(name.to_owned()), Work::NodeCheck(name.to_owned())];
     let ready = |n: &Value| conditions::is_true(n, "Ready");
     let booted = |n: &Value| n["status"]["nodeInfo"]["bootID"].clone();
-    if old.is_none_or(|old| ready(old) != ready(node) || booted(old) != booted(node)) {
+    let changed = |old: &Value| {
+        let kept_out = node::is_kept_out(old) != node::is_kept_out(object);
+        kept_out || ready(old) != ready(object) || booted(old) != booted(object)
+    };
+    if old.is_none_or(changed) {
         work.push(Work::Heartbeat(name.to_owned()));
         work.extend(world.vmis_on(name).iter().map(|v| Work::Handler(Key::of(v))));
         let here = |pod: &Value| pod["spec"]["nodeName"] == name;

@@ -9,7 +9,7 @@ use super::guest::{Guest, MigrationFailures, bytes, copied_disks, memory};
 use super::handler::left;
 use super::instance::{current, is_terminal, launchers};
 use super::migration::{enter, target_pod};
-use super::node::is_alive;
+use super::node::has_handler;
 use super::world::{Kind, Object, Trouble, World, is_deleting, text, uid};
 use crate::sim::store::Key;
 
@@ -40,8 +40,8 @@ pub(super) async fn step(
     let (source_node, target_node) = (text(&state["sourceNode"]), text(&state["targetNode"]));
     match phase {
         // A dead virt-handler is waited for without limit.
-        "PreparingTarget" if !is_alive(world, target_node) => Ok(None),
-        "TargetReady" if !is_alive(world, source_node) => Ok(None),
+        "PreparingTarget" if !has_handler(world, target_node) => Ok(None),
+        "TargetReady" if !has_handler(world, source_node) => Ok(None),
         "PreparingTarget" => {
             let since = world.since(uid(migration), "preparing");
             if let Some(wait) = left(since, world.settings.step) {

@@ -150,3 +150,21 @@ async fn a_bare_instance_stays_when_it_is_over() {
     assert_eq!(bare["status"]["phase"], "Succeeded");
     assert!(bare["metadata"]["finalizers"].as_array().is_none_or(Vec::is_empty));
 }
+
+/// §5.1: a VMI whose pod is told to stop is not ready, and says why.
+#[tokio::test(start_paused = true)]
+async fn a_terminating_pod_shows_in_the_condition() {
+    let slow = "sim.virtroll.dev/guest-shutdown: 20s";
+    let lab = Lab::new(1, &lab::vm("g", "Once", "", slow), 9, "").await;
+    assert_eq!(lab.evict_vmi("g").await.0, 201);
+    let ready = async |lab: &Lab| {
+        let conditions = lab.vmi("g").await["status"]["conditions"].clone();
+        let found = conditions.as_array().expect("conditions").iter().find(|c| c["type"] == "Ready").cloned();
+        let found = found.expect("Ready");
+        (found["status"].clone(), found["reason"].clone())
+    };
+    pass(1).await;
+    assert_eq!(ready(&lab).await, (json!("False"), json!("PodTerminating")));
+    pass(30).await;
+    assert_eq!(ready(&lab).await, (json!("False"), json!("PodNotExists")));
+}

@@ -220,6 +220,7 @@ async fn failed_evacuations_back_off_and_keep_the_mark() {
     let waits: Vec<u64> = begun.windows(2).map(|w| w[1].1 - w[0].1).collect();
     assert_eq!(lab.vmi("g").await["status"]["nodeName"], "n2");
     assert_eq!(waits.len(), 3, "{begun:?}");
+    assert_eq!(lab.events("MigrationBackoff").await.len(), 3);
     for (wait, least) in waits.iter().zip([20, 40, 80]) {
         assert!((least..least + 12).contains(wait), "{waits:?}");
     }

@@ -91,16 +91,10 @@ async fn a_migration_to_a_dead_node_waits_in_preparing_target() {
     lab.migrate("m", "g").await.expect("admitted");
     let phase = async |lab: &Lab| lab.get(Kind::Migration, "m").await["status"]["phase"].clone();
     lab.until(20, async |lab| phase(lab).await == "PreparingTarget").await;
-    let ready = |status: &str| json!({"status": {"conditions": [{"type": "Ready", "status": status}]}});
-    let nodes = lab.api(Kind::Node);
-    let set = async |status: &str| {
-        let patch = kube::api::Patch::Merge(ready(status));
-        nodes.patch_status("n2", &Default::default(), &patch).await.expect("patched");
-    };
-    set("Unknown").await;
-    pass(240).await;
+    lab.annotate(Kind::Node, "n2", "kubevirt", "false").await;
+    pass(360).await;
     assert_eq!(phase(&lab).await, "PreparingTarget");
-    set("True").await;
+    lab.annotate(Kind::Node, "n2", "kubevirt", "true").await;
     pass(20).await;
     assert_eq!(phase(&lab).await, "Succeeded");
 }
@@ -138,4 +132,23 @@ async fn heartbeats_keep_their_rhythm() {
     assert_eq!(schedulable(&lab).await, "false", "virt-handler is starting");
     let took = lab.until(20, async |lab| beat(lab).await != before).await;
     assert!(took <= 10 && schedulable(&lab).await == "true", "{took} s");
+}
+
+/// §5.8: a guest of a dead node has failed only if none of its pods lives.
+#[tokio::test(start_paused = true)]
+async fn an_unresponsive_node_fails_the_guests_whose_pods_have_ended() {
+    let text = lab::vm("ended", "Once", "", "") + &lab::vm("lives", "Once", "", "");
+    let lab = Lab::new(1, &text, 9, "").await;
+    lab.annotate(Kind::Node, "n1", "down", "true").await;
+    pass(60).await;
+    let patch = kube::api::Patch::Merge(json!({"status": {"phase": "Failed"}}));
+    let pod = lab.launcher("ended").await;
+    lab.api(Kind::Pod).patch_status(&pod, &Default::default(), &patch).await.expect("patched");
+    pass(60).await;
+    assert_eq!(lab.vmi("ended").await["status"]["phase"], "Running");
+    // The heartbeat may be 132 s old when the power goes, the check comes every 60 s.
+    pass(300).await;
+    let ended = lab.vmi("ended").await["status"].clone();
+    assert_eq!((&ended["phase"], &ended["reason"]), (&json!("Failed"), &json!("NodeUnresponsive")));
+    assert_eq!(lab.vmi("lives").await["status"]["phase"], "Running");
 }

@@ -99,3 +99,62 @@ async fn the_version_is_read_from_the_installation() {
     assert!(listed.contains("virtualmachines/migrate") && !listed.contains("evacuate/cancel"), "{listed}");
     assert!(!Version::parse("v1.6.2").cancels_evacuations());
 }
+
+/// §6: from 1.6 on budgets of older releases are deleted.
+#[tokio::test(start_paused = true)]
+async fn budgets_of_older_releases_are_cleared_away() {
+    let lab = Lab::new(2, &lab::vm("g", "Always", MOVES, ""), 6, "").await;
+    let vmi = lab.vmi("g").await;
+    let owner = json!({
+        "apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance", "name": "g", "uid": vmi["metadata"]["uid"],
+        "controller": true,
+    });
+    for name in ["kubevirt-disruption-budget-x", "own"] {
+        let budget = json!({
+            "apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
+            "metadata": {"name": name, "namespace": "default", "ownerReferences": [owner]}, "spec": {"minAvailable": 1},
+        });
+        let budget = serde_json::from_value(budget).expect("an object");
+        lab.api(Kind::Budget).create(&Default::default(), &budget).await.expect("created");
+    }
+    pass(2).await;
+    let left = lab.list(Kind::Budget).await;
+    assert_eq!((left.len(), &left[0]["metadata"]["name"]), (1, &json!("own")));
+}
+
+/// §3: what an eviction does under each strategy: to a guest that can move, one that can't, and one that is booting.
+#[tokio::test(start_paused = true)]
+async fn strategies_answer_evictions() {
+    let slow = "sim.virtroll.dev/boots-after: 300s";
+    let strategies = ["None", "LiveMigrate", "LiveMigrateIfPossible", "External"];
+    let mut text = String::new();
+    for strategy in strategies {
+        let more = format!("evictionStrategy: {strategy},");
+        let name = strategy.to_lowercase();
+        text += &lab::vm(&format!("{name}-moves"), "Always", &more, SLOW);
+        text += &lab::vm(&format!("{name}-stuck"), "Always", &more, SLOW).replace("masquerade", "bridge");
+        text += &lab::vm(&format!("{name}-boots"), "Always", &more, slow);
+    }
+    let lab = Lab::new(2, &text, 9, "").await;
+    for (strategy, codes) in
+        strategies.iter().zip([[201, 201, 201], [429, 429, 429], [429, 201, 201], [429, 429, 429]])
+    {
+        for (state, code) in ["moves", "stuck", "boots"].iter().zip(codes) {
+            let name = format!("{}-{state}", strategy.to_lowercase());
+            let (got, message) = lab.evict(&lab.launcher(&name).await, true).await;
+            assert_eq!(got, code, "{name}: {message}");
+            let blocked =
+                message.ends_with("is configured with an eviction strategy but is not live-migratable");
+            assert_eq!(blocked, *strategy == "LiveMigrate" && *state != "moves", "{name}: {message}");
+        }
+    }
+}
+
+/// §1: `migrate` is answered 202 and makes a migration by its own name.
+#[tokio::test(start_paused = true)]
+async fn migrate_makes_a_migration() {
+    let lab = Lab::new(2, &lab::vm("g", "Always", MOVES, SLOW), 9, "").await;
+    assert_eq!(lab.act("virtualmachines", "g", "migrate", json!({})).await, (202, String::new()));
+    let name = lab.list(Kind::Migration).await[0]["metadata"]["name"].clone();
+    assert!(name.as_str().is_some_and(|n| n.starts_with("kubevirt-migrate-vm-")), "{name}");
+}

@@ -92,3 +92,58 @@ async fn an_unschedulable_target_is_reported() {
     assert_eq!(lab.events("SuccessfulDelete").await, [gone]);
     assert_eq!(lab.events("migrationTargetPodUnschedulable").await.len(), 1);
 }
+
+/// §5.5.2: a target that is scheduled and doesn't start is given up after 15 minutes, or what the migration's annotation says.
+#[tokio::test(start_paused = true)]
+async fn a_target_that_does_not_start_is_given_up() {
+    let lab = Lab::new(2, &lab::vm("g", "Always", "", ""), 9, "").await;
+    lab.annotate(Kind::Instance, "g", "starts-after", "3000s").await;
+    for (name, own, seconds) in [("default", None, 900), ("short", Some("20"), 20)] {
+        lab.migrate(name, "g").await.expect("admitted");
+        let annotation = json!({"kubevirt.io/migrationPendingPodTimeoutSeconds": own});
+        lab.patch(Kind::Migration, name, json!({"metadata": {"annotations": annotation}})).await;
+        let failed = async |lab: &Lab| lab.get(Kind::Migration, name).await["status"]["phase"] == "Failed";
+        let took = lab.until(1000, failed).await;
+        assert!((seconds..=seconds + 1).contains(&took), "{name}: {took} s");
+        pass(2).await;
+        assert_eq!(lab.launchers("g").await.len(), 1);
+    }
+    let told = lab.events("SuccessfulDelete").await;
+    assert!(told.len() == 2 && told.iter().all(|t| t.starts_with("pending pod default/")), "{told:?}");
+}
+
+/// §2: a target goes only where the source's CPU can be played: same vendor, model known.
+#[tokio::test(start_paused = true)]
+async fn a_target_wants_the_sources_cpu() {
+    let lab = Lab::new(2, &lab::vm("g", "Always", "", ""), 9, "").await;
+    let label = async |node: &str, labels: Value| {
+        lab.patch(Kind::Node, node, json!({"metadata": {"labels": labels}})).await;
+    };
+    let own = json!({"cpu-vendor.node.kubevirt.io/Intel": "true", "host-model-cpu.node.kubevirt.io/Skylake": "true"});
+    label("n1", own).await;
+    lab.migrate("m", "g").await.expect("admitted");
+    pass(20).await;
+    assert!(lab.launchers_on("g", "n2").await.is_empty());
+    label("n2", json!({"cpu-vendor.node.kubevirt.io/Intel": "true"})).await;
+    pass(20).await;
+    assert!(lab.launchers_on("g", "n2").await.is_empty());
+    label("n2", json!({"cpu-model-migration.node.kubevirt.io/Skylake": "true"})).await;
+    pass(30).await;
+    assert_eq!(lab.vmi("g").await["status"]["nodeName"], "n2");
+}
+
+/// §5.5: the end of a migration wakes the capped ones: the next begins a moment after, not with the next look.
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_migration_wakes_the_next() {
+    let takes = "sim.virtroll.dev/migration-takes: 9s";
+    let text = lab::vm("g", "Always", "", takes) + &lab::vm("h", "Always", "", takes);
+    let lab = Lab::new(2, &text, 9, "migrations: {parallelMigrationsPerCluster: 1}").await;
+    lab.migrate("first", "g").await.expect("admitted");
+    lab.migrate("second", "h").await.expect("admitted");
+    let phase = async |lab: &Lab, name: &str| lab.get(Kind::Migration, name).await["status"]["phase"].clone();
+    lab.until(40, async |lab| lab.vmi("g").await["status"]["nodeName"] == "n2").await;
+    assert_eq!(phase(&lab, "second").await, "Pending", "the first isn't over yet");
+    lab.until(40, async |lab| phase(lab, "first").await == "Succeeded").await;
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert_eq!(phase(&lab, "second").await, "Scheduling");
+}
