@@ -7,13 +7,13 @@ use kube::api::Api;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::conditions;
 use super::guest::{Guest, Shutdown};
 use super::instance::{current, is_terminal, launchers};
 use super::launcher::claims;
 use super::migratable::{self, Verdict};
 use super::node::is_alive;
 use super::world::{Kind, Object, Trouble, World, is_deleting, is_final, text, uid};
+use super::{conditions, transfer};
 use crate::sim::store::Key;
 
 /// One round of a VMI on its node.
@@ -42,6 +42,9 @@ async fn guest(world: &mut World, vmi: &Object) -> Result<Option<Duration>, Trou
         // A manifest may show it running and not what virt-handler knows of it.
         see(world, vmi).await?;
         return Ok(None);
+    }
+    if let Some(wait) = transfer::settle_orphan(world, vmi).await? {
+        return Ok(Some(wait));
     }
     leave_source(world, vmi, &pods).await
 }

@@ -132,6 +132,11 @@ async fn mark_pods(world: &mut World, key: &Key, pods: &[Object]) -> Result<(), 
     let Some(vmi) = world.get(Kind::Instance, key).cloned() else { return Ok(()) };
     let now = world.now_text();
     for pod in pods.iter().filter(|p| p["status"]["phase"] == "Running" && !is_deleting(p)) {
+        if pod["metadata"]["annotations"][launcher::STOPS] != "external" {
+            // A captured launcher: its guest's end is the model's to say, too.
+            let take_over = |p: &mut Value| p["metadata"]["annotations"][launcher::STOPS] = json!("external");
+            world.update(Kind::Pod, &Key::of(pod), take_over).await?;
+        }
         if conditions::get(pod, UNPAUSED).is_none() {
             let pod = Key::of(pod);
             world

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::guest::{self, memory};
 use super::instance;
-use super::world::{Object, World, reference, text, uid};
+use super::world::{Kind, Object, World, reference, text, uid};
 
 /// Memory beside the guest's: launcher, libvirt, QEMU. KubeVirt computes it from devices and vCPUs; this is what that
 /// comes to for a small guest.
@@ -13,6 +13,9 @@ const OVERHEAD: u64 = 256 << 20;
 const CPU_MILLIS: u64 = 100;
 /// What a guest without a stated memory gets.
 const LEAST_MEMORY: u64 = 128 << 20;
+
+/// Says who ends a pod.
+pub(super) const STOPS: &str = "sim.virtroll.dev/stops";
 
 fn vcpus(vmi: &Value) -> u64 {
     let cpu = &vmi["spec"]["domain"]["cpu"];
@@ -87,7 +90,7 @@ fn volumes(vmi: &Value) -> Vec<Value> {
     volumes
 }
 
-fn selector(vmi: &Value) -> Value {
+fn selector(world: &World, vmi: &Value) -> Value {
     let mut selector = vmi["spec"]["nodeSelector"].clone();
     if !selector.is_object() {
         selector = json!({});
@@ -95,7 +98,12 @@ fn selector(vmi: &Value) -> Value {
     selector["kubevirt.io/schedulable"] = json!("true");
     selector["kubernetes.io/arch"] = json!(vmi["spec"]["architecture"].as_str().unwrap_or("amd64"));
     let machine = vmi["spec"]["domain"]["machine"]["type"].as_str().unwrap_or("q35");
-    selector[format!("machine-type.node.kubevirt.io/{machine}")] = json!("true");
+    let machine = format!("machine-type.node.kubevirt.io/{machine}");
+    // Older releases don't label nodes by what QEMU offers: a machine type that no node names is asked of none.
+    let is_named = world.all(Kind::Node).any(|(_, n)| n["metadata"]["labels"][&machine].is_string());
+    if is_named || machine.ends_with("/q35") {
+        selector[machine] = json!("true");
+    }
     selector
 }
 
@@ -112,7 +120,7 @@ pub(super) fn launcher(world: &World, vmi: &Value) -> Value {
     labels["vmi.kubevirt.io/id"] = json!(name);
     // The guest's end is the model's to say, so the kubelet leaves it alone.
     let mut annotations = json!({
-        "kubevirt.io/domain": name, "sim.virtroll.dev/stops": "external",
+        "kubevirt.io/domain": name, STOPS: "external",
         "kubectl.kubernetes.io/default-container": "compute",
     });
     for own in ["starts-after", "ready-after"].map(|n| format!("sim.virtroll.dev/{n}")) {
@@ -124,7 +132,7 @@ pub(super) fn launcher(world: &World, vmi: &Value) -> Value {
     let mut spec = json!({
         "restartPolicy": "Never", "terminationGracePeriodSeconds": grace + 30,
         "readinessGates": [{"conditionType": "kubevirt.io/virtual-machine-unpaused"}],
-        "nodeSelector": selector(vmi), "volumes": volumes(vmi), "hostname": name,
+        "nodeSelector": selector(world, vmi), "volumes": volumes(vmi), "hostname": name,
         "automountServiceAccountToken": false, "enableServiceLinks": false,
         "containers": [{
             "name": "compute", "image": "registry.local/virt-launcher:v1.9.0", "resources": resources(world, vmi),

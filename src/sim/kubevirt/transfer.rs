@@ -313,3 +313,33 @@ pub(super) async fn fail(
     let now = world.now_text();
     world.update(Kind::Migration, key, |m| conditions::enter(&mut m["status"], "Failed", &now)).await
 }
+
+/// A migration that a VMI reports and nobody carries on, because a capture took the one and not the other: it has come to what
+/// it was when it was seen. `Some`: wait so long.
+pub(super) async fn settle_orphan(world: &mut World, vmi: &Object) -> Result<Option<Duration>, Trouble> {
+    let state = &vmi["status"]["migrationState"];
+    let migrations = world.migrations_of(&Key::of(vmi));
+    let is_carried = migrations.iter().any(|m| state["migrationUid"] == uid(m));
+    if state["migrationUid"].is_null() || state["completed"] == true || is_carried {
+        return Ok(None);
+    }
+    let since = world.since(uid(vmi), "orphaned");
+    if let Some(wait) = left(since, world.settings.step) {
+        return Ok(Some(wait));
+    }
+    world.reset(uid(vmi), "orphaned");
+    let arrived = state["endTimestamp"].is_string();
+    let now = world.now_text();
+    let settle = |v: &mut Value| {
+        let state = &mut v["status"]["migrationState"];
+        state["completed"] = json!(true);
+        if !arrived {
+            state["failed"] = json!(true);
+            state["failureReason"] = json!("its migration is gone");
+            state["endTimestamp"] = json!(now);
+            v["metadata"]["labels"].as_object_mut().map(|l| l.remove(TARGET_LABEL));
+        }
+    };
+    world.update(Kind::Instance, &Key::of(vmi), settle).await?;
+    Ok(None)
+}

@@ -1,5 +1,6 @@
 //! The model's behaviour, claim by claim of what KubeVirt's own controllers were seen to do.
 
+mod captures;
 mod evacuations;
 mod guests;
 mod hotplug;

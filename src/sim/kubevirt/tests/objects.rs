@@ -91,33 +91,3 @@ async fn the_clusters_strategy_is_copied_once() {
     assert_eq!(strategy("g").await, "LiveMigrate");
     assert_eq!(lab.evict_vmi("g").await.0, 429);
 }
-
-/// A manifest may state that a guest runs and no more: virt-handler adds what it sees, and the guest counts as one that ran.
-#[tokio::test(start_paused = true)]
-async fn a_guest_that_a_manifest_shows_running_is_seen() {
-    let vm = lab::vm("g", "Always", "", "").replace(
-        "kind: VirtualMachine\nmetadata: {name: g}",
-        "kind: VirtualMachine\nmetadata: {name: g, uid: v}",
-    );
-    let text = vm
-        + "---\napiVersion: kubevirt.io/v1\nkind: VirtualMachineInstance\nmetadata: {name: g, uid: i, ownerReferences: \
-           [{apiVersion: kubevirt.io/v1, kind: VirtualMachine, name: g, uid: v, controller: true}]}\n\
-           spec: {domain: {memory: {guest: 1Gi}, devices: {autoattachPodInterface: false}}}\n\
-           status: {phase: Running, nodeName: n1}\n\
-           ---\napiVersion: v1\nkind: Pod\nmetadata: {name: virt-launcher-g-x, labels: {kubevirt.io: virt-launcher, \
-           vm.kubevirt.io/name: g}, annotations: {kubevirt.io/domain: g, sim.virtroll.dev/stops: external}, ownerReferences: \
-           [{apiVersion: kubevirt.io/v1, kind: VirtualMachineInstance, name: g, uid: i, controller: true}]}\n\
-           spec: {nodeName: n1, restartPolicy: Never, containers: [{name: compute, image: c}]}\nstatus: {phase: Running}\n";
-    let lab = Lab::new(2, &text, 9, "").await;
-    let vmi = lab.vmi("g").await;
-    assert_eq!((&vmi["metadata"]["uid"], &vmi["status"]["selinuxContext"]), (&json!("i"), &json!("none")));
-    let conditions = vmi["status"]["conditions"].as_array().expect("conditions");
-    assert!(conditions.iter().any(|c| c["type"] == "LiveMigratable" && c["status"] == "True"), "{vmi}");
-    assert_eq!(lab.evict_vmi("g").await.0, 201);
-    pass(40).await;
-    let vm = lab.get(Kind::Vm, "g").await;
-    assert_eq!(
-        (&vm["status"]["printableStatus"], &vm["status"]["startFailure"]),
-        (&json!("Running"), &json!(null))
-    );
-}
