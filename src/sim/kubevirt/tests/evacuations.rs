@@ -104,3 +104,28 @@ async fn priorities_come_with_their_gate() {
         assert_eq!(migrations[0]["spec"]["priority"], priority, "1.{version} {configuration}");
     }
 }
+
+/// §5.5: the wait after a failure doubles from 20 s, up to 320 s: no more failures than five are remembered.
+#[tokio::test(start_paused = true)]
+async fn the_backoff_ends_at_five_failures() {
+    let fails = "sim.virtroll.dev/migration-fails: always, sim.virtroll.dev/migration-takes: 2s";
+    let lab = Lab::new(2, &lab::vm("g", "Always", MOVES, fails), 9, "").await;
+    assert_eq!(lab.evict_vmi("g").await.0, 429);
+    let mut begun: Vec<(String, u64)> = Vec::new();
+    for second in 0..1100 {
+        pass(1).await;
+        lab.annotate(Kind::Node, "n1", "looked-at", &second.to_string()).await;
+        let state = lab.vmi("g").await["status"]["migrationState"].clone();
+        let uid = state["migrationUid"].as_str().unwrap_or_default().to_owned();
+        if !uid.is_empty() && begun.last().is_none_or(|(last, _)| *last != uid) {
+            begun.push((uid, second));
+        }
+    }
+    let waits: Vec<u64> = begun.windows(2).map(|w| w[1].1 - w[0].1).collect();
+    // A few seconds of each are the migration itself.
+    let expected = [20, 40, 80, 160, 320, 320];
+    assert_eq!(waits.len(), expected.len(), "{waits:?}");
+    for (wait, least) in waits.iter().zip(expected) {
+        assert!((least..least + 12).contains(wait), "{waits:?}");
+    }
+}

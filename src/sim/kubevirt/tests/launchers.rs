@@ -90,3 +90,25 @@ async fn an_eviction_before_the_boot_ends_the_launcher_at_once() {
         assert!((least..=most + 2).contains(&waited), "{failures}: {waited} s");
     }
 }
+
+/// The replacement in a replica set requests what its predecessor does, though it bears another name.
+#[tokio::test(start_paused = true)]
+async fn a_replacement_requests_what_its_predecessor_does() {
+    let text = "---\napiVersion: kubevirt.io/v1\nkind: VirtualMachineInstanceReplicaSet\nmetadata: {name: r}\n\
+                spec: {replicas: 1, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, \
+                spec: {domain: {memory: {guest: 1Gi}}}}}\n";
+    let lab = Lab::new(2, text, 9, "").await;
+    let name = async |lab: &Lab| {
+        lab.list(Kind::Instance).await[0]["metadata"]["name"].as_str().expect("a name").to_owned()
+    };
+    let old = name(&lab).await;
+    let requests = json!({"cpu": "3", "memory": "1500Mi"});
+    let container = json!({"name": "compute", "image": "c", "resources": {"requests": requests}});
+    lab.patch(Kind::Pod, &lab.launcher(&old).await, json!({"spec": {"containers": [container]}})).await;
+    pass(1).await;
+    assert_eq!(lab.evict_vmi(&old).await.0, 201);
+    pass(40).await;
+    let new = name(&lab).await;
+    assert_ne!(new, old);
+    assert_eq!(compute(&lab.launchers(&new).await[0]), requests);
+}
