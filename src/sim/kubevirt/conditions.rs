@@ -26,9 +26,11 @@ pub(super) fn enter(status: &mut Value, phase: &str, now: &str) {
     if status["phase"] == phase {
         return;
     }
-    status["phase"] = json!(phase);
+    let before = std::mem::replace(&mut status["phase"], json!(phase));
     if !status["phaseTransitionTimestamps"].is_array() {
-        status["phaseTransitionTimestamps"] = json!([]);
+        // A manifest may state a phase and nothing of its history, which others judge by.
+        let past = before.is_string().then(|| json!({"phase": before, "phaseTransitionTimestamp": now}));
+        status["phaseTransitionTimestamps"] = json!(past.into_iter().collect::<Vec<_>>());
     }
     if let Some(list) = status["phaseTransitionTimestamps"].as_array_mut() {
         list.push(json!({"phase": phase, "phaseTransitionTimestamp": now}));

@@ -9,8 +9,14 @@ use super::world::{Kind, Object, Trouble, World, is_deleting, is_final, text};
 use super::{conditions, migration};
 use crate::sim::store::Key;
 
+/// A node with candidates beyond the creation cap is looked at again after this.
+const RECHECK: Duration = Duration::from_secs(5);
+
 /// KubeVirt's `nodeDrainTaintKey`, where the cluster names no other.
 pub(super) const DRAIN_TAINT: &str = "kubevirt.io/drain";
+
+/// How the names of its migrations begin.
+pub(super) const NAME: &str = "kubevirt-evacuation-";
 
 /// The node carries this taint with effect NoSchedule.
 pub(super) fn has_taint(node: &Value, key: &str) -> bool {
@@ -37,6 +43,7 @@ pub(super) async fn reconcile(world: &mut World, name: &str) -> Result<Option<Du
     let gate = world.gate("MigrationPriorityQueue");
     let version = world.version();
     let room = if version.caps_creation(gate) { creation_room(world, name) } else { usize::MAX };
+    let again = (candidates.len() > room).then_some(RECHECK);
     for vmi in candidates.into_iter().take(room) {
         let mut spec = json!({"vmiName": vmi["metadata"]["name"]});
         if version.has_priorities(gate) {
@@ -45,7 +52,7 @@ pub(super) async fn reconcile(world: &mut World, name: &str) -> Result<Option<Du
         let object = json!({
             "apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstanceMigration",
             "metadata": {
-                "generateName": "kubevirt-evacuation-", "namespace": vmi["metadata"]["namespace"],
+                "generateName": NAME, "namespace": vmi["metadata"]["namespace"],
                 "annotations": {"kubevirt.io/evacuationMigration": name},
                 "labels": {"kubevirt.io/vmi-name": vmi["metadata"]["name"]},
                 "finalizers": [migration::FINALIZER],
@@ -54,7 +61,7 @@ pub(super) async fn reconcile(world: &mut World, name: &str) -> Result<Option<Du
         });
         world.create(Kind::Migration, object).await?;
     }
-    Ok(None)
+    Ok(again)
 }
 
 fn wants_out(vmi: &Value, node: &str, tainted: bool) -> bool {

@@ -50,9 +50,12 @@ impl Model {
         review::review(&self.client, self.settings.version, review).await
     }
 
-    /// Serves a request below `/apis/subresources.kubevirt.io`.
+    /// Serves a request below `/apis/subresources.kubevirt.io`; 503 while virt-api is down.
     pub async fn serve(&self, request: http::Request<Bytes>) -> http::Response<Bytes> {
-        subresource::serve(self.client.clone(), request).await
+        if !self.is_available() {
+            return subresource::unavailable();
+        }
+        subresource::serve(self.client.clone(), self.settings.version, request).await
     }
 }
 
@@ -78,14 +81,6 @@ impl Extension for Model {
             return None;
         }
         let (model, request) = (self.clone(), request.clone());
-        Some(
-            async move {
-                if !model.is_available() {
-                    return subresource::unavailable();
-                }
-                Model::serve(&model, request).await
-            }
-            .boxed(),
-        )
+        Some(async move { Model::serve(&model, request).await }.boxed())
     }
 }

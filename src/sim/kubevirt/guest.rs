@@ -28,7 +28,8 @@ pub enum MigrationFailures {
 }
 
 /// A guest's behaviour. Annotations under `sim.virtroll.dev/`: `boots-after`, `guest-shutdown` (a duration, `never` or
-/// `crash`), `migration-takes`, `migration-fails` (a number, or `always`), `dirty-factor`.
+/// `crash`), `migration-takes`, `migration-fails` (a number, or `always`), `migration-stalls-after`, `dirty-factor`, and
+/// `local-disks` (a quantity: disks that are copied, beside those of type emptyDisk).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Guest {
     /// From `Scheduled` to running.
@@ -41,6 +42,8 @@ pub struct Guest {
     pub migration_fails: MigrationFailures,
     /// How often its memory is copied.
     pub dirty_factor: f64,
+    /// The transfer makes no progress from then on.
+    pub migration_stalls: Option<Duration>,
 }
 
 /// Reads `90s`, `2m`, `1m30s`.
@@ -64,6 +67,7 @@ impl Guest {
                 Some("always") => MigrationFailures::Always,
                 other => MigrationFailures::First(other.and_then(|n| n.parse().ok()).unwrap_or(0)),
             },
+            migration_stalls: said("migration-stalls-after").and_then(duration),
             dirty_factor: said("dirty-factor").and_then(|f| f.parse().ok()).unwrap_or(settings.dirty_factor),
         }
     }
@@ -74,6 +78,17 @@ pub(super) fn memory(vmi: &Value) -> u64 {
     let domain = &vmi["spec"]["domain"];
     let stated = [&domain["memory"]["guest"], &domain["resources"]["requests"]["memory"]];
     stated.into_iter().find_map(bytes).unwrap_or(0)
+}
+
+/// Bytes of disks that a migration copies: none, unless it copies blocks. The size of an emptyDisk is in the spec; those of
+/// others, such as containerDisks, are in their images, so the annotation `sim.virtroll.dev/local-disks` has to say them.
+pub(super) fn copied_disks(vmi: &Value) -> u64 {
+    if vmi["status"]["migrationMethod"] != "BlockMigration" {
+        return 0;
+    }
+    let volumes = vmi["spec"]["volumes"].as_array().into_iter().flatten();
+    let empty: u64 = volumes.filter_map(|v| bytes(&v["emptyDisk"]["capacity"])).sum();
+    empty + bytes(&vmi["metadata"]["annotations"]["sim.virtroll.dev/local-disks"]).unwrap_or(0)
 }
 
 /// A quantity in whole units.

@@ -7,31 +7,86 @@ use kube::api::Api;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::conditions;
 use super::guest::{Guest, Shutdown};
 use super::instance::{current, is_terminal, launchers};
 use super::launcher::claims;
 use super::migratable::{self, Verdict};
 use super::node::is_alive;
-use super::world::{Kind, Object, Trouble, World, is_deleting, text, uid};
+use super::world::{Kind, Object, Trouble, World, is_deleting, is_final, text, uid};
+use super::{conditions, transfer};
 use crate::sim::store::Key;
 
 /// One round of a VMI on its node.
 pub(super) async fn reconcile(world: &mut World, key: &Key) -> Result<Option<Duration>, Trouble> {
     let Some(vmi) = world.get(Kind::Instance, key).cloned() else { return Ok(None) };
+    let emptied = end_empty(world, &vmi).await?;
+    let own = guest(world, &vmi).await?;
+    Ok(emptied.into_iter().chain(own).min())
+}
+
+/// One round of the guest.
+async fn guest(world: &mut World, vmi: &Object) -> Result<Option<Duration>, Trouble> {
     let phase = text(&vmi["status"]["phase"]);
     if !matches!(phase, "Scheduled" | "Running") || !is_alive(world, text(&vmi["status"]["nodeName"])) {
         return Ok(None);
     }
-    let pods = launchers(world, &vmi);
-    let Some(pod) = current(&vmi, &pods).cloned() else { return Ok(None) };
+    let pods = launchers(world, vmi);
+    let Some(pod) = current(vmi, &pods).cloned() else { return Ok(None) };
     if is_deleting(&pod) || is_terminal(&pod) {
-        return stop(world, &vmi, &pod).await;
+        return stop(world, vmi, &pod).await;
     }
     if phase == "Scheduled" {
-        return boot(world, &vmi).await;
+        return boot(world, vmi).await;
     }
-    leave_source(world, &vmi, &pods).await
+    if vmi["status"]["selinuxContext"].is_null() || conditions::get(vmi, "LiveMigratable").is_none() {
+        // A manifest may show it running and not what virt-handler knows of it.
+        see(world, vmi).await?;
+        return Ok(None);
+    }
+    if let Some(wait) = transfer::settle_orphan(world, vmi).await? {
+        return Ok(Some(wait));
+    }
+    leave_source(world, vmi, &pods).await
+}
+
+/// The launchers of a VMI that have no guest, and nothing to wait for: they were deleted before one came or after it left, their
+/// migration is over and the guest didn't come, or the VMI is final.
+fn empty_launchers(world: &World, vmi: &Value) -> Vec<Object> {
+    let pods = launchers(world, vmi);
+    let has_guest = matches!(text(&vmi["status"]["phase"]), "Scheduled" | "Running");
+    let home = current(vmi, &pods).filter(|_| has_guest).map(|p| uid(p).to_owned());
+    let migrations = world.migrations_of(&Key::of(vmi));
+    let source = &vmi["status"]["migrationState"]["sourcePod"];
+    let is_spent = |pod: &Value| {
+        let job = &pod["metadata"]["labels"]["kubevirt.io/migrationJobUID"];
+        let under_way = migrations.iter().any(|m| *job == uid(m) && !is_final(m));
+        // A source may be the target of an earlier migration; its end is said by the one that it left by.
+        job.is_string() && !under_way && pod["metadata"]["name"] != *source
+    };
+    let is_empty = |pod: &Object| {
+        let settled = has_guest && !is_deleting(pod) && is_spent(pod);
+        !is_terminal(pod)
+            && home.as_deref() != Some(uid(pod))
+            && (is_deleting(pod) || is_final(vmi) || settled)
+            && is_alive(world, text(&pod["spec"]["nodeName"]))
+    };
+    pods.into_iter().filter(is_empty).collect()
+}
+
+/// A launcher without a guest ends a step after that is known.
+async fn end_empty(world: &mut World, vmi: &Value) -> Result<Option<Duration>, Trouble> {
+    let mut again: Option<Duration> = None;
+    for pod in empty_launchers(world, vmi) {
+        let since = world.since(uid(&pod), "empty");
+        match left(since, world.settings.step) {
+            Some(wait) => again = Some(again.map_or(wait, |a| a.min(wait))),
+            None => {
+                let phase = if vmi["status"]["phase"] == "Succeeded" { "Succeeded" } else { "Failed" };
+                end_pod(world, &pod, phase).await?;
+            }
+        }
+    }
+    Ok(again)
 }
 
 /// What is left of a time that began at `since`; `None` when it is over.
@@ -47,16 +102,20 @@ async fn boot(world: &mut World, vmi: &Object) -> Result<Option<Duration>, Troub
     if let Some(wait) = left(since, guest.boots_after) {
         return Ok(Some(wait));
     }
+    see(world, vmi).await?;
+    Ok(None)
+}
+
+/// virt-handler sees a running guest: what it is, and whether it can migrate.
+async fn see(world: &mut World, vmi: &Object) -> Result<(), Trouble> {
     let verdict = judge(world, vmi).await?;
     let now = world.now_text();
-    world
-        .update(Kind::Instance, &Key::of(vmi), |vmi| {
-            conditions::enter(&mut vmi["status"], "Running", &now);
-            vmi["status"]["selinuxContext"] = json!("none");
-            report_migratable(&mut vmi["status"], &verdict, &now);
-        })
-        .await?;
-    Ok(None)
+    let report = |vmi: &mut Value| {
+        conditions::enter(&mut vmi["status"], "Running", &now);
+        vmi["status"]["selinuxContext"] = json!("none");
+        report_migratable(&mut vmi["status"], &verdict, &now);
+    };
+    world.update(Kind::Instance, &Key::of(vmi), report).await
 }
 
 fn report_migratable(status: &mut Value, verdict: &Verdict, now: &str) {
@@ -87,7 +146,13 @@ async fn judge(world: &World, vmi: &Value) -> Result<Verdict, Trouble> {
     let claim_modes = |claim: &str| {
         modes.iter().find(|(name, _)| name == claim).map(|(_, m)| m.clone()).unwrap_or_default()
     };
-    Ok(migratable::judge(vmi, &claim_modes, default, &network["binding"]))
+    let cluster = migratable::Cluster {
+        claim_modes: &claim_modes,
+        default_interface: default,
+        bindings: &network["binding"],
+        moves_reservations: world.version().moves_reservations(),
+    };
+    Ok(migratable::judge(vmi, &cluster))
 }
 
 /// The pod was told to stop: ACPI, the guest's answer, the end of its grace.
@@ -98,6 +163,10 @@ async fn stop(world: &mut World, vmi: &Object, pod: &Object) -> Result<Option<Du
     let has_acpi = vmi["spec"]["domain"]["features"]["acpi"]["enabled"] != false;
     let booting = vmi["status"]["phase"] == "Scheduled";
     let (takes, phase) = match guest.shutdown {
+        // Something else ended the pod, such as the node's reboot: the guest was cut off.
+        _ if is_terminal(pod) => {
+            (Duration::ZERO, if pod["status"]["phase"] == "Failed" { "Failed" } else { "Succeeded" })
+        }
         _ if booting => (Duration::ZERO, "Failed"),
         _ if !has_acpi => (Duration::ZERO, "Succeeded"),
         Shutdown::Crash => (Duration::ZERO, "Failed"),
@@ -105,7 +174,7 @@ async fn stop(world: &mut World, vmi: &Object, pod: &Object) -> Result<Option<Du
         // Destroyed when the grace is over.
         Shutdown::After(_) | Shutdown::Never => (grace, "Failed"),
     };
-    if let Some(wait) = left(since, takes).filter(|_| !is_terminal(pod)) {
+    if let Some(wait) = left(since, takes) {
         return Ok(Some(wait));
     }
     let now = world.now_text();

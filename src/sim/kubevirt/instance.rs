@@ -38,12 +38,13 @@ pub(super) async fn reconcile(world: &mut World, key: &Key) -> Result<Option<Dur
         return Ok(None);
     }
     let pods = launchers(world, &vmi);
+    launcher::remember(world, &vmi, &pods);
     if is_deleting(&vmi) {
         for pod in pods.iter().filter(|p| !is_deleting(p)) {
             world.delete(Kind::Pod, pod).await?;
         }
     } else if vmi["status"]["phase"] == "Pending" && pods.is_empty() {
-        world.create(Kind::Pod, launcher::launcher(&vmi)).await?;
+        world.create(Kind::Pod, launcher::launcher(world, &vmi)).await?;
     }
     let pods = launchers(world, &vmi);
     advance(world, key, &pods).await?;
@@ -131,6 +132,11 @@ async fn mark_pods(world: &mut World, key: &Key, pods: &[Object]) -> Result<(), 
     let Some(vmi) = world.get(Kind::Instance, key).cloned() else { return Ok(()) };
     let now = world.now_text();
     for pod in pods.iter().filter(|p| p["status"]["phase"] == "Running" && !is_deleting(p)) {
+        if pod["metadata"]["annotations"][launcher::STOPS] != "external" {
+            // A captured launcher: its guest's end is the model's to say, too.
+            let take_over = |p: &mut Value| p["metadata"]["annotations"][launcher::STOPS] = json!("external");
+            world.update(Kind::Pod, &Key::of(pod), take_over).await?;
+        }
         if conditions::get(pod, UNPAUSED).is_none() {
             let pod = Key::of(pod);
             world

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::guest::memory;
-use super::world::{Object, World, reference, text, uid};
+use super::guest::{self, memory};
+use super::instance;
+use super::world::{Kind, Object, World, reference, text, uid};
 
 /// Memory beside the guest's: launcher, libvirt, QEMU. KubeVirt computes it from devices and vCPUs; this is what that
 /// comes to for a small guest.
@@ -13,28 +14,57 @@ const CPU_MILLIS: u64 = 100;
 /// What a guest without a stated memory gets.
 const LEAST_MEMORY: u64 = 128 << 20;
 
+/// Says who ends a pod.
+pub(super) const STOPS: &str = "sim.virtroll.dev/stops";
+
 fn vcpus(vmi: &Value) -> u64 {
     let cpu = &vmi["spec"]["domain"]["cpu"];
     let number = |field: &str| cpu[field].as_u64().unwrap_or(1).max(1);
     number("cores") * number("sockets") * number("threads")
 }
 
-fn resources(vmi: &Value) -> Value {
-    let stated = &vmi["spec"]["domain"]["resources"]["requests"];
-    let bytes = memory(vmi).max(LEAST_MEMORY) + OVERHEAD;
-    let cpu = stated["cpu"].as_str().map_or_else(|| format!("{}m", vcpus(vmi) * CPU_MILLIS), str::to_owned);
+/// What the `compute` container of a new launcher requests. A launcher of this VMI (or of its predecessor with the same domain)
+/// that KubeVirt itself made says it best; else it follows from the spec.
+fn resources(world: &World, vmi: &Value) -> Value {
+    world.compute_of(vmi).cloned().unwrap_or_else(|| computed(vmi))
+}
+
+fn computed(vmi: &Value) -> Value {
+    let domain = &vmi["spec"]["domain"];
+    let stated = &domain["resources"]["requests"];
+    // A stated request may be less than the guest's memory: the cluster overcommits then.
+    let bytes = guest::bytes(&stated["memory"]).unwrap_or_else(|| memory(vmi)).max(LEAST_MEMORY) + OVERHEAD;
+    let dedicated = domain["cpu"]["dedicatedCpuPlacement"] == true;
+    let of_vcpus = if dedicated { vcpus(vmi).to_string() } else { format!("{}m", vcpus(vmi) * CPU_MILLIS) };
+    let cpu =
+        stated["cpu"].as_str().map(str::to_owned).or_else(|| stated["cpu"].as_u64().map(|n| n.to_string()));
+    let cpu = cpu.unwrap_or(of_vcpus);
     let mut requests = json!({"cpu": cpu, "memory": bytes.to_string(), "devices.kubevirt.io/kvm": "1"});
     let mut limits = json!({"devices.kubevirt.io/kvm": "1"});
-    let devices = &vmi["spec"]["domain"]["devices"];
     for list in ["gpus", "hostDevices"] {
-        for device in devices[list].as_array().into_iter().flatten() {
+        for device in domain["devices"][list].as_array().into_iter().flatten() {
             if let Some(name) = device["deviceName"].as_str() {
                 requests[name] = json!("1");
                 limits[name] = json!("1");
             }
         }
     }
+    // CPUs of its own take a pod of the class Guaranteed.
+    let limits = if dedicated { requests.clone() } else { limits };
     json!({"requests": requests, "limits": limits})
+}
+
+fn compute(pod: &Value) -> Option<&Value> {
+    let containers = pod["spec"]["containers"].as_array()?;
+    Some(&containers.iter().find(|c| c["name"] == "compute")?["resources"]).filter(|r| r.is_object())
+}
+
+/// Keeps in mind what a launcher requests, if that isn't what the model would.
+pub(super) fn remember(world: &mut World, vmi: &Value, pods: &[Object]) {
+    let known = instance::current(vmi, pods).and_then(|pod| compute(pod));
+    if let Some(known) = known.filter(|k| **k != computed(vmi)) {
+        world.remember_compute(vmi, known);
+    }
 }
 
 /// Claims behind the VMI's volumes, hotplugged ones apart.
@@ -60,7 +90,7 @@ fn volumes(vmi: &Value) -> Vec<Value> {
     volumes
 }
 
-fn selector(vmi: &Value) -> Value {
+fn selector(world: &World, vmi: &Value) -> Value {
     let mut selector = vmi["spec"]["nodeSelector"].clone();
     if !selector.is_object() {
         selector = json!({});
@@ -68,12 +98,17 @@ fn selector(vmi: &Value) -> Value {
     selector["kubevirt.io/schedulable"] = json!("true");
     selector["kubernetes.io/arch"] = json!(vmi["spec"]["architecture"].as_str().unwrap_or("amd64"));
     let machine = vmi["spec"]["domain"]["machine"]["type"].as_str().unwrap_or("q35");
-    selector[format!("machine-type.node.kubevirt.io/{machine}")] = json!("true");
+    let machine = format!("machine-type.node.kubevirt.io/{machine}");
+    // Older releases don't label nodes by what QEMU offers: a machine type that no node names is asked of none.
+    let is_named = world.all(Kind::Node).any(|(_, n)| n["metadata"]["labels"][&machine].is_string());
+    if is_named || machine.ends_with("/q35") {
+        selector[machine] = json!("true");
+    }
     selector
 }
 
 /// The launcher pod of a VMI.
-pub(super) fn launcher(vmi: &Value) -> Value {
+pub(super) fn launcher(world: &World, vmi: &Value) -> Value {
     let name = text(&vmi["metadata"]["name"]);
     let mut labels = vmi["metadata"]["labels"].clone();
     if !labels.is_object() {
@@ -85,7 +120,7 @@ pub(super) fn launcher(vmi: &Value) -> Value {
     labels["vmi.kubevirt.io/id"] = json!(name);
     // The guest's end is the model's to say, so the kubelet leaves it alone.
     let mut annotations = json!({
-        "kubevirt.io/domain": name, "sim.virtroll.dev/stops": "external",
+        "kubevirt.io/domain": name, STOPS: "external",
         "kubectl.kubernetes.io/default-container": "compute",
     });
     for own in ["starts-after", "ready-after"].map(|n| format!("sim.virtroll.dev/{n}")) {
@@ -97,10 +132,10 @@ pub(super) fn launcher(vmi: &Value) -> Value {
     let mut spec = json!({
         "restartPolicy": "Never", "terminationGracePeriodSeconds": grace + 30,
         "readinessGates": [{"conditionType": "kubevirt.io/virtual-machine-unpaused"}],
-        "nodeSelector": selector(vmi), "volumes": volumes(vmi), "hostname": name,
+        "nodeSelector": selector(world, vmi), "volumes": volumes(vmi), "hostname": name,
         "automountServiceAccountToken": false, "enableServiceLinks": false,
         "containers": [{
-            "name": "compute", "image": "registry.local/virt-launcher:v1.9.0", "resources": resources(vmi),
+            "name": "compute", "image": "registry.local/virt-launcher:v1.9.0", "resources": resources(world, vmi),
         }],
     });
     for field in
@@ -122,7 +157,11 @@ pub(super) fn launcher(vmi: &Value) -> Value {
 
 /// The pod that a migration moves a VMI into: like the launcher, on another node, where the CPU fits.
 pub(super) fn target(world: &World, vmi: &Value, migration: &Value) -> Value {
-    let mut pod = launcher(vmi);
+    let mut pod = launcher(world, vmi);
+    let pods = instance::launchers(world, vmi);
+    if let Some(own) = instance::current(vmi, &pods).and_then(|pod| compute(pod)) {
+        pod["spec"]["containers"][0]["resources"] = own.clone();
+    }
     pod["metadata"]["labels"]["kubevirt.io/migrationJobUID"] = json!(uid(migration));
     pod["metadata"]["annotations"]["kubevirt.io/migrationJobName"] = migration["metadata"]["name"].clone();
     let apart = json!({
@@ -186,4 +225,42 @@ pub(super) fn attachment(vmi: &Value, launcher: &Object) -> Value {
             "containers": [{"name": "hotplug-disk", "image": "registry.local/virt-launcher:v1.9.0"}],
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Expected: cpu and memory (with 256Mi of overhead) requested, cpu limited.
+    #[test]
+    fn requests_follow_from_the_spec() {
+        for (domain, cpu, memory, limit) in [
+            (json!({"memory": {"guest": "1Gi"}}), "100m", "1342177280", Value::Null),
+            (
+                json!({"memory": {"guest": "1Gi"}, "cpu": {"cores": 2, "sockets": 3}}),
+                "600m",
+                "1342177280",
+                Value::Null,
+            ),
+            // The cluster overcommits: half of the guest's memory is requested.
+            (
+                json!({"memory": {"guest": "2Gi"}, "resources": {"requests": {"memory": "1Gi", "cpu": "1500m"}}}),
+                "1500m",
+                "1342177280",
+                Value::Null,
+            ),
+            (json!({"resources": {"requests": {"memory": "1Gi", "cpu": 2}}}), "2", "1342177280", Value::Null),
+            (
+                json!({"memory": {"guest": "1Gi"}, "cpu": {"cores": 4, "dedicatedCpuPlacement": true}}),
+                "4",
+                "1342177280",
+                json!("4"),
+            ),
+        ] {
+            let got = computed(&json!({"spec": {"domain": domain}}));
+            assert_eq!(got["requests"]["cpu"], cpu, "{domain}");
+            assert_eq!(got["requests"]["memory"], memory, "{domain}");
+            assert_eq!(got["limits"]["cpu"], limit, "{domain}");
+        }
+    }
 }

@@ -18,17 +18,23 @@ pub(super) enum Verdict {
 
 const BRIDGE_ANNOTATION: &str = "kubevirt.io/allow-pod-bridge-network-live-migration";
 
-/// Judges a VMI. `claim_modes` gives the access modes of a claim; `default_interface` is the cluster's
-/// `network.defaultNetworkInterface`; `bindings` its `network.binding`.
-pub(super) fn judge(
-    vmi: &Value,
-    claim_modes: &dyn Fn(&str) -> Vec<String>,
-    default_interface: &str,
-    bindings: &Value,
-) -> Verdict {
+/// What is asked about the cluster.
+pub(super) struct Cluster<'a> {
+    /// The access modes of a claim.
+    pub claim_modes: &'a dyn Fn(&str) -> Vec<String>,
+    /// `network.defaultNetworkInterface`.
+    pub default_interface: &'a str,
+    /// `network.binding`.
+    pub bindings: &'a Value,
+    /// Disks with persistent reservations migrate.
+    pub moves_reservations: bool,
+}
+
+/// Judges a VMI.
+pub(super) fn judge(vmi: &Value, cluster: &Cluster<'_>) -> Verdict {
     let domain = &vmi["spec"]["domain"];
     let no = |reason, message: &str| Verdict::No(reason, message.to_owned());
-    if let Some(message) = pod_network(vmi, default_interface, bindings) {
+    if let Some(message) = pod_network(vmi, cluster.default_interface, cluster.bindings) {
         return Verdict::No("InterfaceNotLiveMigratable", message);
     }
     let has = |value: &Value| value.as_array().is_some_and(|a| !a.is_empty());
@@ -56,7 +62,13 @@ pub(super) fn judge(
             "all Hyper-V features of the host are passed through",
         );
     }
-    disks(vmi, claim_modes)
+    let reserves = |disk: &Value| disk["lun"]["reservation"] == true;
+    if !cluster.moves_reservations
+        && domain["devices"]["disks"].as_array().is_some_and(|d| d.iter().any(reserves))
+    {
+        return no("PersistentReservationNotLiveMigratable", "a disk holds a persistent reservation");
+    }
+    disks(vmi, cluster.claim_modes)
 }
 
 /// Why the binding of the pod network stands against a migration.
@@ -129,7 +141,14 @@ mod tests {
     fn judged(spec: Value) -> Verdict {
         let modes =
             |claim: &str| vec![if claim == "shared" { "ReadWriteMany" } else { "ReadWriteOnce" }.to_owned()];
-        judge(&json!({"spec": spec}), &modes, "bridge", &json!({"plug": {"migration": {}}, "fixed": {}}))
+        let bindings = json!({"plug": {"migration": {}}, "fixed": {}});
+        let cluster = Cluster {
+            claim_modes: &modes,
+            default_interface: "bridge",
+            bindings: &bindings,
+            moves_reservations: false,
+        };
+        judge(&json!({"spec": spec}), &cluster)
     }
 
     fn reason(spec: Value) -> &'static str {
@@ -176,6 +195,10 @@ mod tests {
             ),
             (with(json!({"launchSecurity": {"sev": {}}}), json!([])), "SEVNotLiveMigratable"),
             (with(json!({}), claim("own")), "DisksNotLiveMigratable"),
+            (
+                with(json!({"devices": {"disks": [{"name": "d", "lun": {"reservation": true}}]}}), json!([])),
+                "PersistentReservationNotLiveMigratable",
+            ),
             (with(json!({}), claim("shared")), ""),
             (with(json!({}), json!([{"name": "h", "hostDisk": {"path": "/x"}}])), "DisksNotLiveMigratable"),
         ] {

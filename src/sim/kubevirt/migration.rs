@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::handler::{end_pod, left};
+use super::handler::left;
 use super::instance::{attachment_ready, is_terminal, launchers};
 use super::world::{Kind, Object, Trouble, World, is_deleting, is_final, text, uid, vmi_of};
 use super::{conditions, launcher, transfer};
+use crate::sim::clock::parse_time;
 use crate::sim::store::Key;
 
 pub(super) const FINALIZER: &str = "kubevirt.io/migrationJobFinalize";
@@ -20,10 +21,17 @@ pub(super) fn target_pod(world: &World, vmi: &Value, migration: &Value) -> Optio
     launchers(world, vmi).into_iter().find(of)
 }
 
+/// Older than the VMI of that name: it was about a predecessor, which a VirtualMachine has replaced.
+fn is_older(migration: &Value, vmi: &Value) -> bool {
+    let created = |o: &Value| parse_time(text(&o["metadata"]["creationTimestamp"]));
+    matches!((created(migration), created(vmi)), (Some(migration), Some(vmi)) if migration < vmi)
+}
+
 /// One round of a migration. Pending ones are started by the queue.
 pub(super) async fn reconcile(world: &mut World, key: &Key) -> Result<Option<Duration>, Trouble> {
     let Some(migration) = world.get(Kind::Migration, key).cloned() else { return Ok(None) };
-    let Some(vmi) = world.get(Kind::Instance, &vmi_of(&migration)).cloned() else {
+    let vmi = world.get(Kind::Instance, &vmi_of(&migration)).cloned();
+    let Some(vmi) = vmi.filter(|vmi| !is_older(&migration, vmi)) else {
         // Migrations are deleted with their VMI.
         release(world, key).await?;
         if let Some(left) = world.get(Kind::Migration, key).cloned().filter(|m| !is_deleting(m)) {
@@ -129,6 +137,11 @@ async fn give_up_waiting(
     let since = world.since(uid(pod), "pending");
     let scheduled = conditions::get(pod, "PodScheduled");
     let unschedulable = scheduled.is_some_and(|c| c["status"] == "False" && c["reason"] == "Unschedulable");
+    if unschedulable && world.is_first(uid(pod), "unschedulable") {
+        let vmi = format!("{}/{}", key.namespace, text(&vmi["metadata"]["name"]));
+        let message = format!("Migration target pod for VMI [{vmi}] is currently unschedulable.");
+        world.event(migration, "Warning", "migrationTargetPodUnschedulable", &message).await;
+    }
     let limit = if unschedulable {
         asked("migrationUnschedulablePodTimeoutSeconds").unwrap_or(world.settings.unschedulable_timeout)
     } else {
@@ -221,12 +234,4 @@ async fn collect(world: &mut World, vmi: &Object) -> Result<(), Trouble> {
         world.delete(Kind::Migration, &migration).await?;
     }
     Ok(())
-}
-
-/// Ends a target pod whose migration has failed.
-pub(super) async fn end_target(world: &mut World, vmi: &Value, migration: &Value) -> Result<(), Trouble> {
-    match target_pod(world, vmi, migration) {
-        Some(pod) => end_pod(world, &pod, "Failed").await,
-        None => Ok(()),
-    }
 }

@@ -129,8 +129,7 @@ fn backoff(world: &World, migration: &Value, vmi: &Value) -> Option<Duration> {
 }
 
 async fn report_backoff(world: &mut World, migration: &Value) {
-    let fresh = world.since(uid(migration), "backoff").elapsed().is_zero();
-    if fresh {
+    if world.is_first(uid(migration), "backoff") {
         let message = "backoff migrating vmi: earlier migrations of it failed";
         world.event(migration, "Warning", "MigrationBackoff", message).await;
     }

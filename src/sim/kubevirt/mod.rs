@@ -31,6 +31,7 @@ mod settings;
 mod subresource;
 mod transfer;
 mod virtual_machine;
+mod watch;
 mod world;
 
 pub use crds::{crds, default_installation};

@@ -6,8 +6,9 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::conditions;
+use super::handler::left;
 use super::instance::{is_terminal, launchers};
-use super::world::{Kind, Trouble, World, is_final, text};
+use super::world::{Kind, Trouble, World, is_deleting, is_final, text, uid};
 use crate::sim::clock::parse_time;
 use crate::sim::store::Key;
 
@@ -15,16 +16,28 @@ const SCHEDULABLE: &str = "kubevirt.io/schedulable";
 const HEARTBEAT: &str = "kubevirt.io/heartbeat";
 const MACHINE: &str = "machine-type.node.kubevirt.io/q35";
 const KVM: &str = "devices.kubevirt.io/kvm";
+const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
+/// How often the pod collector looks.
+const COLLECTS_EVERY: Duration = Duration::from_secs(20);
 
-/// virt-handler runs here: the node is up.
+/// The node is up, and with it the launchers and guests on it.
 pub(super) fn is_alive(world: &World, node: &str) -> bool {
     world.node(node).is_some_and(|n| conditions::is_true(n, "Ready"))
 }
 
+/// virt-handler runs on the node, without which no migration goes on.
+pub(super) fn has_handler(world: &World, node: &str) -> bool {
+    is_alive(world, node) && world.node(node).is_some_and(|n| !is_kept_out(n))
+}
+
+/// `sim.virtroll.dev/kubevirt: "false"` keeps virt-handler out.
+pub(super) fn is_kept_out(node: &Value) -> bool {
+    node["metadata"]["annotations"]["sim.virtroll.dev/kubevirt"] == "false"
+}
+
 /// virt-handler's DaemonSet covers the node: labelled so already, or without a taint that keeps ordinary pods away.
-/// `sim.virtroll.dev/kubevirt: "false"` keeps it out.
 fn takes_part(node: &Value) -> bool {
-    if node["metadata"]["annotations"]["sim.virtroll.dev/kubevirt"] == "false" {
+    if is_kept_out(node) {
         return false;
     }
     let control_plane = |t: &Value| {
@@ -38,7 +51,10 @@ fn takes_part(node: &Value) -> bool {
 pub(super) async fn beat(world: &mut World, name: &str) -> Result<Option<Duration>, Trouble> {
     let Some(node) = world.node(name).cloned().filter(|n| takes_part(n)) else { return Ok(None) };
     if !conditions::is_true(&node, "Ready") {
-        return Ok(None);
+        return stop(world, &node).await;
+    }
+    if let Some(wait) = starts(world, &node) {
+        return Ok(Some(wait));
     }
     let now = world.now_text();
     world
@@ -59,20 +75,70 @@ pub(super) async fn beat(world: &mut World, name: &str) -> Result<Option<Duratio
     Ok(Some(world.settings.heartbeat_min + spread.mul_f64(chance as f64 / 1000.0)))
 }
 
+/// What is left of virt-handler's start: where it has been stopped, its device plugins take a while before the first heartbeat.
+fn starts(world: &mut World, node: &Value) -> Option<Duration> {
+    if !world.has_begun(uid(node), "stopped") {
+        return None;
+    }
+    let since = world.since(uid(node), "starts");
+    let boot = text(&node["status"]["nodeInfo"]["bootID"]);
+    let chance = world.chance(&["device-plugins", uid(node), boot]) % 1000;
+    let takes = world.settings.device_plugins.mul_f64(chance as f64 / 1000.0);
+    if let Some(wait) = left(since, takes) {
+        return Some(wait);
+    }
+    world.reset(uid(node), "stopped");
+    None
+}
+
+/// A kubelet that says itself that it isn't ready is being stopped in order, and virt-handler with it: it writes that no VMs are
+/// to come. A power cut writes nothing.
+async fn stop(world: &mut World, node: &Value) -> Result<Option<Duration>, Trouble> {
+    world.since(uid(node), "stopped");
+    world.reset(uid(node), "starts");
+    let orderly = conditions::get(node, "Ready").is_some_and(|c| c["status"] == "False");
+    if orderly && node["metadata"]["labels"][SCHEDULABLE] == "true" {
+        refuse_guests(world, &Key::of(node)).await?;
+    }
+    Ok(None)
+}
+
+async fn refuse_guests(world: &mut World, node: &Key) -> Result<(), Trouble> {
+    world.update(Kind::Node, node, |node| node["metadata"]["labels"][SCHEDULABLE] = json!("false")).await
+}
+
+/// The pods of a node that is declared out of service are taken away, once they are being deleted. The control plane's pod
+/// collector does that; the embedded cluster has none. True if the node is declared so.
+async fn collect_pods(world: &mut World, node: &Value) -> Result<bool, Trouble> {
+    let taints = node["spec"]["taints"].as_array();
+    let declared = taints.is_some_and(|t| t.iter().any(|t| t["key"] == OUT_OF_SERVICE));
+    if !declared || conditions::is_true(node, "Ready") {
+        return Ok(false);
+    }
+    let left_behind = |pod: &Value| pod["spec"]["nodeName"] == node["metadata"]["name"] && is_deleting(pod);
+    let pods = world.all(Kind::Pod).filter(|(_, pod)| left_behind(pod));
+    for pod in pods.map(|(_, pod)| pod.clone()).collect::<Vec<_>>() {
+        world.force_delete(&pod).await?;
+    }
+    Ok(true)
+}
+
 /// A node whose heartbeat is old takes no VMs; those without a live pod there have failed.
 pub(super) async fn check(world: &mut World, name: &str) -> Result<Option<Duration>, Trouble> {
-    let again = Some(world.settings.node_check);
+    let mut again = Some(world.settings.node_check);
     let node = world.node(name).cloned();
+    if let Some(node) = &node
+        && collect_pods(world, node).await?
+    {
+        again = Some(COLLECTS_EVERY.min(world.settings.node_check));
+    }
     let beat = node.as_deref().and_then(|n| parse_time(text(&n["metadata"]["annotations"][HEARTBEAT])));
     let limit = SignedDuration::try_from(world.settings.unresponsive_after).unwrap_or_default();
     if node.is_some() && beat.is_none_or(|at| world.now().duration_since(at) <= limit) {
         return Ok(again);
     }
     if node.as_deref().is_some_and(|n| n["metadata"]["labels"][SCHEDULABLE] == "true") {
-        let key = Key::new("", name);
-        world
-            .update(Kind::Node, &key, |node| node["metadata"]["labels"][SCHEDULABLE] = json!("false"))
-            .await?;
+        refuse_guests(world, &Key::new("", name)).await?;
     }
     let now = world.now_text();
     for vmi in world.vmis_on(name).iter().filter(|v| !is_final(v)) {

@@ -5,9 +5,9 @@ use kube::Client;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use super::conditions;
 use super::settings::Version;
 use super::world::{Kind, is_final, owners, text};
+use super::{conditions, evacuation};
 use crate::sim::extension::Webhook;
 
 const LAUNCHERS: &str = "virt-launcher-eviction-interceptor.kubevirt.io";
@@ -97,21 +97,50 @@ pub(super) fn webhooks(version: Version) -> Vec<Webhook> {
 pub(super) async fn review(client: &Client, pinned: Option<Version>, review: Value) -> Value {
     let request = &review["request"];
     let denial = match (text(&request["resource"]["resource"]), text(&request["operation"])) {
-        ("virtualmachineinstancemigrations", "CREATE") => migration_denial(client, request).await,
+        ("virtualmachineinstancemigrations", "CREATE") => {
+            let version = match pinned {
+                Some(version) => version,
+                None => installation(client).await.1,
+            };
+            priority_denial(version, &request["object"]).or(migration_denial(client, request).await)
+        }
         ("pods", _) => eviction_denial(client, pinned, request).await,
         _ => None,
     };
     let mut response = json!({"uid": request["uid"], "allowed": denial.is_none()});
-    if let Some((code, message)) = denial {
+    if let Some(Denial { code, message, field }) = denial {
         response["status"] = json!({"code": code, "message": message});
+        if let Some(field) = field {
+            let cause = json!({"field": field, "message": message});
+            response["status"]["reason"] = json!("Invalid");
+            response["status"]["details"] = json!({"causes": [cause]});
+        }
     }
     json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response})
 }
 
-type Denial = (u16, String);
+/// A refusal in words.
+struct Denial {
+    code: u16,
+    message: String,
+    /// The field that is to blame, where one is.
+    field: Option<&'static str>,
+}
+
+fn deny(code: u16, message: String) -> Option<Denial> {
+    Some(Denial { code, message, field: None })
+}
 
 fn too_many(message: String) -> Option<Denial> {
-    Some((429, message))
+    deny(429, message)
+}
+
+/// What the API server said, without the client's own words around it.
+fn words(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
 }
 
 async fn vmi_named(client: &Client, namespace: &str, name: &str) -> Result<Value, kube::Error> {
@@ -125,7 +154,7 @@ async fn pod_named(client: &Client, namespace: &str, name: &str) -> Option<Value
 }
 
 /// The cluster's eviction strategy and version.
-async fn installation(client: &Client) -> (Option<String>, Version) {
+pub(super) async fn installation(client: &Client) -> (Option<String>, Version) {
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &Kind::KubeVirt.resource());
     let first =
         api.list(&kube::api::ListParams::default()).await.ok().and_then(|l| l.items.into_iter().next());
@@ -151,7 +180,7 @@ async fn eviction_denial(client: &Client, pinned: Option<Version>, request: &Val
     let domain = domain?;
     let vmi = match vmi_named(client, namespace, domain).await {
         Ok(vmi) => vmi,
-        Err(error) => return Some((429, format!("kubevirt failed getting the vmi: {error}"))),
+        Err(error) => return too_many(format!("kubevirt failed getting the vmi: {}", words(&error))),
     };
     let strategy = vmi["spec"]["evictionStrategy"].as_str().map(str::to_owned).or(cluster_wide);
     let migratable = conditions::is_true(&vmi, "LiveMigratable");
@@ -206,7 +235,7 @@ async fn mark(
         return if version.denies_always() { too_many(target) } else { None };
     }
     let dry = request["dryRun"] == true
-        || (version.denies_in_words()
+        || (version.sees_dry_run_option()
             && request["object"]["deleteOptions"]["dryRun"].as_array().is_some_and(|d| !d.is_empty()));
     if !dry {
         let api: Api<DynamicObject> =
@@ -218,14 +247,30 @@ async fn mark(
             Ok(patch) => api
                 .patch(name, &PatchParams::default(), &Patch::<Value>::Json(patch))
                 .await
-                .map_err(|e| e.to_string()),
+                .map_err(|e| words(&e)),
             Err(error) => Err(error.to_string()),
         };
         if let Err(error) = patched {
-            return Some((429, format!("kubevirt failed marking the vmi for eviction: {error}")));
+            return too_many(format!("kubevirt failed marking the vmi for eviction: {error}"));
         }
     }
     if version.denies_in_words() { too_many(evacuates) } else { None }
+}
+
+/// Priorities are KubeVirt's own to give. Where nobody is named, its own migrations are known by their shape.
+fn priority_denial(version: Version, migration: &Value) -> Option<Denial> {
+    let metadata = &migration["metadata"];
+    let is_own = metadata["generateName"] == evacuation::NAME
+        && metadata["annotations"]["kubevirt.io/evacuationMigration"].is_string();
+    if !version.guards_priority() || migration["spec"]["priority"].is_null() || is_own {
+        return None;
+    }
+    let field = "spec.migrationPriority";
+    Some(Denial {
+        code: 422,
+        message: format!("{field}: only KubeVirt itself sets the priority of a migration"),
+        field: Some(field),
+    })
 }
 
 /// Refuses migrations that can't be, as virt-api does.
@@ -234,30 +279,33 @@ async fn migration_denial(client: &Client, request: &Value) -> Option<Denial> {
     let namespace = text(&request["namespace"]);
     let name = text(&object["spec"]["vmiName"]);
     let Ok(vmi) = vmi_named(client, namespace, name).await else {
-        return Some((400, format!("the VMI \"{namespace}/{name}\" does not exist")));
+        return deny(400, format!("the VMI \"{namespace}/{name}\" does not exist"));
     };
     if is_final(&vmi) {
-        return Some((400, "Cannot migrate VMI in finalized state.".to_owned()));
+        return deny(400, "Cannot migrate VMI in finalized state.".to_owned());
     }
     if let Some(condition) = conditions::get(&vmi, "LiveMigratable").filter(|c| c["status"] == "False") {
         let (reason, message) = (text(&condition["reason"]), text(&condition["message"]));
-        return Some((400, format!("Cannot migrate VMI, Reason: {reason}, Message: {message}")));
+        return deny(400, format!("Cannot migrate VMI, Reason: {reason}, Message: {message}"));
     }
+    let other = in_flight(client, namespace, name).await?;
+    let why = format!(
+        "in-flight migration detected. Active migration job ({other}) is currently already in progress for VMI {name}."
+    );
+    deny(400, why)
+}
+
+/// The name of an unfinished migration of a VMI. Migrations carry the VMI's name as a label as soon as virt-controller has seen
+/// them; the few that it hasn't seen yet are asked for apart, so that nobody lists a whole namespace's history.
+async fn in_flight(client: &Client, namespace: &str, vmi: &str) -> Option<String> {
     let api: Api<DynamicObject> =
         Api::namespaced_with(client.clone(), namespace, &Kind::Migration.resource());
-    // Not by label: a migration that was just created may not carry it yet.
-    let others = api.list(&kube::api::ListParams::default()).await;
-    let unfinished = |m: &DynamicObject| {
-        m.data["spec"]["vmiName"] == name
-            && !is_final(&m.data)
-            && m.metadata.name.as_deref() != object["metadata"]["name"].as_str()
-    };
-    let in_flight = others.ok()?.items.into_iter().find(unfinished)?;
-    let other = in_flight.metadata.name.unwrap_or_default();
-    Some((
-        400,
-        format!(
-            "in-flight migration detected. Active migration job ({other}) is currently already in progress for VMI {name}."
-        ),
-    ))
+    let unfinished = |m: &DynamicObject| m.data["spec"]["vmiName"] == vmi && !is_final(&m.data);
+    for selector in [format!("kubevirt.io/vmi-name={vmi}"), "!kubevirt.io/vmi-name".to_owned()] {
+        let listed = api.list(&kube::api::ListParams::default().labels(&selector)).await.ok()?;
+        if let Some(found) = listed.items.into_iter().find(unfinished) {
+            return found.metadata.name;
+        }
+    }
+    None
 }

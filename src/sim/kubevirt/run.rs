@@ -1,18 +1,17 @@
 //! The loop: watches fill the cache, changes become work, work is done one piece after another.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures::{Stream, StreamExt};
-use kube::api::{Api, DynamicObject};
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::api::Api;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::conditions;
-use super::world::{Kind, Object, Trouble, World, is_final, owned_by, owners, text, value, vmi_of};
+use super::watch::{Seen, watch};
+use super::world::{Kind, Trouble, World, is_final, owned_by, owners, text, vmi_of};
 use super::{
     evacuation, handler, instance, migration, migration_queue, node, old_budget, replica_set, virtual_machine,
 };
@@ -39,14 +38,8 @@ pub(super) enum Work {
     NodeCheck(String),
 }
 
-enum Seen {
-    Put(Kind, Object),
-    Gone(Kind, Key),
-    Listed(Kind, BTreeSet<Key>),
-}
-
 /// Runs until dropped. `available` says whether virt-api serves: while it doesn't, nothing of KubeVirt moves.
-pub(super) async fn run(mut world: World, available: Arc<std::sync::atomic::AtomicBool>) {
+pub(super) async fn run(mut world: World, available: Arc<AtomicBool>) {
     let (sender, mut seen) = mpsc::channel(1024);
     let mut tasks = tokio::task::JoinSet::new();
     for kind in Kind::ALL {
@@ -58,14 +51,15 @@ pub(super) async fn run(mut world: World, available: Arc<std::sync::atomic::Atom
     while unsynced > 0 {
         let Some(event) = seen.recv().await else { return };
         unsynced -= usize::from(matches!(event, Seen::Listed(..)));
-        take_in(&mut world, &mut queue, event);
+        take_in(&mut world, &mut queue, &available, event);
     }
     loop {
         while let Ok(event) = seen.try_recv() {
-            take_in(&mut world, &mut queue, event);
+            take_in(&mut world, &mut queue, &available, event);
         }
-        let up = available.load(std::sync::atomic::Ordering::Relaxed);
-        if let Some(work) = queue.due(Instant::now()).filter(|_| up) {
+        let up = available.load(Ordering::Relaxed);
+        // While it is down work stays queued, and is done when it is up again.
+        if up && let Some(work) = queue.due(Instant::now()) {
             act(&mut world, &mut queue, work).await;
             continue;
         }
@@ -73,7 +67,7 @@ pub(super) async fn run(mut world: World, available: Arc<std::sync::atomic::Atom
         tokio::select! {
             biased;
             event = seen.recv() => match event {
-                Some(event) => take_in(&mut world, &mut queue, event),
+                Some(event) => take_in(&mut world, &mut queue, &available, event),
                 None => return,
             },
             () = sleep_until(next) => {}
@@ -88,59 +82,13 @@ async fn sleep_until(at: Option<Instant>) {
     }
 }
 
-async fn watch(api: Api<DynamicObject>, kind: Kind, sender: mpsc::Sender<Seen>) {
-    let mut config = watcher::Config::default();
-    if let Some(labels) = kind.labels() {
-        config = config.labels(labels);
-    }
-    let stream = watcher(api, config).default_backoff();
-    forward(Box::pin(stream), kind, sender).await;
-}
-
-async fn forward(
-    mut stream: impl Stream<Item = watcher::Result<watcher::Event<DynamicObject>>> + Unpin,
-    kind: Kind,
-    sender: mpsc::Sender<Seen>,
-) {
-    let mut listed = BTreeSet::new();
-    while let Some(event) = stream.next().await {
-        let seen = match event {
-            Ok(watcher::Event::Init) => {
-                listed.clear();
-                continue;
-            }
-            Ok(watcher::Event::InitApply(object)) => {
-                let object = with_kind(kind, &object);
-                listed.insert(Key::of(&object));
-                Seen::Put(kind, object)
-            }
-            Ok(watcher::Event::InitDone) => Seen::Listed(kind, std::mem::take(&mut listed)),
-            Ok(watcher::Event::Apply(object)) => Seen::Put(kind, with_kind(kind, &object)),
-            Ok(watcher::Event::Delete(object)) => Seen::Gone(kind, Key::of(&value(&object))),
-            Err(error) => {
-                tracing::warn!(%error, "the KubeVirt model's watch of {kind:?} broke");
-                continue;
-            }
-        };
-        if sender.send(seen).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// Items of a list carry no kind, and owners are named by it.
-fn with_kind(kind: Kind, object: &DynamicObject) -> Object {
-    let mut object = (*value(object)).clone();
-    let resource = kind.resource();
-    object["apiVersion"] = resource.api_version.into();
-    object["kind"] = resource.kind.into();
-    Arc::new(object)
-}
-
-fn take_in(world: &mut World, queue: &mut Queue<Work>, seen: Seen) {
+fn take_in(world: &mut World, queue: &mut Queue<Work>, available: &AtomicBool, seen: Seen) {
     match seen {
         Seen::Put(kind, object) => {
             let old = world.get(kind, &Key::of(&object)).cloned();
+            if kind == Kind::KubeVirt && is_down(old.as_deref()) != is_down(Some(&*object)) {
+                available.store(!is_down(Some(&*object)), Ordering::Relaxed);
+            }
             // An echo of an own write is news to the others all the same.
             world.put(kind, object.clone());
             put_all(world, queue, interested(world, kind, &object, old.as_deref()));
@@ -152,6 +100,11 @@ fn take_in(world: &mut World, queue: &mut Queue<Work>, seen: Seen) {
             }
         }
     }
+}
+
+/// The KubeVirt object says that virt-api is down.
+fn is_down(kubevirt: Option<&Value>) -> bool {
+    kubevirt.is_some_and(|k| k["metadata"]["annotations"]["sim.virtroll.dev/virt-api"] == "down")
 }
 
 fn gone(world: &mut World, queue: &mut Queue<Work>, kind: Kind, key: &Key) {
@@ -180,7 +133,9 @@ fn interested(world: &World, kind: Kind, object: &Value, old: Option<&Value>) ->
         Kind::Migration => {
             let vmi = vmi_of(object);
             let node = world.get(Kind::Instance, &vmi).map(|v| text(&v["status"]["nodeName"]).to_owned());
-            let mut work = vec![Work::Migration(key), Work::MigrationQueue, Work::Budget(vmi)];
+            let mut work = vec![Work::Migration(key), Work::MigrationQueue, Work::Budget(vmi.clone())];
+            // A failed one leaves a target pod behind, which virt-handler ends.
+            work.push(Work::Handler(vmi));
             work.extend(node.filter(|n| !n.is_empty()).map(Work::Evacuation));
             work
         }
@@ -192,13 +147,20 @@ fn interested(world: &World, kind: Kind, object: &Value, old: Option<&Value>) ->
     }
 }
 
-fn of_node(world: &World, name: &str, node: &Value, old: Option<&Value>) -> Vec<Work> {
+fn of_node(world: &World, name: &str, object: &Value, old: Option<&Value>) -> Vec<Work> {
     let mut work = vec![Work::Evacuation(name.to_owned()), Work::NodeCheck(name.to_owned())];
     let ready = |n: &Value| conditions::is_true(n, "Ready");
     let booted = |n: &Value| n["status"]["nodeInfo"]["bootID"].clone();
-    if old.is_none_or(|old| ready(old) != ready(node) || booted(old) != booted(node)) {
+    let changed = |old: &Value| {
+        let kept_out = node::is_kept_out(old) != node::is_kept_out(object);
+        kept_out || ready(old) != ready(object) || booted(old) != booted(object)
+    };
+    if old.is_none_or(changed) {
         work.push(Work::Heartbeat(name.to_owned()));
         work.extend(world.vmis_on(name).iter().map(|v| Work::Handler(Key::of(v))));
+        let here = |pod: &Value| pod["spec"]["nodeName"] == name;
+        let pods = world.all(Kind::Pod).filter(|(_, pod)| here(pod));
+        work.extend(pods.filter_map(|(_, pod)| vmi_of_launcher(pod)).map(Work::Handler));
         // Migrations wait for dead virt-handlers without a limit.
         let unfinished = world.all(Kind::Migration).filter(|(_, m)| !is_final(m));
         work.extend(unfinished.map(|(key, _)| Work::Migration(key.clone())));
@@ -217,7 +179,9 @@ fn of_instance(world: &World, key: Key, vmi: &Value) -> Vec<Work> {
     }
     let migrations = world.migrations_of(&key);
     let waits = migrations.iter().any(|m| m["status"]["phase"] == "Pending");
-    work.extend(migrations.iter().filter(|m| !is_final(m)).map(|m| Work::Migration(Key::of(m))));
+    // When a VMI goes, its migrations go with it, the finished ones too.
+    let gone = world.get(Kind::Instance, &key).is_none();
+    work.extend(migrations.iter().filter(|m| gone || !is_final(m)).map(|m| Work::Migration(Key::of(m))));
     work.extend(waits.then_some(Work::MigrationQueue));
     work.push(Work::Budget(key));
     work
@@ -228,8 +192,7 @@ fn of_pod(world: &World, pod: &Value) -> Vec<Work> {
     // An attachment pod's owner is the launcher, whose owner is the VMI.
     let launcher = owned_by(pod, "Pod").and_then(|name| world.get(Kind::Pod, &Key::new(namespace, name)));
     let launcher = launcher.map_or(pod, |launcher| &**launcher);
-    let Some(vmi) = owned_by(launcher, "VirtualMachineInstance") else { return Vec::new() };
-    let vmi = Key::new(namespace, vmi);
+    let Some(vmi) = vmi_of_launcher(launcher) else { return Vec::new() };
     let migrations = world.migrations_of(&vmi);
     let unfinished = migrations.iter().filter(|m| !is_final(m));
     let mut work: Vec<Work> = unfinished.map(|m| Work::Migration(Key::of(m))).collect();
@@ -238,6 +201,11 @@ fn of_pod(world: &World, pod: &Value) -> Vec<Work> {
     }
     work.extend([Work::Instance(vmi.clone()), Work::Handler(vmi)]);
     work
+}
+
+fn vmi_of_launcher(pod: &Value) -> Option<Key> {
+    let vmi = owned_by(pod, "VirtualMachineInstance")?;
+    Some(Key::new(text(&pod["metadata"]["namespace"]), vmi))
 }
 
 async fn act(world: &mut World, queue: &mut Queue<Work>, work: Work) {

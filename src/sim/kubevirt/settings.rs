@@ -35,12 +35,32 @@ impl Version {
         self.minor >= 5
     }
 
-    /// Attachment pods are guarded, evacuations can be cancelled, `EvictionRequested` is set (from 1.7).
+    /// A dry run that is stated in an eviction's `deleteOptions` only is taken for one (from 1.4); before, it marks the VMI.
+    pub fn sees_dry_run_option(self) -> bool {
+        self.minor >= 4
+    }
+
+    /// The subresource `evacuate/cancel` exists (from 1.7).
+    pub fn cancels_evacuations(self) -> bool {
+        self.minor >= 7
+    }
+
+    /// Migrations have a field `spec.priority`, which is KubeVirt's own to set (from 1.7).
+    pub fn guards_priority(self) -> bool {
+        self.minor >= 7
+    }
+
+    /// A disk with a persistent reservation (SCSI) migrates (from 1.9).
+    pub fn moves_reservations(self) -> bool {
+        self.minor >= 9
+    }
+
+    /// Attachment pods are guarded, `EvictionRequested` is set (from 1.7).
     pub fn guards_hotplug(self) -> bool {
         self.minor >= 7
     }
 
-    /// A cluster without a strategy behaves as `None` (1.0 and 1.1 know no other default; newer ones write it out).
+    /// Seconds for each GiB of a migration before it is given up: 800, from 1.4 on 150.
     pub fn completion_timeout_per_gib(self) -> u64 {
         if self.minor <= 3 { 800 } else { 150 }
     }
@@ -79,6 +99,8 @@ pub struct Settings {
     pub heartbeat_min: Duration,
     /// … and at most.
     pub heartbeat_max: Duration,
+    /// The longest that its device plugins take, after a start, before the first heartbeat.
+    pub device_plugins: Duration,
     /// A heartbeat older than this makes a node unresponsive.
     pub unresponsive_after: Duration,
     /// How often the node controller looks.
@@ -109,6 +131,7 @@ impl Default for Settings {
             dirty_factor: 1.4,
             heartbeat_min: s(60),
             heartbeat_max: s(132),
+            device_plugins: s(10),
             unresponsive_after: s(300),
             node_check: s(60),
             unschedulable_timeout: s(300),
@@ -136,6 +159,7 @@ impl Settings {
             dirty_factor: self.dirty_factor,
             heartbeat_min: f(self.heartbeat_min),
             heartbeat_max: f(self.heartbeat_max),
+            device_plugins: f(self.device_plugins),
             unresponsive_after: f(self.unresponsive_after),
             node_check: f(self.node_check),
             unschedulable_timeout: f(self.unschedulable_timeout),

@@ -3,10 +3,12 @@
 use bytes::Bytes;
 use http::{Method, Response, StatusCode};
 use kube::Client;
-use kube::api::{Api, DynamicObject, PostParams};
+use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use super::evacuation;
+use super::review;
+use super::settings::Version;
 use super::virtual_machine::run_strategy;
 use super::world::{Kind, is_final, text, uid};
 
@@ -22,6 +24,13 @@ struct Call {
 
 /// Refused: code and message.
 type Refusal = (u16, String);
+
+fn refused(error: &kube::Error) -> Refusal {
+    match error {
+        kube::Error::Api(status) => (status.code, status.message.clone()),
+        other => (500, other.to_string()),
+    }
+}
 
 fn respond(code: u16, body: &Value) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(serde_json::to_vec(body).unwrap_or_default()));
@@ -58,11 +67,15 @@ pub(super) fn unavailable() -> Response<Bytes> {
 }
 
 /// Serves a request below the subresource API.
-pub(super) async fn serve(client: Client, request: http::Request<Bytes>) -> Response<Bytes> {
+pub(super) async fn serve(
+    client: Client,
+    pinned: Option<Version>,
+    request: http::Request<Bytes>,
+) -> Response<Bytes> {
     let path = request.uri().path().to_owned();
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     if request.method() == Method::GET && parts.len() <= 3 {
-        return respond(200, &discovery());
+        return respond(200, &discovery(version_of(&client, pinned).await));
     }
     let ["apis", _, _, "namespaces", namespace, plural, name, action @ ..] = parts.as_slice() else {
         return refuse((404, "the server could not find the requested resource".to_owned()));
@@ -79,7 +92,11 @@ pub(super) async fn serve(client: Client, request: http::Request<Bytes>) -> Resp
         (&Method::PUT, Kind::Vm, ["stop"]) => call.stop().await.map(|()| 202),
         (&Method::PUT, Kind::Vm, ["restart"]) => call.restart().await.map(|()| 202),
         (&Method::PUT, Kind::Vm, ["migrate"]) => call.migrate().await.map(|()| 202),
-        (&Method::PUT, _, ["evacuate", "cancel"]) => call.cancel_evacuation().await.map(|()| 200),
+        (&Method::PUT, _, ["evacuate", "cancel"])
+            if version_of(&call.client, pinned).await.cancels_evacuations() =>
+        {
+            call.cancel_evacuation().await.map(|()| 200)
+        }
         _ => Err((404, "the server could not find the requested resource".to_owned())),
     };
     match answer {
@@ -88,14 +105,25 @@ pub(super) async fn serve(client: Client, request: http::Request<Bytes>) -> Resp
     }
 }
 
-fn discovery() -> Value {
+async fn version_of(client: &Client, pinned: Option<Version>) -> Version {
+    match pinned {
+        Some(version) => version,
+        None => review::installation(client).await.1,
+    }
+}
+
+fn discovery(version: Version) -> Value {
     let action = |kind: &str, plural: &str, action: &str| json!({"name": format!("{plural}/{action}"), "singularName": "", "namespaced": true, "kind": kind, "verbs": ["update"]});
-    let vm = ["start", "stop", "restart", "migrate", "evacuate/cancel"]
-        .map(|a| action("VirtualMachine", "virtualmachines", a));
-    let vmi = action("VirtualMachineInstance", "virtualmachineinstances", "evacuate/cancel");
+    let mut resources: Vec<Value> = ["start", "stop", "restart", "migrate"]
+        .map(|a| action("VirtualMachine", "virtualmachines", a))
+        .into();
+    if version.cancels_evacuations() {
+        resources.push(action("VirtualMachine", "virtualmachines", "evacuate/cancel"));
+        resources.push(action("VirtualMachineInstance", "virtualmachineinstances", "evacuate/cancel"));
+    }
     json!({
         "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "subresources.kubevirt.io/v1",
-        "resources": vm.into_iter().chain([vmi]).collect::<Vec<_>>(),
+        "resources": resources,
     })
 }
 
@@ -107,24 +135,35 @@ impl Call {
     async fn object(&self, kind: Kind) -> Result<Value, Refusal> {
         match self.api(kind).get(&self.name).await {
             Ok(object) => Ok(serde_json::to_value(object).unwrap_or_default()),
-            Err(kube::Error::Api(status)) => Err((status.code, status.message.clone())),
-            Err(error) => Err((500, error.to_string())),
+            Err(error) => Err(refused(&error)),
         }
     }
 
-    async fn store(&self, kind: Kind, object: Value, status: bool) -> Result<(), Refusal> {
-        let object: DynamicObject = serde_json::from_value(object).map_err(|e| (500, e.to_string()))?;
-        let api = self.api(kind);
-        let stored = if status {
-            api.replace_status(&self.name, &PostParams::default(), &object).await
+    /// Changes some fields, whoever else is writing the object: virt-api patches, so nobody gets a conflict.
+    async fn change(&self, kind: Kind, fields: Value) -> Result<(), Refusal> {
+        let (api, patch) = (self.api(kind), Patch::Merge(&fields));
+        let params = PatchParams::default();
+        let changed = if kind.has_status() && fields["status"].is_object() {
+            api.patch_status(&self.name, &params, &patch).await
         } else {
-            api.replace(&self.name, &PostParams::default(), &object).await
+            api.patch(&self.name, &params, &patch).await
         };
-        match stored {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) => Err((status.code, status.message.clone())),
-            Err(error) => Err((500, error.to_string())),
-        }
+        changed.map(drop).map_err(|error| refused(&error))
+    }
+
+    async fn ask(&self, requests: Value) -> Result<(), Refusal> {
+        self.change(Kind::Vm, json!({"status": {"stateChangeRequests": requests}})).await
+    }
+
+    /// Sets what stands in the spec: `runStrategy`, or `running`.
+    async fn run(&self, vm: &Value, running: bool) -> Result<(), Refusal> {
+        let strategy = if running { "Always" } else { "Halted" };
+        let spec = if vm["spec"]["runStrategy"].is_string() {
+            json!({"runStrategy": strategy})
+        } else {
+            json!({"running": running})
+        };
+        self.change(Kind::Vm, json!({"spec": spec})).await
     }
 
     async fn vmi(&self) -> Option<Value> {
@@ -132,50 +171,30 @@ impl Call {
     }
 
     async fn start(&self) -> Result<(), Refusal> {
-        let mut vm = self.object(Kind::Vm).await?;
+        let vm = self.object(Kind::Vm).await?;
         if self.vmi().await.is_some() {
             return Err((409, "VM is already running".to_owned()));
         }
         match run_strategy(&vm) {
-            "Halted" => {
-                if vm["spec"]["runStrategy"].is_string() {
-                    vm["spec"]["runStrategy"] = json!("Always");
-                } else {
-                    vm["spec"]["running"] = json!(true);
-                }
-                self.store(Kind::Vm, vm, false).await
-            }
-            "Manual" | "RerunOnFailure" => {
-                vm["status"]["stateChangeRequests"] = json!([{"action": "Start"}]);
-                self.store(Kind::Vm, vm, true).await
-            }
+            "Halted" => self.run(&vm, true).await,
+            "Manual" | "RerunOnFailure" => self.ask(json!([{"action": "Start"}])).await,
             other => Err((409, format!("{other} does not support manual start requests"))),
         }
     }
 
     async fn stop(&self) -> Result<(), Refusal> {
-        let mut vm = self.object(Kind::Vm).await?;
+        let vm = self.object(Kind::Vm).await?;
         let Some(vmi) = self.vmi().await else {
             return Err((409, "VM is not running".to_owned()));
         };
         match run_strategy(&vm) {
-            "Manual" | "RerunOnFailure" => {
-                vm["status"]["stateChangeRequests"] = json!([{"action": "Stop", "uid": uid(&vmi)}]);
-                self.store(Kind::Vm, vm, true).await
-            }
-            _ => {
-                if vm["spec"]["runStrategy"].is_string() {
-                    vm["spec"]["runStrategy"] = json!("Halted");
-                } else {
-                    vm["spec"]["running"] = json!(false);
-                }
-                self.store(Kind::Vm, vm, false).await
-            }
+            "Manual" | "RerunOnFailure" => self.ask(json!([{"action": "Stop", "uid": uid(&vmi)}])).await,
+            _ => self.run(&vm, false).await,
         }
     }
 
     async fn restart(&self) -> Result<(), Refusal> {
-        let mut vm = self.object(Kind::Vm).await?;
+        let vm = self.object(Kind::Vm).await?;
         let strategy = run_strategy(&vm).to_owned();
         if matches!(strategy.as_str(), "Halted" | "Once") {
             return Err((409, format!("RunStategy {strategy} does not support manual restart requests")));
@@ -183,9 +202,7 @@ impl Call {
         let Some(vmi) = self.vmi().await else {
             return Err((409, "VM is not running".to_owned()));
         };
-        vm["status"]["stateChangeRequests"] =
-            json!([{"action": "Stop", "uid": uid(&vmi)}, {"action": "Start"}]);
-        self.store(Kind::Vm, vm, true).await
+        self.ask(json!([{"action": "Stop", "uid": uid(&vmi)}, {"action": "Start"}])).await
     }
 
     async fn migrate(&self) -> Result<(), Refusal> {
@@ -228,9 +245,7 @@ impl Call {
                 "Internal error occurred: the server rejected our request due to an error in our request";
             return Err((500, why.to_owned()));
         }
-        let mut vmi = vmi.clone();
-        vmi["status"].as_object_mut().map(|s| s.remove("evacuationNodeName"));
-        self.store(Kind::Instance, vmi, false).await
+        self.change(Kind::Instance, json!({"status": {"evacuationNodeName": null}})).await
     }
 
     async fn drain_taint(&self, node: &str) -> Option<String> {

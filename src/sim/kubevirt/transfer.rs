@@ -5,11 +5,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::conditions;
-use super::guest::{Guest, MigrationFailures, bytes, memory};
+use super::guest::{Guest, MigrationFailures, bytes, copied_disks, memory};
 use super::handler::left;
 use super::instance::{current, is_terminal, launchers};
-use super::migration::{end_target, enter, target_pod};
-use super::node::is_alive;
+use super::migration::{enter, target_pod};
+use super::node::has_handler;
 use super::world::{Kind, Object, Trouble, World, is_deleting, text, uid};
 use crate::sim::store::Key;
 
@@ -40,8 +40,8 @@ pub(super) async fn step(
     let (source_node, target_node) = (text(&state["sourceNode"]), text(&state["targetNode"]));
     match phase {
         // A dead virt-handler is waited for without limit.
-        "PreparingTarget" if !is_alive(world, target_node) => Ok(None),
-        "TargetReady" if !is_alive(world, source_node) => Ok(None),
+        "PreparingTarget" if !has_handler(world, target_node) => Ok(None),
+        "TargetReady" if !has_handler(world, source_node) => Ok(None),
         "PreparingTarget" => {
             let since = world.since(uid(migration), "preparing");
             if let Some(wait) = left(since, world.settings.step) {
@@ -140,21 +140,67 @@ pub(super) fn configuration(world: &World, vmi: &Value) -> Value {
     settings
 }
 
-/// How long the transfer takes: memory times dirty factor over the bandwidth, the policy's if that is less.
+/// How long the transfer takes: memory times dirty factor and the copied disks over the bandwidth, the policy's if that is less.
 pub(super) fn duration(world: &World, vmi: &Value, guest: &Guest, configuration: &Value) -> Duration {
     if let Some(takes) = guest.migration_takes {
         return takes;
     }
     let limit = bytes(&configuration["bandwidthPerMigration"]).filter(|b| *b > 0);
     let bandwidth = limit.map_or(world.settings.bandwidth, |l| l.min(world.settings.bandwidth)).max(1);
-    let copied = memory(vmi) as f64 * guest.dirty_factor.max(1.0);
+    let copied = memory(vmi) as f64 * guest.dirty_factor.max(1.0) + copied_disks(vmi) as f64;
     Duration::from_secs_f64(copied / bandwidth as f64).max(world.settings.step)
 }
 
-/// `completionTimeoutPerGiB` × ceil(bytes / 10⁹) seconds.
+/// `completionTimeoutPerGiB` × ceil(bytes / 10⁹) seconds; bytes are guest memory and copied disks.
 pub(super) fn deadline(vmi: &Value, configuration: &Value) -> Duration {
     let per_gib = bytes(&configuration["completionTimeoutPerGiB"]).unwrap_or(150);
-    Duration::from_secs(per_gib * memory(vmi).div_ceil(1_000_000_000).max(1))
+    let bytes = memory(vmi) + copied_disks(vmi);
+    Duration::from_secs(per_gib * bytes.div_ceil(1_000_000_000).max(1))
+}
+
+/// How a transfer ends.
+#[derive(Debug, PartialEq, Eq)]
+enum Outcome {
+    /// The guest runs at the target; its copying was cut short if so.
+    Arrives { extended: bool },
+    /// It runs on at the source, for this reason.
+    Fails(String),
+    /// It was cut in two: in post-copy, part of its memory was there and part here.
+    Lost,
+}
+
+/// How a transfer ends, and how long after its start.
+fn outcome(
+    guest: &Guest,
+    takes: Duration,
+    limit: Duration,
+    fails: bool,
+    settings: &Value,
+) -> (Duration, Outcome) {
+    if fails && settings["allowPostCopy"] == true && takes > limit {
+        return ((takes.min(limit * 2) + limit) / 2, Outcome::Lost);
+    }
+    if fails {
+        let why = "the connection between source and target broke".to_owned();
+        return (takes.min(limit) / 2, Outcome::Fails(why));
+    }
+    let patience = Duration::from_secs(bytes(&settings["progressTimeout"]).unwrap_or(150));
+    if let Some(stalls) = guest.migration_stalls.filter(|stalls| *stalls < takes) {
+        let gives_up = stalls + patience;
+        if gives_up < limit {
+            let why = format!("no progress for {} seconds, aborted", patience.as_secs());
+            return (gives_up, Outcome::Fails(why));
+        }
+    }
+    let stuck = guest.migration_stalls.is_some_and(|stalls| stalls < takes);
+    let extends = settings["allowPostCopy"] == true || settings["allowWorkloadDisruption"] == true;
+    if takes <= limit && !stuck {
+        (takes, Outcome::Arrives { extended: false })
+    } else if extends {
+        (takes.clamp(limit, limit * 2), Outcome::Arrives { extended: true })
+    } else {
+        (limit, Outcome::Fails(format!("not completed after {} seconds, aborted", limit.as_secs())))
+    }
 }
 
 async fn run(
@@ -166,31 +212,28 @@ async fn run(
     let guest = Guest::of(vmi, &world.settings);
     let settings = vmi["status"]["migrationState"]["migrationConfiguration"].clone();
     let takes = duration(world, vmi, &guest, &settings);
-    let limit = deadline(vmi, &settings);
-    let extends = settings["allowPostCopy"] == true || settings["allowWorkloadDisruption"] == true;
     let failures = world.failures.get(uid(vmi)).copied().unwrap_or(0);
     let fails = match guest.migration_fails {
         MigrationFailures::Always => true,
         MigrationFailures::First(count) => failures < count,
     };
     let since = world.since(uid(migration), "transfer");
-    let end = if fails {
-        takes.min(limit) / 2
-    } else if extends {
-        takes.min(limit * 2)
-    } else {
-        takes.min(limit)
-    };
+    let (end, outcome) = outcome(&guest, takes, deadline(vmi, &settings), fails, &settings);
     if let Some(wait) = left(since, end) {
         return Ok(Some(wait));
     }
-    if fails {
-        fail(world, key, vmi, "the connection between source and target broke", None).await?;
-    } else if takes > limit && !extends {
-        let why = format!("not completed after {} seconds, aborted", limit.as_secs());
-        fail(world, key, vmi, &why, None).await?;
-    } else {
-        arrive(world, vmi, takes > limit, settings["allowPostCopy"] == true).await?;
+    match outcome {
+        Outcome::Fails(why) => fail(world, key, vmi, &why, None).await?,
+        Outcome::Lost => {
+            fail(world, key, vmi, "the connection between source and target broke in post-copy", None)
+                .await?;
+            let now = world.now_text();
+            let lose = |vmi: &mut Value| conditions::enter(&mut vmi["status"], "Failed", &now);
+            world.update(Kind::Instance, &Key::of(vmi), lose).await?;
+        }
+        Outcome::Arrives { extended } => {
+            arrive(world, vmi, extended, settings["allowPostCopy"] == true).await?;
+        }
     }
     Ok(None)
 }
@@ -233,14 +276,12 @@ async fn finish(
     }
     mirror(world, key, vmi).await?;
     let failed = state["failed"] == true;
-    if failed {
-        end_target(world, vmi, migration).await?;
-    }
     enter(world, key, if failed { "Failed" } else { "Succeeded" }).await?;
     Ok(None)
 }
 
-/// Failure after the handoff: failed and completed, with the reason; the guest runs on at the source.
+/// Failure after the handoff: failed and completed, with the reason; the guest runs on at the source. The target pod ends a
+/// moment later, by virt-handler.
 pub(super) async fn fail(
     world: &mut World,
     key: &Key,
@@ -268,8 +309,37 @@ pub(super) async fn fail(
             .await?;
         mirror(world, key, vmi).await?;
     }
-    end_target(world, vmi, &migration).await?;
     world.event(vmi, "Warning", "Migrating", &format!("migration failed: {why}")).await;
     let now = world.now_text();
     world.update(Kind::Migration, key, |m| conditions::enter(&mut m["status"], "Failed", &now)).await
+}
+
+/// A migration that a VMI reports and nobody carries on, because a capture took the one and not the other: it has come to what
+/// it was when it was seen. `Some`: wait so long.
+pub(super) async fn settle_orphan(world: &mut World, vmi: &Object) -> Result<Option<Duration>, Trouble> {
+    let state = &vmi["status"]["migrationState"];
+    let migrations = world.migrations_of(&Key::of(vmi));
+    let is_carried = migrations.iter().any(|m| state["migrationUid"] == uid(m));
+    if state["migrationUid"].is_null() || state["completed"] == true || is_carried {
+        return Ok(None);
+    }
+    let since = world.since(uid(vmi), "orphaned");
+    if let Some(wait) = left(since, world.settings.step) {
+        return Ok(Some(wait));
+    }
+    world.reset(uid(vmi), "orphaned");
+    let arrived = state["endTimestamp"].is_string();
+    let now = world.now_text();
+    let settle = |v: &mut Value| {
+        let state = &mut v["status"]["migrationState"];
+        state["completed"] = json!(true);
+        if !arrived {
+            state["failed"] = json!(true);
+            state["failureReason"] = json!("its migration is gone");
+            state["endTimestamp"] = json!(now);
+            v["metadata"]["labels"].as_object_mut().map(|l| l.remove(TARGET_LABEL));
+        }
+    };
+    world.update(Kind::Instance, &Key::of(vmi), settle).await?;
+    Ok(None)
 }

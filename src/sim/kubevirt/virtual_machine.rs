@@ -42,7 +42,10 @@ fn asks_to_stop(vm: &Value, vmi: &Value) -> bool {
 fn decide(vm: &Value, vmi: Option<&Value>) -> Move {
     let strategy = run_strategy(vm);
     let Some(vmi) = vmi else {
-        let begins = vm["status"]["runStrategy"] != strategy;
+        // Older releases don't write the strategy down: there, a VM that has any status isn't new.
+        let seen = &vm["status"]["runStrategy"];
+        let begins =
+            if seen.is_null() { vm["status"]["printableStatus"].is_null() } else { *seen != strategy };
         return match strategy {
             "Always" | "Once" => Move::Start,
             "RerunOnFailure" if begins || asks(vm, "Start") => Move::Start,
@@ -248,6 +251,19 @@ mod tests {
         ] {
             let vm = json!({"spec": {"runStrategy": strategy}, "status": {"runStrategy": strategy}});
             assert_eq!(decide(&vm, seen.as_ref()), expected, "{strategy} {seen:?}");
+        }
+    }
+
+    #[test]
+    fn a_new_vm_starts_and_one_that_was_off_stays_off() {
+        for (status, expected) in [
+            (json!({}), Move::Start),
+            (json!({"printableStatus": "Stopped"}), Move::Nothing),
+            (json!({"printableStatus": "Stopped", "runStrategy": "Halted"}), Move::Start),
+            (json!({"printableStatus": "Stopped", "runStrategy": "RerunOnFailure"}), Move::Nothing),
+        ] {
+            let vm = json!({"spec": {"runStrategy": "RerunOnFailure"}, "status": status});
+            assert_eq!(decide(&vm, None), expected, "{vm}");
         }
     }
 }

@@ -72,7 +72,7 @@ impl Kind {
     }
 
     /// `/status` is a subresource. That of a VMI isn't.
-    fn has_status(self) -> bool {
+    pub(super) fn has_status(self) -> bool {
         self != Self::Instance
     }
 }
@@ -117,6 +117,8 @@ pub(super) struct World {
     since: BTreeMap<(String, &'static str), Instant>,
     /// Failed migrations of a VMI, by UID: what `migration-fails` counts.
     pub failures: BTreeMap<String, u32>,
+    /// By owner of a VMI: a domain, and what the launcher for it was seen to request.
+    computes: BTreeMap<String, (Value, Value)>,
     counter: u64,
 }
 
@@ -132,6 +134,7 @@ impl World {
             migrations_by_vmi: BTreeMap::new(),
             since: BTreeMap::new(),
             failures: BTreeMap::new(),
+            computes: BTreeMap::new(),
             counter: 0,
         }
     }
@@ -193,10 +196,25 @@ impl World {
             if kind == Kind::Instance {
                 self.failures.remove(&uid);
             }
+            self.computes.remove(&uid);
         }
         self.unlink(kind, key);
         if let Some(objects) = self.objects.get_mut(&kind) {
             objects.remove(key);
+        }
+    }
+
+    /// What a launcher for this VMI's domain was seen to request.
+    pub(super) fn compute_of(&self, vmi: &Value) -> Option<&Value> {
+        let (domain, compute) = self.computes.get(lineage(vmi))?;
+        (*domain == vmi["spec"]["domain"]).then_some(compute)
+    }
+
+    /// Keeps in mind what a launcher requests: for the VMIs that follow this one, too.
+    pub(super) fn remember_compute(&mut self, vmi: &Value, compute: &Value) {
+        if self.compute_of(vmi) != Some(compute) {
+            let seen = (vmi["spec"]["domain"].clone(), compute.clone());
+            self.computes.insert(lineage(vmi).to_owned(), seen);
         }
     }
 
@@ -253,6 +271,16 @@ impl World {
     /// When this was first asked for an object: the beginning of something that takes time.
     pub(super) fn since(&mut self, uid: &str, what: &'static str) -> Instant {
         *self.since.entry((uid.to_owned(), what)).or_insert_with(Instant::now)
+    }
+
+    /// True when this is asked for the first time of an object.
+    pub(super) fn is_first(&mut self, uid: &str, what: &'static str) -> bool {
+        self.since.insert((uid.to_owned(), what), Instant::now()).is_none()
+    }
+
+    /// Whether this was ever asked for of an object, and not forgotten.
+    pub(super) fn has_begun(&self, uid: &str, what: &'static str) -> bool {
+        self.since.contains_key(&(uid.to_owned(), what))
     }
 
     /// Forgets a beginning.
@@ -345,10 +373,24 @@ impl World {
 
     /// Deletes an object of this UID.
     pub(super) async fn delete(&mut self, kind: Kind, object: &Value) -> Result<(), Trouble> {
+        self.delete_within(kind, object, None).await
+    }
+
+    /// Takes a pod away though nobody has stopped it.
+    pub(super) async fn force_delete(&mut self, pod: &Value) -> Result<(), Trouble> {
+        self.delete_within(Kind::Pod, pod, Some(0)).await
+    }
+
+    async fn delete_within(
+        &mut self,
+        kind: Kind,
+        object: &Value,
+        grace_period_seconds: Option<u32>,
+    ) -> Result<(), Trouble> {
         let key = Key::of(object);
         let uid = Some(text(&object["metadata"]["uid"]).to_owned());
         let preconditions = Some(Preconditions { uid, resource_version: None });
-        let params = DeleteParams { preconditions, ..DeleteParams::default() };
+        let params = DeleteParams { preconditions, grace_period_seconds, ..DeleteParams::default() };
         match self.api(kind, &key.namespace).delete(&key.name, &params).await {
             Ok(_) => Ok(()),
             Err(error) => match Trouble::from(error) {
@@ -395,6 +437,12 @@ pub(super) fn owners(object: &Value) -> impl Iterator<Item = &Value> {
 /// The controlling owner of a kind: its name.
 pub(super) fn owned_by<'a>(object: &'a Value, kind: &str) -> Option<&'a str> {
     owners(object).find(|o| o["kind"] == kind && o["controller"] == true)?["name"].as_str()
+}
+
+/// What stays when a VMI is replaced: the UID of its owner; a bare one has only its own.
+fn lineage(vmi: &Value) -> &str {
+    let owner = owners(vmi).find(|o| o["controller"] == true);
+    owner.map_or_else(|| uid(vmi), |owner| text(&owner["uid"]))
 }
 
 /// The VMI that a migration is about.

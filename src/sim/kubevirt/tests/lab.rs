@@ -25,7 +25,7 @@ pub(super) async fn pass(seconds: u64) {
 pub(super) fn vm(name: &str, run: &str, more: &str, annotations: &str) -> String {
     format!(
         "---\napiVersion: kubevirt.io/v1\nkind: VirtualMachine\nmetadata: {{name: {name}}}\nspec:\n  runStrategy: {run}\n  template:\n    \
-         metadata: {{annotations: {{{annotations}}}}}\n    spec: {{{more} domain: {{memory: {{guest: 1Gi}}, devices: {{interfaces: \
+         metadata: {{labels: {{team: blue}}, annotations: {{{annotations}}}}}\n    spec: {{{more} domain: {{memory: {{guest: 1Gi}}, devices: {{interfaces: \
          [{{name: default, masquerade: {{}}}}]}}}}, networks: [{{name: default, pod: {{}}}}]}}\n"
     )
 }
@@ -112,21 +112,80 @@ impl Lab {
         }
     }
 
+    /// The same with `deleteOptions`, and no word of a dry run in the query.
+    pub async fn evict_with(&self, pod: &str, options: Value) -> u16 {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), "default");
+        let eviction = json!({
+            "apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": "default"},
+            "deleteOptions": options,
+        });
+        match pods
+            .create_subresource::<Value, Value>("eviction", pod, &PostParams::default(), &eviction)
+            .await
+        {
+            Ok(_) => 201,
+            Err(kube::Error::Api(status)) => status.code,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The name of the first launcher of a VMI.
+    pub async fn launcher(&self, vmi: &str) -> String {
+        self.launchers(vmi).await[0]["metadata"]["name"].as_str().expect("a name").to_owned()
+    }
+
+    /// Pods of a VMI that have not ended and are on a node, those on their way out included.
+    pub async fn launchers_on(&self, vmi: &str, node: &str) -> Vec<Value> {
+        let mut pods = self.launchers(vmi).await;
+        pods.retain(|p| p["spec"]["nodeName"] == node);
+        pods
+    }
+
+    /// Annotations of an object under `sim.virtroll.dev/`.
+    pub async fn annotate(&self, kind: Kind, name: &str, annotation: &str, value: &str) {
+        let annotation = format!("sim.virtroll.dev/{annotation}");
+        self.patch(kind, name, json!({"metadata": {"annotations": {annotation: value}}})).await;
+    }
+
+    /// Messages of the events with this reason.
+    pub async fn events(&self, reason: &str) -> Vec<String> {
+        let api: Api<k8s_openapi::api::core::v1::Event> = Api::namespaced(self.client.clone(), "default");
+        let events = api.list(&Default::default()).await.expect("listed").items;
+        let about = events.into_iter().filter(|e| e.reason.as_deref() == Some(reason));
+        about.filter_map(|e| e.message).collect()
+    }
+
+    pub async fn delete(&self, kind: Kind, name: &str) {
+        self.api(kind).delete(name, &Default::default()).await.expect("deleted");
+    }
+
+    /// Seconds until this holds, looking ten times in each; panics after `at_most`.
+    pub async fn until(&self, at_most: u64, holds: impl AsyncFn(&Self) -> bool) -> u64 {
+        let begun = tokio::time::Instant::now();
+        while begun.elapsed().as_secs() < at_most {
+            if holds(self).await {
+                return begun.elapsed().as_secs();
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("not within {at_most} seconds");
+    }
+
     /// Evicts the first launcher of a VMI.
     pub async fn evict_vmi(&self, vmi: &str) -> (u16, String) {
-        let pods = self.launchers(vmi).await;
-        self.evict(pods[0]["metadata"]["name"].as_str().expect("a name"), false).await
+        self.evict(&self.launcher(vmi).await, false).await
     }
 
     /// Code and message of a PUT to a subresource.
     pub async fn act(&self, kind: &str, name: &str, action: &str, body: Value) -> (u16, String) {
         let path = format!("/apis/subresources.kubevirt.io/v1/namespaces/default/{kind}/{name}/{action}");
         let request = http::Request::put(path).body(body.to_string().into_bytes()).expect("a request");
-        match self.client.request_text(request).await {
-            Ok(_) => (200, String::new()),
-            Err(kube::Error::Api(status)) => (status.code, status.message.clone()),
-            Err(error) => panic!("{error}"),
-        }
+        let request = request.map(kube::client::Body::from);
+        let answer = self.client.send(request).await.expect("answered");
+        let code = answer.status().as_u16();
+        let body = answer.into_body().collect_bytes().await.expect("a body");
+        let status: Value = serde_json::from_slice(&body).unwrap_or_default();
+        (code, status["message"].as_str().unwrap_or_default().to_owned())
     }
 
     pub async fn migrate(&self, name: &str, vmi: &str) -> Result<(), (u16, String)> {

@@ -1,6 +1,17 @@
 //! The model's behaviour, claim by claim of what KubeVirt's own controllers were seen to do.
 
+mod captures;
+mod evacuations;
+mod guests;
+mod hotplug;
 mod lab;
+mod launchers;
+mod migrations;
+mod nodes;
+mod objects;
+mod releases;
+mod transfers;
+mod virt_api;
 
 use std::time::Duration;
 
@@ -59,7 +70,7 @@ async fn run_strategies_decide_what_follows_an_eviction() {
     }
     let lab = Lab::new(2, &text, 9, "").await;
     for suffix in ["obeys", "crashes"] {
-        assert_eq!(lab.act("virtualmachines", &format!("manual-{suffix}"), "start", json!({})).await.0, 200);
+        assert_eq!(lab.act("virtualmachines", &format!("manual-{suffix}"), "start", json!({})).await.0, 202);
     }
     pass(30).await;
     for (name, again, phase) in [
@@ -196,6 +207,8 @@ async fn failed_evacuations_back_off_and_keep_the_mark() {
     let mut begun = Vec::new();
     for second in 0..400 {
         pass(1).await;
+        // The evacuation controller looks when something changes.
+        lab.annotate(Kind::Node, "n1", "looked-at", &second.to_string()).await;
         let vmi = lab.vmi("g").await;
         let uid = vmi["status"]["migrationState"]["migrationUid"].as_str().unwrap_or_default().to_owned();
         if !uid.is_empty() && begun.last().is_none_or(|(last, _)| *last != uid) {
@@ -208,6 +221,7 @@ async fn failed_evacuations_back_off_and_keep_the_mark() {
     let waits: Vec<u64> = begun.windows(2).map(|w| w[1].1 - w[0].1).collect();
     assert_eq!(lab.vmi("g").await["status"]["nodeName"], "n2");
     assert_eq!(waits.len(), 3, "{begun:?}");
+    assert_eq!(lab.events("MigrationBackoff").await.len(), 3);
     for (wait, least) in waits.iter().zip([20, 40, 80]) {
         assert!((least..least + 12).contains(wait), "{waits:?}");
     }
@@ -277,11 +291,11 @@ async fn actions_change_run_strategies_as_kubevirt_does() {
     let refusal = "RunStategy Once does not support manual restart requests";
     assert_eq!(act("once", "restart").await, (409, refusal.to_owned()));
     assert_eq!(act("manual", "stop").await, (409, "VM is not running".to_owned()));
-    assert_eq!(act("halted", "start").await.0, 200);
+    assert_eq!(act("halted", "start").await.0, 202);
     assert_eq!(strategy("halted").await, "Always");
-    assert_eq!(act("manual", "start").await.0, 200);
+    assert_eq!(act("manual", "start").await.0, 202);
     let before = lab.vmi("always").await;
-    assert_eq!(act("always", "restart").await.0, 200);
+    assert_eq!(act("always", "restart").await.0, 202);
     pass(60).await;
     assert_eq!(lab.vmi("halted").await["status"]["phase"], "Running");
     assert_eq!(lab.vmi("manual").await["status"]["phase"], "Running");
@@ -289,7 +303,7 @@ async fn actions_change_run_strategies_as_kubevirt_does() {
     assert!(after["metadata"]["uid"] != before["metadata"]["uid"] && after["status"]["phase"] == "Running");
     assert_eq!((strategy("always").await, strategy("manual").await), (json!("Always"), json!("Manual")));
     for name in ["once", "manual"] {
-        assert_eq!(act(name, "stop").await.0, 200, "{name}");
+        assert_eq!(act(name, "stop").await.0, 202, "{name}");
     }
     pass(60).await;
     assert_eq!((strategy("once").await, strategy("manual").await), (json!("Halted"), json!("Manual")));
