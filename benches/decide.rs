@@ -3,6 +3,8 @@
 //! The figure that counts is the ratio between two sizes in the same run: tenfold the nodes, pods and VMs should cost about
 //! tenfold.
 
+#![allow(clippy::print_stdout, reason = "its figures are what it is for")]
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 

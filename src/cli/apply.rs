@@ -9,6 +9,7 @@ use kube::ResourceExt;
 use tokio::sync::watch;
 
 use super::host::{self, Host};
+use super::output::{err, out, write_err};
 use super::{Cluster, Exit, complain, print_json};
 use crate::cluster;
 use crate::engine::{Outcome, Run, Stop, run_campaign};
@@ -43,9 +44,6 @@ pub(super) struct Apply {
     output: Output,
 }
 
-/// A simulated campaign in which nothing has changed for so long is given up.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(6 * 3600);
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum DryRun {
     /// The whole campaign is played on an embedded copy.
@@ -66,10 +64,10 @@ impl Apply {
     fn try_run(&self, cluster: &Cluster) -> Result<Exit, Exit> {
         let text = host::read(&self.plan)?;
         let loaded = crate::plan::load(&self.plan.display().to_string(), &text).map_err(|found| {
-            eprint!("{}", found.render());
+            write_err(&found.render());
             Exit::BadInput
         })?;
-        eprint!("{}", loaded.warnings.render());
+        write_err(&loaded.warnings.render());
         let runtime = cluster.runtime()?;
         // Simulated clusters live in a time of their own.
         let zone = if cluster.sim.is_some() { TimeZone::UTC } else { TimeZone::system() };
@@ -122,7 +120,7 @@ impl Apply {
             play_hooks: simulated && (forecast || !self.run_hooks),
             driver: driver(simulated),
             stop,
-            patience: simulated.then_some(PATIENCE),
+            patience: simulated.then_some(host::PATIENCE),
         };
         let mut warnings: Vec<String> = loaded.warnings.list().iter().map(|w| w.message.clone()).collect();
         let mut waits = report::Waits::default();
@@ -154,7 +152,7 @@ impl Apply {
                 }
                 None => {
                     if let Some(line) = line {
-                        eprintln!("{line}");
+                        err!("{line}");
                     }
                 }
             }
@@ -182,14 +180,14 @@ impl Apply {
     fn show(&self, report: &Report, outcome: &Outcome, zone: &TimeZone) {
         match self.output {
             Output::Json => print_json(report),
-            Output::Text if report.forecast => println!("{}", report::forecast(report, zone)),
+            Output::Text if report.forecast => out!("{}", report::forecast(report, zone)),
             Output::Text => {
                 if outcome.was_finished {
-                    println!("Campaign {} is finished; --new begins another.\n", outcome.campaign);
+                    out!("Campaign {} is finished; --new begins another.\n", outcome.campaign);
                 } else {
-                    eprintln!();
+                    write_err("\n");
                 }
-                println!("{}", report::tables(report, zone));
+                out!("{}", report::tables(report, zone));
             }
         }
     }

@@ -7,7 +7,8 @@ use k8s_openapi::api::core::v1::Node;
 use kube::Client;
 use kube::api::{Api, ListParams};
 
-use super::{Cluster, Exit, complain};
+use super::output::{err, out};
+use super::{Cluster, Exit, complain, host};
 use crate::cluster::Actor;
 use crate::engine::{self, drain_nodes};
 use crate::journal::{Event, EventKind};
@@ -140,7 +141,7 @@ impl Nodes {
         let actor = Actor::new(client.clone(), self.dry_run == DryRun::Server);
         for (node, cordoned) in found {
             if *cordoned == cordon {
-                println!("node/{node} already {verb}{}", self.dry_run.suffix());
+                out!("node/{node} already {verb}{}", self.dry_run.suffix());
                 continue;
             }
             if self.dry_run != DryRun::Client {
@@ -149,7 +150,7 @@ impl Nodes {
                     Exit::Failed
                 })?;
             }
-            println!("node/{node} {verb}{}", self.dry_run.suffix());
+            out!("node/{node} {verb}{}", self.dry_run.suffix());
         }
         Ok(())
     }
@@ -181,7 +182,7 @@ impl Drain {
 
     fn options(&self) -> Result<DrainOptions, Exit> {
         if self.delete_local_data {
-            eprintln!(
+            err!(
                 "Flag --delete-local-data has been deprecated, This option is deprecated and will be deleted. Use --delete-emptydir-data."
             );
         }
@@ -213,7 +214,7 @@ impl Drain {
         let nodes: Vec<String> = found.into_iter().map(|(node, _)| node).collect();
         if dry_run == DryRun::Client {
             for node in &nodes {
-                println!("node/{node} drained{}", dry_run.suffix());
+                out!("node/{node} drained{}", dry_run.suffix());
             }
             return Ok(Exit::Done);
         }
@@ -222,40 +223,43 @@ impl Drain {
             clock: host.clock,
             nodes: nodes.clone(),
             options,
-            timeout: self.timeout,
+            // On a simulated cluster nobody comes to mend what blocks.
+            timeout: if self.timeout.is_zero() && cluster.sim.is_some() {
+                host::PATIENCE
+            } else {
+                self.timeout
+            },
             dry_run: dry_run == DryRun::Server,
         };
         let mut sink = |event: Event| match event.kind {
-            EventKind::Warning { text } => eprintln!("Warning: {text}"),
-            EventKind::PodEvicted { pod, .. } => println!("evicting pod {pod}{}", dry_run.suffix()),
-            EventKind::PodLeft { pod, .. } => println!("pod/{} evicted", pod.name),
+            EventKind::Warning { text } => err!("Warning: {text}"),
+            EventKind::PodEvicted { pod, .. } => out!("evicting pod {pod}{}", dry_run.suffix()),
+            EventKind::PodLeft { pod, .. } => out!("pod/{} evicted", pod.name),
             EventKind::EvictionRefused { pod, why, again_after, .. } => {
                 let again = again_after.filter(|_| dry_run == DryRun::None);
                 let again = again.map(|s| format!(" (will retry after {s}s)")).unwrap_or_default();
-                eprintln!("error when evicting pods/{:?} -n {:?}{again}: {why}", pod.name, pod.namespace);
+                err!("error when evicting pods/{:?} -n {:?}{again}: {why}", pod.name, pod.namespace);
             }
-            EventKind::NodeWaits { node, why } => eprintln!("node/{node} waits: {why}"),
+            EventKind::NodePhaseChanged { node, .. } => out!("node/{node} drained{}", dry_run.suffix()),
+            EventKind::NodeWaits { node, why } => err!("node/{node} waits: {why}"),
             _ => {}
         };
         let report = drain_nodes(drain, &mut sink).await.map_err(|error| {
             complain(&error);
             Exit::Failed
         })?;
-        for node in &report.drained {
-            println!("node/{node} drained{}", dry_run.suffix());
-        }
         for (node, why) in &report.failed {
-            eprintln!(
+            err!(
                 "error: unable to drain node {node:?} due to error: [{}], continuing command...",
                 why.join(", ")
             );
         }
         if !report.failed.is_empty() {
-            eprintln!("There are pending nodes to be drained:");
+            err!("There are pending nodes to be drained:");
             for (node, why) in &report.failed {
-                eprintln!(" {node}");
+                err!(" {node}");
                 for line in why {
-                    eprintln!("  {line}");
+                    err!("  {line}");
                 }
             }
             return Ok(Exit::Failed);

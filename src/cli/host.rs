@@ -7,6 +7,7 @@ use kube::Client;
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
+use super::output::err;
 use super::{Cluster, Exit, complain};
 use crate::cluster::{Target, connect};
 use crate::engine::Clock;
@@ -22,6 +23,8 @@ pub(super) struct Host {
     pub embedded: Option<EmbeddedCluster>,
 }
 
+/// On a simulated cluster, what hasn't gone on for so long is given up.
+pub(super) const PATIENCE: Duration = Duration::from_secs(6 * 3600);
 /// How long an embedded cluster gets to come to rest before the command begins.
 const SETTLE: Duration = Duration::from_secs(900);
 /// Quiet for so long is at rest.
@@ -64,10 +67,7 @@ pub(super) fn paused() -> std::io::Result<Runtime> {
 async fn begin(embedded: EmbeddedCluster, name: String) -> Host {
     embedded.start().await;
     if !embedded.settle(QUIET, SETTLE).await {
-        eprintln!(
-            "Warning: the embedded cluster has not come to rest after {} minutes",
-            SETTLE.as_secs() / 60
-        );
+        err!("Warning: the embedded cluster has not come to rest after {} minutes", SETTLE.as_secs() / 60);
     }
     Host {
         client: embedded.client(),

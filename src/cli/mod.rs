@@ -4,6 +4,7 @@ mod apply;
 mod drain;
 mod exit;
 mod host;
+mod output;
 mod power;
 mod validate;
 
@@ -16,6 +17,7 @@ pub use exit::Exit;
 
 use crate::engine;
 use crate::plan::Loaded;
+use output::{err, out, write_err, write_out};
 
 /// Rolling maintenance for Kubernetes and KubeVirt clusters.
 #[derive(Debug, Parser)]
@@ -103,7 +105,9 @@ pub fn main() -> ExitCode {
         Command::Uncordon(cordon) => cordon.run(&cli.cluster, false),
         Command::SafePoweroff(power) => power.run(&cli.cluster),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "virtroll", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "virtroll", &mut script);
+            write_out(&String::from_utf8_lossy(&script));
             Exit::Done
         }
     };
@@ -112,12 +116,12 @@ pub fn main() -> ExitCode {
 
 /// One document on stdout.
 fn print_json(value: &impl serde::Serialize) {
-    println!("{}", serde_json::to_string_pretty(value).unwrap_or_default());
+    out!("{}", serde_json::to_string_pretty(value).unwrap_or_default());
 }
 
 /// An error in kubectl's form on stderr.
 fn complain(error: &dyn std::fmt::Display) {
-    eprintln!("error: {error}");
+    err!("error: {error}");
 }
 
 /// Says what is wrong with a plan on this cluster, each mistake at its place in the file.
@@ -125,7 +129,7 @@ fn complain_of_plan(loaded: &Loaded, error: &engine::Error) -> Exit {
     match error {
         engine::Error::Groups(misfits) => {
             let mistakes = misfits.iter().map(|m| (m.path.as_slice(), m.message.as_str(), m.hint.as_str()));
-            eprint!("{}", loaded.render(mistakes));
+            write_err(&loaded.render(mistakes));
             Exit::BadInput
         }
         engine::Error::Plan(_) => {

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::output::out;
 use super::{Cluster, Exit, complain};
 use crate::cluster::{Observer, Scope};
 use crate::inventory::Inventory;
@@ -61,8 +62,8 @@ impl SafePoweroff {
             if safe || over || !self.wait {
                 for (node, blockers) in &found {
                     match blockers.as_slice() {
-                        [] => println!("{node}: safe to power off"),
-                        blockers => println!("{node}: not safe to power off\n  {}", blockers.join("\n  ")),
+                        [] => out!("{node}: safe to power off"),
+                        blockers => out!("{node}: not safe to power off\n  {}", blockers.join("\n  ")),
                     }
                 }
                 return Ok(if safe { Exit::Done } else { Exit::NotSafe });

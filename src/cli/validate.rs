@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::output::{out, write_err};
 use super::{Cluster, Exit, complain, host};
 use crate::cluster::{Observer, Scope};
 use crate::engine::prepare;
@@ -29,10 +30,10 @@ impl Validate {
         let text = host::read(&self.plan)?;
         let file = self.plan.display().to_string();
         let loaded = crate::plan::load(&file, &text).map_err(|found| {
-            eprint!("{}", found.render());
+            write_err(&found.render());
             Exit::BadInput
         })?;
-        eprint!("{}", loaded.warnings.render());
+        write_err(&loaded.warnings.render());
         let spec = &loaded.plan.spec;
         let mut shown = format!("{file}: valid; {} groups, {} hooks", spec.groups.len(), spec.hooks.len());
         if self.cluster || cluster.sim.is_some() {
@@ -47,7 +48,7 @@ impl Validate {
                 let groups = prepare(&loaded.plan, &inventory);
                 let groups = groups.map_err(|error| super::complain_of_plan(&loaded, &error))?;
                 if let Some(warning) = short_timeouts(spec, &groups, &inventory) {
-                    eprint!("{}", loaded.render_warning(&warning.path, &warning.message, &warning.hint));
+                    write_err(&loaded.render_warning(&warning.path, &warning.message, &warning.hint));
                 }
                 Ok(groups)
             })?;
@@ -55,7 +56,7 @@ impl Validate {
                 shown.push_str(&format!("\n  {}: {}", group.name, group.nodes.join(", ")));
             }
         }
-        println!("{shown}");
+        out!("{shown}");
         Ok(Exit::Done)
     }
 }

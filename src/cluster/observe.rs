@@ -44,13 +44,15 @@ enum Kind {
     Vm,
     Vmi,
     Migration,
+    /// Pods that are, or were, the targets of migrations: wherever they are, also those that no node is found for.
+    Target,
 }
 
 impl Kind {
     fn resource(self) -> ApiResource {
         let (group, kind, plural) = match self {
             Self::Node => ("", "Node", "nodes"),
-            Self::Pod => ("", "Pod", "pods"),
+            Self::Pod | Self::Target => ("", "Pod", "pods"),
             Self::Budget => ("policy", "PodDisruptionBudget", "poddisruptionbudgets"),
             Self::DaemonSet => ("apps", "DaemonSet", "daemonsets"),
             Self::Attachment => ("storage.k8s.io", "VolumeAttachment", "volumeattachments"),
@@ -106,7 +108,7 @@ enum Slim {
 fn slim(kind: Kind, object: &Value) -> Slim {
     match kind {
         Kind::Node => Slim::Node(wire::node(object)),
-        Kind::Pod => Slim::Pod(wire::pod(object)),
+        Kind::Pod | Kind::Target => Slim::Pod(wire::pod(object)),
         Kind::Budget => Slim::Budget(wire::budget(object)),
         Kind::DaemonSet => Slim::DaemonSet(wire::daemon_set(object)),
         Kind::Attachment => Slim::Attachment(wire::attachment(object)),
@@ -138,11 +140,14 @@ impl Observer {
         if scope.volumes {
             kinds.push(Kind::Attachment);
         }
+        let few = scope.nodes.filter(|nodes| nodes.len() <= FEW_NODES);
         if has_kubevirt(client).await? {
             kinds.extend([Kind::KubeVirt, Kind::Vm, Kind::Vmi, Kind::Migration]);
+            // Where not all pods are watched, these tell why a guest of a watched node doesn't leave.
+            kinds.extend(few.is_some().then_some(Kind::Target));
         }
         let mut watches: Vec<(Kind, Option<String>)> = kinds.into_iter().map(|k| (k, None)).collect();
-        match scope.nodes.filter(|nodes| nodes.len() <= FEW_NODES) {
+        match few {
             Some(nodes) => watches.extend(nodes.into_iter().map(|node| (Kind::Pod, Some(node)))),
             None => watches.push((Kind::Pod, None)),
         }
@@ -216,7 +221,7 @@ fn put(inventory: &mut Inventory, object: Slim) {
 fn remove(inventory: &mut Inventory, kind: Kind, name: &ObjectName) {
     match kind {
         Kind::Node => inventory.remove_node(&name.name),
-        Kind::Pod => inventory.remove_pod(name),
+        Kind::Pod | Kind::Target => inventory.remove_pod(name),
         Kind::Budget => inventory.remove_budget(name),
         Kind::DaemonSet => inventory.remove_daemon_set(name),
         Kind::Attachment => inventory.remove_attachment(&name.name),
@@ -233,6 +238,10 @@ fn known(inventory: &Inventory, kind: Kind, node: Option<&str>) -> Vec<ObjectNam
         (Kind::Node, _) => inventory.nodes().keys().map(cluster_scoped).collect(),
         (Kind::Pod, Some(node)) => inventory.pods_on(node).map(|p| p.name.clone()).collect(),
         (Kind::Pod, None) => inventory.pods().keys().cloned().collect(),
+        (Kind::Target, _) => {
+            let targets = inventory.pods().values().filter(|p| p.migration_uid().is_some());
+            targets.map(|p| p.name.clone()).collect()
+        }
         (Kind::Budget, _) => inventory.budgets().keys().cloned().collect(),
         (Kind::Vm, _) => inventory.vms().keys().cloned().collect(),
         (Kind::Vmi, _) => inventory.vmis().keys().cloned().collect(),
@@ -250,10 +259,19 @@ async fn has_kubevirt(client: &Client) -> Result<bool, Error> {
     Ok(groups.groups.iter().any(|g| g.name == "kubevirt.io"))
 }
 
+/// Which objects of a kind are watched.
+struct Selectors {
+    fields: Option<String>,
+    labels: Option<String>,
+}
+
 /// Lists, watches, and so on, until nobody listens any more or the API server refuses for good.
 async fn watch(client: Client, kind: Kind, node: Option<String>, sender: mpsc::Sender<Seen>) {
     let api: Api<DynamicObject> = Api::all_with(client, &kind.resource());
-    let fields = node.as_ref().map(|n| format!("spec.nodeName={n}"));
+    let selectors = Selectors {
+        fields: node.as_ref().map(|n| format!("spec.nodeName={n}")),
+        labels: (kind == Kind::Target).then(|| "kubevirt.io/migrationJobUID".to_owned()),
+    };
     let mut wait = FIRST_WAIT;
     let mut version: Option<String> = None;
     // Since when it goes wrong; a first list that is refused is refused for good.
@@ -261,8 +279,8 @@ async fn watch(client: Client, kind: Kind, node: Option<String>, sender: mpsc::S
     while !sender.is_closed() {
         let began = Instant::now();
         let outcome = match version.take() {
-            None => list(&api, kind, node.clone(), fields.as_deref(), &sender).await.map(Some),
-            Some(from) => follow(&api, kind, fields.as_deref(), from, &sender).await,
+            None => list(&api, kind, node.clone(), &selectors, &sender).await.map(Some),
+            Some(from) => follow(&api, kind, &selectors, from, &sender).await,
         };
         match outcome {
             Ok(next) => {
@@ -294,12 +312,13 @@ async fn list(
     api: &Api<DynamicObject>,
     kind: Kind,
     node: Option<String>,
-    fields: Option<&str>,
+    selectors: &Selectors,
     sender: &mpsc::Sender<Seen>,
 ) -> Result<String, Error> {
     let plural = kind.resource().plural;
     let mut params = ListParams::default().limit(PAGE);
-    params.field_selector = fields.map(str::to_owned);
+    params.field_selector.clone_from(&selectors.fields);
+    params.label_selector.clone_from(&selectors.labels);
     let mut present = BTreeSet::new();
     loop {
         let page = match api.list(&params).await {
@@ -329,12 +348,13 @@ async fn list(
 async fn follow(
     api: &Api<DynamicObject>,
     kind: Kind,
-    fields: Option<&str>,
+    selectors: &Selectors,
     from: String,
     sender: &mpsc::Sender<Seen>,
 ) -> Result<Option<String>, Error> {
     let mut params = WatchParams::default().timeout(WATCH_SECONDS);
-    params.field_selector = fields.map(str::to_owned);
+    params.field_selector.clone_from(&selectors.fields);
+    params.label_selector.clone_from(&selectors.labels);
     let what = format!("watch {}", kind.resource().plural);
     let stream = api.watch(&params, &from).await;
     let stream = match stream {

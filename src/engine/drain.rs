@@ -14,7 +14,7 @@ use crate::cluster::{Actor, Observer, Scope};
 use crate::inventory::{Inventory, ObjectName};
 use crate::journal::{Event, EventKind};
 use crate::reconcile::drain::{DrainOptions, DrainStep, Pending, drain_node, filter};
-use crate::reconcile::{EvictionAnswer, Hold, Ledger};
+use crate::reconcile::{EvictionAnswer, Hold, Ledger, NodePhase};
 
 /// What to drain, and how.
 pub struct Drain {
@@ -180,10 +180,13 @@ impl Work {
             return;
         }
         if step.done {
-            self.open.remove(node);
             let refused = self.refusals(node);
+            self.open.remove(node);
             if refused.is_empty() {
-                self.report.drained.push(node.to_owned());
+                let phase = NodePhase::Drained.name().to_owned();
+                let (node, group) = (node.to_owned(), String::new());
+                self.report.drained.push(node.clone());
+                emit(EventKind::NodePhaseChanged { node, group, wave: 0, phase, reason: None });
             } else {
                 self.report.failed.insert(node.to_owned(), refused);
             }

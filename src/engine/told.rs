@@ -8,12 +8,14 @@ use super::tasks;
 use crate::inventory::ObjectName;
 use crate::journal::{EventKind, phase_words};
 use crate::plan::v1alpha1::{CampaignVm, VmOutcome};
-use crate::reconcile::{Decision, HookStatus, Ledger, NodePhase};
+use crate::reconcile::{Decision, Hold, HookStatus, Ledger, NodePhase};
 
 /// A wait is told of after this long: what passes in a moment isn't worth a line.
 const WORTH_TELLING: SignedDuration = SignedDuration::from_secs(10);
 /// The same warning is not given again before.
 const AGAIN: SignedDuration = SignedDuration::from_secs(60);
+/// Nor the same wait of a node, however often it turned into another one and back.
+const SAME_WAIT: SignedDuration = SignedDuration::from_mins(15);
 
 #[derive(Debug)]
 struct Wait {
@@ -28,6 +30,8 @@ pub(super) struct Told {
     phases: BTreeMap<String, NodePhase>,
     /// By node; by the empty name, what everybody waits for.
     waits: BTreeMap<String, Wait>,
+    /// Waits that were told, by node and words.
+    told_waits: BTreeMap<(String, String), Timestamp>,
     vms: BTreeMap<ObjectName, (String, Option<String>)>,
     warnings: BTreeSet<String>,
     /// Warnings that come from answers, which may come again and again.
@@ -50,7 +54,9 @@ impl Told {
             news.extend(self.vm(vm));
         }
         for (node, progress) in &decision.nodes {
-            let why = progress.holds.first().filter(|_| progress.phase.is_active());
+            // Of hooks, their own events tell.
+            let mut holds = progress.holds.iter().filter(|h| !matches!(h, Hold::Hook { .. }));
+            let why = holds.next().filter(|_| progress.phase.is_active());
             news.extend(self.wait(node, why.map(ToString::to_string), now));
         }
         news.extend(self.wait("", standstill(decision), now));
@@ -110,6 +116,11 @@ impl Told {
             return None;
         }
         wait.is_told = true;
+        self.told_waits.retain(|_, at| now.duration_since(*at) < SAME_WAIT);
+        let known = self.told_waits.insert((node.to_owned(), why.clone()), now);
+        if known.is_some() {
+            return None;
+        }
         Some(EventKind::NodeWaits { node: node.to_owned(), why })
     }
 

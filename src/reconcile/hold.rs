@@ -114,7 +114,7 @@ pub enum Hold {
     Tier {
         /// Pods that wait.
         waiting: usize,
-        /// Name of the tier that is under way.
+        /// The tier that is under way, in words: `virtual machines`, `pods of tier storage`.
         tier: String,
     },
     /// A hook runs, or waits for its next try.
@@ -206,7 +206,7 @@ impl fmt::Display for Hold {
             Self::VirtualMachine { vmi, why, .. } => write!(f, "vm {vmi} {why}"),
             Self::Unsafe { why } => write!(f, "not safe to power off: {why}"),
             Self::Tier { waiting, tier } => {
-                write!(f, "{waiting} pods wait until those of tier {tier} have left")
+                write!(f, "{waiting} pods wait until the {tier} have left")
             }
             Self::Hook { name, progress } => write!(f, "hook {name}: {progress}"),
             Self::Start { vms } => write!(f, "vm {} is to be started again", list(vms)),

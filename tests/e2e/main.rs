@@ -1,5 +1,7 @@
 //! End-to-end tests: the built binary against the real control plane, with KWOK for the kubelets and kubectl as the peer.
 
+#![allow(clippy::print_stdout, reason = "figures and progress are what the test log is for")]
+
 mod control_plane;
 mod suite;
 mod virt_api;

@@ -1,5 +1,7 @@
 //! Tests of the whole program, one module a subject.
 
+#![allow(clippy::print_stdout, reason = "figures and progress are what the test log is for")]
+
 mod bad_plans;
 mod campaigns;
 mod cli;

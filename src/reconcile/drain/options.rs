@@ -76,7 +76,7 @@ impl DrainOptions {
         match tier {
             0 => "virtual machines".to_owned(),
             1 => "workloads".to_owned(),
-            n => self.tiers.get(n - 2).map_or_else(|| n.to_string(), |t| t.name.clone()),
+            n => self.tiers.get(n - 2).map_or_else(String::new, |t| format!("pods of tier {}", t.name)),
         }
     }
 }
