@@ -134,6 +134,13 @@ impl Check<'_> {
                     "a timeout above zero",
                 );
             }
+            if let Some(expected) = hook.expected.filter(|e| e.0 > hook.timeout.0) {
+                let message = format!(
+                    "hook `{}` is expected to take {expected}, but has {} to run",
+                    hook.name, hook.timeout
+                );
+                self.error(&path("expected"), message, "a timeout that is longer");
+            }
             if hook.exec.as_ref().is_some_and(Vec::is_empty) {
                 self.error(
                     &path("exec"),

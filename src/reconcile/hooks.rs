@@ -70,7 +70,7 @@ pub(super) fn step(
         Some(HookStatus::Succeeded { .. }) => HookStep::Succeeded(index),
         Some(HookStatus::Running) => {
             let words =
-                format!("try {} of {tries}, since {}", progress.attempt, started_at.strftime("%H:%M:%S"));
+                format!("try {} of {tries}, since {}", progress.attempt, started_at.strftime("%H:%M:%S UTC"));
             HookStep::Wait(hook.name.clone(), words, None)
         }
         Some(HookStatus::Failed { .. }) if progress.attempt < tries => {
@@ -103,7 +103,7 @@ fn begin(
     }
     let attempt = progress.map_or(1, |p| p.attempt);
     if let Some(at) = progress.and_then(|p| p.not_before).filter(|at| *at > view.now) {
-        let words = format!("try {attempt} of {} at {}", hook.retries + 1, at.strftime("%H:%M:%S"));
+        let words = format!("try {attempt} of {} at {}", hook.retries + 1, at.strftime("%H:%M:%S UTC"));
         return HookStep::Wait(hook.name.clone(), words, Some(at));
     }
     HookStep::Record(HookProgress {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::journal::{Event, EventKind, phase_words};
-use crate::reconcile::NodeProgress;
+use crate::reconcile::{Hold, NodeProgress};
 
 /// The bars of one run.
 pub struct Bars {
@@ -100,7 +100,16 @@ fn detail(node: &NodeProgress) -> String {
         text.push_str(&format!("  {} {pods} left", node.pods_left));
     }
     if let Some(hold) = node.holds.iter().max_by_key(|h| h.prospect()) {
-        text.push_str(&format!("; {hold}"));
+        text.push_str(&format!("; {}", brief(hold)));
     }
     text
+}
+
+/// A hold in a few words: the line of a bar ends at the terminal's edge. The whole stands above the bars.
+fn brief(hold: &Hold) -> String {
+    match hold {
+        Hold::Budget { budget, .. } => format!("waits for budget {budget}"),
+        Hold::Terminating { .. } => "pods are shutting down".to_owned(),
+        other => other.to_string(),
+    }
 }

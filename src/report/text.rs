@@ -103,11 +103,18 @@ fn closing(report: &Report) -> String {
                 report.peak_unavailable
             )
         }
-        "Paused" => format!(
-            "Paused: {reason}. {done} of {} done. Mend what is named above, then run `virtroll apply` with plan {plan} again: \
-             it goes on from here and tries failed nodes anew.",
-            count(total, "node")
-        ),
+        "Paused" => {
+            let failed = report.nodes.iter().any(|n| n.phase == "Failed");
+            let (mend, anew) = if failed {
+                ("Mend what is named above, then run", " and tries failed nodes anew")
+            } else {
+                ("Run", "")
+            };
+            format!(
+                "Paused: {reason}. {done} of {} done. {mend} `virtroll apply` with plan {plan} again: it goes on from here{anew}.",
+                count(total, "node")
+            )
+        }
         "Failed" => format!("Failed: {reason}. {done} of {} done in {length}.", count(total, "node")),
         other => format!("{other}: {reason}."),
     }

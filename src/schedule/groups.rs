@@ -102,7 +102,14 @@ pub fn resolve(plan: &MaintenancePlanSpec, inventory: &Inventory) -> Result<Vec<
                     .into_iter()
                     .chain(place.as_deref().into_iter().flat_map(|place| ["names", place]))
                     .collect();
-                mistakes.push(Misfit::new(index, &below, message, "a node belongs to one group"));
+                let hint = match &group.nodes.selector {
+                    Some(_) => format!(
+                        "a node belongs to one group; leave it out of this one: {{key: kubernetes.io/hostname, operator: NotIn, \
+                         values: [{node}]}}"
+                    ),
+                    None => "a node belongs to one group".to_owned(),
+                };
+                mistakes.push(Misfit::new(index, &below, message, hint));
             }
         }
         resolved.push(GroupNodes { name: group.name.clone(), nodes });
