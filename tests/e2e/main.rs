@@ -188,6 +188,15 @@ fn a_stop_by_hand_leaves_what_apply_goes_on_from() {
     assert!(table.contains(closing), "{table}");
     let marked = || std::fs::read_to_string(&marks).unwrap_or_default();
     assert_eq!(marked(), "w1\nw1 done\n", "the hook that ran was awaited");
+    // A rehearsal goes on from there, too, and touches neither the cluster nor the machine.
+    let before = fingerprint(&plane);
+    let rehearsed = plane.virtroll(&["apply", &plan, "--dry-run", "-o", "json"]);
+    let forecast: Value = serde_json::from_slice(&rehearsed.stdout).expect("a forecast");
+    let was = |n: &str| forecast["nodes"].as_array().into_iter().flatten().find(|r| r["name"] == n).cloned();
+    let (campaign, w1, w2) = (&forecast["campaign"], was("w1").expect("w1"), was("w2").expect("w2"));
+    assert_eq!((campaign.as_str(), forecast["phase"].as_str()), (Some("stop-1"), Some("Succeeded")));
+    assert!(w1["finishedAt"].as_str() < w2["startedAt"].as_str() && w2["phase"] == "Done", "{forecast}");
+    assert_eq!((fingerprint(&plane), marked().as_str()), (before, "w1\nw1 done\n"));
     let resumed = plane.virtroll(&["apply", &plan]);
     assert!(resumed.status.success(), "{}", String::from_utf8_lossy(&resumed.stderr));
     assert_eq!(marked(), "w1\nw1 done\nw2\nw2 done\nw3\nw3 done\n", "and not run again");
