@@ -179,9 +179,6 @@ async fn answer_once(listener: tokio::net::TcpListener) -> String {
 /// Real processes and sockets need real time: the embedded cluster runs by the machine's clock here.
 #[tokio::test]
 async fn exec_and_http_hooks_run_for_real_with_their_variables() {
-    let cluster = cluster(1);
-    cluster.start().await;
-    cluster.settle(Duration::from_secs(3), Duration::from_secs(30)).await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let asked = tokio::spawn(answer_once(listener));
@@ -192,23 +189,10 @@ async fn exec_and_http_hooks_run_for_real_with_their_variables() {
          - {{name: run, at: PreDrain, exec: [sh, -c, '{script}', {}], timeout: 20s}}\n",
         file.display()
     );
-    let (_sender, stop) = watch::channel(Stop::No);
-    let plan = plan(&rest);
-    let run = Run {
-        client: cluster.client(),
-        clock: Clock::starting_at(cluster.now()),
-        plan: &plan,
-        new: false,
-        play_hooks: false,
-        driver: "one".to_owned(),
-        stop,
-        patience: None,
-    };
-    let running = tokio::time::timeout(Duration::from_secs(60), run_campaign(run, &mut |_| {})).await;
-    let outcome = running.expect("ends").expect("runs");
+    let reason = for_real(&rest).await;
     let request = asked.await.expect("asked");
     assert!(request.starts_with("POST /x ") && request.ends_with("now p-1"), "{request}");
     assert_eq!(std::fs::read_to_string(&file).expect("written").trim(), "w1 p-1 all run 1");
     std::fs::remove_file(&file).expect("removed");
-    assert_eq!(outcome.status.nodes[0].reason.as_deref(), Some("hook run: exit 3: broken"));
+    assert_eq!(reason.as_deref(), Some("hook run: exit 3: broken"));
 }
