@@ -160,6 +160,10 @@ pub(super) fn budget(object: &Value) -> Budget {
         desired_healthy: number("desiredHealthy"),
         current_healthy: number("currentHealthy"),
         disruptions_allowed: number("disruptionsAllowed"),
+        sync_failed: conditions(object)
+            .remove("DisruptionAllowed")
+            .filter(|c| c.status == "False" && c.reason == "SyncFailed")
+            .map(|c| c.message),
         is_kubevirts: controller(object).is_some_and(|o| o.kind == "VirtualMachineInstance"),
         disrupted_pods: status["disruptedPods"]
             .as_object()

@@ -43,6 +43,9 @@ pub struct Budget {
     pub current_healthy: i32,
     /// `status.disruptionsAllowed`.
     pub disruptions_allowed: i32,
+    /// Why the disruption controller can't count its pods (condition `DisruptionAllowed=False`, reason `SyncFailed`); it
+    /// allows nothing then.
+    pub sync_failed: Option<String>,
     /// KubeVirt made it for one VMI (releases up to 1.5): it keeps evictions off until the guest has moved.
     pub is_kubevirts: bool,
     /// Names in `status.disruptedPods`: evicted, their deletion not yet seen by the controller.

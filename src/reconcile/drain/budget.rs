@@ -142,6 +142,13 @@ pub fn explain(budget: &Budget, pending: i32, settled: bool) -> (String, Prospec
             Prospect::Slow,
         );
     }
+    if let Some(message) = &budget.sync_failed {
+        let text = format!(
+            "{terms}; the disruption controller can't count its pods ({message}), so it allows no disruption; waiting will not \
+             help: say minAvailable as a whole number, or select pods whose controller has a scale"
+        );
+        return (text, Prospect::Never);
+    }
     // A whole minAvailable is compared with the pods that are there: between two lives of a pod that is one too few.
     let counts_pods = budget.min_available.as_deref().is_some_and(|m| !m.ends_with('%'));
     if *expected_pods > 0 && expected_pods - desired_healthy <= 0 && (settled || !counts_pods) {

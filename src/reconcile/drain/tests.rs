@@ -527,3 +527,21 @@ fn no_wake_up_lies_in_the_past() {
         assert!(step.wake_at.is_none_or(|at| at > now()), "{ago} s ago, try {count}: {step:?}");
     }
 }
+
+/// Seen with `maxUnavailable` over pods of a DaemonSet, a Job or an operator's own kind.
+#[test]
+fn a_budget_that_cannot_be_counted_never_allows() {
+    let mut inventory = with_pods([pod("a")]);
+    let message = "jobs.batch does not implement the scale subresource";
+    inventory.put_budget(Budget {
+        max_unavailable: Some("1".into()),
+        min_available: None,
+        sync_failed: Some(message.into()),
+        ..budget(0, 0, 0)
+    });
+    let told = obstacles(&inventory, "w1", &DrainOptions::default(), now());
+    assert!(
+        told.len() == 1 && told[0].contains(message) && told[0].contains("waiting will not help"),
+        "{told:?}"
+    );
+}

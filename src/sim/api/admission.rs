@@ -53,7 +53,11 @@ fn admitted(webhook: &str, response: &Value) -> Result<(), Refusal> {
     let code = status["code"].as_u64().and_then(|c| u16::try_from(c).ok()).unwrap_or(403);
     let why = status["message"].as_str().unwrap_or("denied without a reason");
     let reason = status["reason"].as_str().unwrap_or_default();
-    Err(Refusal::new(code, reason, format!("admission webhook {webhook:?} denied the request: {why}")))
+    let mut refusal =
+        Refusal::new(code, reason, format!("admission webhook {webhook:?} denied the request: {why}"));
+    // What the webhook says of fields is passed on.
+    refusal.details = Some(status["details"].clone()).filter(|d| !d.is_null());
+    Err(refusal)
 }
 
 fn webhook_down(webhook: &str, why: &str) -> Refusal {
