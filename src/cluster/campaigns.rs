@@ -149,17 +149,26 @@ fn lasts() -> SignedDuration {
     SignedDuration::from_secs(LEASE_SECONDS.into())
 }
 
-/// Takes or renews the Lease of a campaign. `over`: take it even from its holder, if that one's last sign of life is still
-/// this one.
+/// How a Lease is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// For the first time: if it is free, or if its holder's last sign of life is still this one.
+    Take(Option<Timestamp>),
+    /// Again, by whoever holds it. One that was given back in between is lost: somebody else drove.
+    Renew,
+}
+
+/// Takes or renews the Lease of a campaign.
 ///
 /// # Errors
-/// [`Error::Held`] if another driver holds it; [`Error::Conflict`] if somebody else reached for it at the same moment.
+/// [`Error::Held`] if another driver holds it; [`Error::Lost`] if it can't be renewed; [`Error::Conflict`] if somebody else
+/// reached for it at the same moment.
 pub async fn hold(
     client: &Client,
     campaign: &str,
     driver: &str,
     now: Timestamp,
-    over: Option<Timestamp>,
+    claim: Claim,
 ) -> Result<(), Error> {
     let (api, name) = (leases(client), lease_name(campaign));
     let what = format!("hold lease {LEASE_NAMESPACE}/{name}");
@@ -171,7 +180,12 @@ pub async fn hold(
         lease_transitions: Some(transitions),
         ..LeaseSpec::default()
     };
-    let Some(mut lease) = api.get_opt(&name).await.map_err(|e| Error::of(&what, e))? else {
+    let found = api.get_opt(&name).await.map_err(|e| Error::of(&what, e))?;
+    let lost = || Error::Lost { campaign: campaign.to_owned() };
+    let Some(mut lease) = found else {
+        if claim == Claim::Renew {
+            return Err(lost());
+        }
         let metadata = ObjectMeta { name: Some(name), ..ObjectMeta::default() };
         let lease = Lease { metadata, spec: Some(spec(0, now)) };
         return api.create(&PostParams::default(), &lease).await.map(drop).map_err(|e| Error::of(&what, e));
@@ -180,8 +194,16 @@ pub async fn hold(
     let holder = old.holder_identity.clone().unwrap_or_default();
     let renewed = old.renew_time.as_ref().map(|t| t.0);
     let ours = holder == driver;
-    let is_free =
-        ours || holder.is_empty() || over.is_some_and(|at| renewed == Some(at)) || is_forgotten(renewed, now);
+    let is_free = match claim {
+        Claim::Renew => ours,
+        Claim::Take(over) => {
+            let is_over = over.is_some_and(|at| renewed == Some(at));
+            ours || holder.is_empty() || is_over || is_forgotten(renewed, now)
+        }
+    };
+    if !is_free && holder.is_empty() {
+        return Err(lost());
+    }
     if !is_free {
         return Err(Error::Held { campaign: campaign.to_owned(), holder, renewed });
     }
@@ -203,9 +225,9 @@ pub async fn release(client: &Client, campaign: &str, driver: &str) {
     if let Ok(Some(lease)) = api.get_opt(&name).await
         && lease.spec.as_ref().and_then(|s| s.holder_identity.as_deref()) == Some(driver)
     {
-        // If this fails, the lease runs out by itself.
-        let _ = api
-            .patch(&name, &PatchParams::default(), &Patch::Merge(json!({"spec": {"holderIdentity": null}})))
-            .await;
+        // As it was read: one that somebody took meanwhile stays theirs. If this fails, it runs out by itself.
+        let version = lease.metadata.resource_version;
+        let body = json!({"metadata": {"resourceVersion": version}, "spec": {"holderIdentity": null}});
+        let _ = api.patch(&name, &PatchParams::default(), &Patch::Merge(body)).await;
     }
 }

@@ -28,6 +28,14 @@ pub enum Error {
         /// Its words.
         why: String,
     },
+    /// This driver's Lease of a campaign isn't its own any more.
+    #[error(
+        "campaign {campaign} was driven by somebody else while this virtroll stood still; `virtroll apply` again to see where it is"
+    )]
+    Lost {
+        /// The campaign.
+        campaign: String,
+    },
     /// Somebody else drives this campaign.
     #[error(
         "campaign {campaign} is being driven by {holder}, who gives signs of life; wait for it, or stop it there with Ctrl-C"

@@ -14,8 +14,8 @@ mod wire;
 
 pub use apply::Actor;
 pub use campaigns::{
-    LEASE_SECONDS, RENEW_EVERY, begin, campaign, campaigns, driver_of, ensure_definitions, hold, record,
-    release,
+    Claim, LEASE_SECONDS, RENEW_EVERY, begin, campaign, campaigns, driver_of, ensure_definitions, hold,
+    record, release,
 };
 pub use capture::capture;
 pub use connect::{Target, connect};

@@ -194,8 +194,9 @@ async fn refuse_rivals(
     groups: &[GroupNodes],
     inventory: &Inventory,
 ) -> Result<(), Error> {
-    for other in others.iter().filter(|c| matches!(phase(c), CampaignPhase::Pending | CampaignPhase::Running))
-    {
+    let is_over =
+        |c: &MaintenanceCampaign| matches!(phase(c), CampaignPhase::Succeeded | CampaignPhase::Failed);
+    for other in others.iter().filter(|c| !is_over(c)) {
         let name = other.name_any();
         let status = other.status.clone().unwrap_or_default();
         let theirs = schedule::resume(&other.spec.plan, inventory, &recorded(&status, inventory, other));

@@ -176,12 +176,12 @@ impl Work {
         if !step.fatal.is_empty() {
             let lines = step.fatal.iter().map(|(message, pods)| filter::group(message, pods));
             self.report.failed.insert(node.to_owned(), lines.collect());
-            self.open.remove(node);
+            self.close(node, now);
             return;
         }
         if step.done {
             let refused = self.refusals(node);
-            self.open.remove(node);
+            self.close(node, now);
             if refused.is_empty() {
                 let phase = NodePhase::Drained.name().to_owned();
                 let (node, group) = (node.to_owned(), String::new());
@@ -199,6 +199,12 @@ impl Work {
         for effect in step.effects {
             self.tasks.start(effect, &mut self.ledger, |_, _| None);
         }
+    }
+
+    /// Nothing is waited for any more on this node.
+    fn close(&mut self, node: &str, now: Timestamp) {
+        self.open.remove(node);
+        self.told.wait(node, None, now);
     }
 
     /// What keeps a node that is otherwise through from being drained.

@@ -17,8 +17,8 @@ use crate::inventory::Inventory;
 use crate::journal::{Event, EventKind};
 use crate::plan::v1alpha1::{CampaignPhase, MaintenanceCampaign, MaintenanceCampaignStatus};
 use crate::reconcile::{
-    Decision, Effect, End, GroupNodes, HookRunId, HookScope, HookStatus, Ledger, NodePhase, NodeState, View,
-    decide,
+    Decision, Effect, End, GroupNodes, HookRunId, HookScope, HookStatus, Ledger, NodePhase, NodeState,
+    STATE_ANNOTATION, View, decide,
 };
 
 /// Wait after a record that could not be written.
@@ -36,8 +36,12 @@ pub(super) struct Driver<'a> {
     observer: Observer,
     tasks: Tasks,
     ledger: Ledger,
-    /// The record as last written.
+    /// The record as last written (or as it shall be written first, after a campaign was taken up).
     status: MaintenanceCampaignStatus,
+    /// What [`Driver::take_up`] changed in it isn't written yet.
+    is_taken_up: bool,
+    /// The record as the cluster has it.
+    read_status: MaintenanceCampaignStatus,
     lease: Lease,
     told: Told,
     patience: Patience,
@@ -59,6 +63,8 @@ impl<'a> Driver<'a> {
         Self {
             name: campaign.name_any(),
             status: campaign.status.clone().unwrap_or_default(),
+            read_status: campaign.status.clone().unwrap_or_default(),
+            is_taken_up: false,
             campaign,
             groups,
             adopts,
@@ -104,6 +110,7 @@ impl<'a> Driver<'a> {
         status.hooks.retain(|h| h.succeeded || h.message.is_none());
         status.phase = CampaignPhase::Running;
         status.finished_at = None;
+        self.is_taken_up = true;
     }
 
     /// A hook is not cut off half-way because virtroll itself can't go on.
@@ -113,7 +120,11 @@ impl<'a> Driver<'a> {
         }
         self.emit(sink, EventKind::Warning { text: format!("{error}; waiting for the hooks that run") });
         while self.hooks_run() {
-            let Some(Ok(outcome)) = self.tasks.set.join_next().await else { return };
+            let outcome = match self.tasks.set.join_next().await {
+                Some(Ok(outcome)) => outcome,
+                Some(Err(_)) => continue,
+                None => return,
+            };
             let now = self.run.clock.now();
             if let Some(kind) = tasks::absorb(outcome, &mut self.ledger, &mut self.inventory, now) {
                 self.emit(sink, kind);
@@ -128,7 +139,9 @@ impl<'a> Driver<'a> {
     async fn drive(&mut self, sink: Sink<'_>) -> Result<End, Error> {
         let mut recording: Option<MaintenanceCampaignStatus> = None;
         loop {
-            if !self.lease.is_safe() {
+            // Nothing is decided, let alone done, while somebody else may be driving.
+            while !self.lease.is_safe() {
+                self.lease.due().await;
                 self.renew(sink).await?;
             }
             let decision = self.decide();
@@ -140,14 +153,14 @@ impl<'a> Driver<'a> {
                 self.given_up = self.patience.over(&decision, &self.ledger, self.run.clock.now());
             }
             let Decision { effects, status, wake_at, end, .. } = decision;
-            if recording.is_none() && status != self.status {
+            if recording.is_none() && (self.is_taken_up || status != self.status) {
                 recording = Some(status.clone());
                 self.write(status.clone());
             }
             for effect in effects {
                 self.start(effect, sink);
             }
-            let settled = recording.is_none() && status == self.status;
+            let settled = recording.is_none() && !self.is_taken_up && status == self.status;
             if let Some(end) = end.filter(|_| settled && self.tasks.set.is_empty()) {
                 self.emit(sink, ended(&self.status));
                 return Ok(end);
@@ -189,13 +202,14 @@ impl<'a> Driver<'a> {
                 Ok(campaign) => {
                     self.campaign = (**campaign).clone();
                     self.status = status.unwrap_or_default();
+                    self.read_status = self.status.clone();
+                    self.is_taken_up = false;
                 }
-                // Somebody labelled it, say: it is read anew, once it is sure that this is still the driver.
                 Err(cluster::Error::Conflict(_)) => {
-                    self.renew(sink).await?;
-                    self.campaign = cluster::campaign(&self.run.client, &self.name).await?;
+                    self.read_anew(status.unwrap_or_default(), sink).await?;
                     return Ok(());
                 }
+                Err(cluster::Error::NotFound(_)) => return Err(self.deleted()),
                 Err(_) => tokio::time::sleep(AFTER_TROUBLE).await,
             }
         }
@@ -206,6 +220,38 @@ impl<'a> Driver<'a> {
             self.emit(sink, kind);
         }
         Ok(())
+    }
+
+    /// After a record that met another write: somebody labelled the campaign, say, or the answer to an earlier write was
+    /// lost. Read anew, once it is sure that this is still the driver.
+    async fn read_anew(&mut self, sent: MaintenanceCampaignStatus, sink: Sink<'_>) -> Result<(), Error> {
+        self.renew(sink).await?;
+        let campaign = match tasks::answered(cluster::campaign(&self.run.client, &self.name)).await {
+            Ok(campaign) => campaign,
+            Err(cluster::Error::NotFound(_)) => return Err(self.deleted()),
+            Err(_) => {
+                tokio::time::sleep(AFTER_TROUBLE).await;
+                return Ok(());
+            }
+        };
+        let theirs = campaign.status.clone().unwrap_or_default();
+        self.campaign = campaign;
+        if theirs == sent {
+            self.read_status = sent.clone();
+            (self.status, self.is_taken_up) = (sent, false);
+            return Ok(());
+        }
+        if theirs == self.read_status {
+            return Ok(());
+        }
+        Err(cluster::Error::Lost { campaign: self.name.clone() }.into())
+    }
+
+    fn deleted(&self) -> Error {
+        Error::Plan(format!(
+            "campaign {} was deleted while it ran; its nodes in work keep their cordons and their annotation {STATE_ANNOTATION}",
+            self.name
+        ))
     }
 
     async fn renew(&mut self, sink: Sink<'_>) -> Result<(), Error> {

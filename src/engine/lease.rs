@@ -7,7 +7,7 @@ use kube::Client;
 use tokio::time::{Instant, timeout};
 
 use super::{Clock, Error, Sink};
-use crate::cluster::{self, LEASE_SECONDS, RENEW_EVERY};
+use crate::cluster::{self, Claim, LEASE_SECONDS, RENEW_EVERY};
 use crate::journal::{Event, EventKind};
 
 /// Between looks at a Lease that somebody else holds, and between tries to renew one after trouble.
@@ -56,7 +56,7 @@ impl Lease {
         let mut seen: Option<(Option<Timestamp>, Instant)> = None;
         loop {
             let over = seen.filter(|(_, since)| since.elapsed() >= lasts()).and_then(|(renewed, _)| renewed);
-            match lease.hold(over).await {
+            match lease.hold(Claim::Take(over)).await {
                 Ok(()) => return Ok(lease),
                 Err(cluster::Error::Held { campaign, holder, renewed }) => match seen {
                     Some((seen, _)) if seen != renewed => {
@@ -80,9 +80,9 @@ impl Lease {
         }
     }
 
-    async fn hold(&mut self, over: Option<Timestamp>) -> Result<(), cluster::Error> {
+    async fn hold(&mut self, claim: Claim) -> Result<(), cluster::Error> {
         let (asked, now) = (Instant::now(), self.clock.now());
-        cluster::hold(&self.client, &self.campaign, &self.driver, now, over).await?;
+        cluster::hold(&self.client, &self.campaign, &self.driver, now, claim).await?;
         self.renew_at = asked + RENEW_EVERY;
         self.safe_until = asked + lasts();
         self.safe_until_wall = now + SignedDuration::from_secs(LEASE_SECONDS.into());
@@ -106,9 +106,11 @@ impl Lease {
     /// It is lost: somebody else holds it, or might.
     pub(super) async fn renew(&mut self) -> Result<Option<String>, Error> {
         // No answer is trouble, too: the loop must not stand still behind it.
-        let trouble = match timeout(RENEW_EVERY, self.hold(None)).await {
+        let trouble = match timeout(RENEW_EVERY, self.hold(Claim::Renew)).await {
             Ok(Ok(())) => return Ok(None),
-            Ok(Err(held @ cluster::Error::Held { .. })) => return Err(held.into()),
+            Ok(Err(lost @ (cluster::Error::Held { .. } | cluster::Error::Lost { .. }))) => {
+                return Err(lost.into());
+            }
             Ok(Err(error)) => error,
             Err(_) => cluster::Error::Unreachable(format!("no answer in {} s", RENEW_EVERY.as_secs())),
         };
@@ -121,6 +123,8 @@ impl Lease {
 
     /// Gives it back, so that the next driver needn't wait.
     pub(super) async fn release(self) {
-        cluster::release(&self.client, &self.campaign, &self.driver).await;
+        let releasing = cluster::release(&self.client, &self.campaign, &self.driver);
+        // It runs out by itself if nobody answers.
+        let _ = timeout(RENEW_EVERY, releasing).await;
     }
 }

@@ -32,10 +32,38 @@ pub fn decide(view: &View<'_>) -> Decision {
         decision.status.phase = CampaignPhase::Paused;
         decision.status.reason = Some(reason.to_owned());
         decision.end = Some(End::Paused { reason: reason.to_owned() });
+        name_unretried(view, &mut decision);
         return decision;
     }
     conclude(view, &mut decision, blocked);
+    if decision.end.is_some() {
+        name_unretried(view, &mut decision);
+    }
     decision
+}
+
+/// Failed nodes that were to be tried again and never began stay on record with what their own states say.
+fn name_unretried(view: &View<'_>, decision: &mut Decision) {
+    for name in std::mem::take(&mut decision.status.retrying) {
+        let state = view.inventory.node(&name).and_then(|node| view.state(node));
+        if let Some(state) = state {
+            decision.put(record_of(&name, state));
+        }
+    }
+}
+
+fn record_of(node: &str, state: NodeState) -> CampaignNode {
+    CampaignNode {
+        name: node.to_owned(),
+        group: state.group,
+        wave: state.wave,
+        phase: state.phase.name().to_owned(),
+        reason: state.reason,
+        started_at: state.started_at,
+        finished_at: state.finished_at,
+        pods_evicted: state.pods_evicted,
+        virtual_machines: state.vms.len() as u32,
+    }
 }
 
 /// Nodes that are unavailable because of the campaign.
@@ -81,18 +109,7 @@ fn fold_nodes(view: &View<'_>, decision: &mut Decision) {
             continue;
         }
         decision.status.retrying.retain(|n| n != name);
-        let record = CampaignNode {
-            name: name.to_owned(),
-            group: state.group,
-            wave: state.wave,
-            phase: state.phase.name().to_owned(),
-            reason: state.reason,
-            started_at: state.started_at,
-            finished_at: state.finished_at,
-            pods_evicted: state.pods_evicted,
-            virtual_machines: state.vms.len() as u32,
-        };
-        decision.put(record);
+        decision.put(record_of(name, state));
     }
 }
 
@@ -284,11 +301,14 @@ fn conclude(view: &View<'_>, decision: &mut Decision, blocked: Option<String>) {
     let owing = decision.nodes.values().any(|n| n.phase == NodePhase::Failed && !n.holds.is_empty());
     let busy = !decision.effects.is_empty()
         || !view.ledger.patching.is_empty()
-        || view.ledger.hooks.values().any(|h| *h == HookStatus::Running)
-        || owing;
+        || view.ledger.hooks.values().any(|h| *h == HookStatus::Running);
     if let Some(reason) = view.stopping {
-        let starting =
-            decision.nodes.values().flat_map(|n| &n.holds).any(|h| matches!(h, Hold::Start { .. }));
+        // A start that is refused isn't waited for; it is on record, and `apply` asks again.
+        let refused = |vm| view.ledger.vm_requests.get(vm).is_some_and(|r| r.refused.is_some());
+        let starting = decision.nodes.values().flat_map(|n| &n.holds).any(|hold| match hold {
+            Hold::Start { vms } => !vms.iter().all(refused),
+            _ => false,
+        });
         // Not before nothing is under way: what the record says has happened.
         if !busy && !starting {
             decision.status.phase = CampaignPhase::Paused;
@@ -297,7 +317,7 @@ fn conclude(view: &View<'_>, decision: &mut Decision, blocked: Option<String>) {
         }
         return;
     }
-    if at_work || busy {
+    if at_work || busy || owing {
         return;
     }
     // Annotations of finished nodes go first: they are all that would be left behind.

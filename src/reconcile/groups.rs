@@ -38,7 +38,7 @@ pub(super) fn state(view: &View<'_>, group: &GroupNodes, decision: &mut Decision
         let Some(nodes) = view.groups.iter().find(|g| &g.name == dependency) else {
             continue;
         };
-        if !nodes_through(nodes, decision) || !after_group_done(view, nodes, &decision.status) {
+        if !nodes_through(nodes, decision) || !after_group_done(view, nodes) {
             behind.push(dependency.clone());
             continue;
         }
@@ -67,8 +67,9 @@ fn soak(view: &View<'_>, group: &GroupNodes, decision: &mut Decision) -> Option<
     })
 }
 
-fn after_group_done(view: &View<'_>, group: &GroupNodes, status: &MaintenanceCampaignStatus) -> bool {
-    let done = done_hooks(status, HookPoint::AfterGroup, Some(&group.name));
+/// By the record as written: who goes on after a crash must find it so.
+fn after_group_done(view: &View<'_>, group: &GroupNodes) -> bool {
+    let done = done_hooks(view.status, HookPoint::AfterGroup, Some(&group.name));
     hooks::hooks_at(&view.plan.hooks, HookPoint::AfterGroup, Some(&group.name))
         .all(|(index, _)| done.contains(&index))
 }

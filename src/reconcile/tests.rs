@@ -377,11 +377,18 @@ fn no_hook_starts_on_a_node_that_is_not_safe_any_more() {
     let decision = busy.decide();
     assert_eq!(decision.effects.iter().map(words).collect::<Vec<_>>(), ["w1: Draining"]);
     assert!(decision.warnings[0].contains("not safe to power off any more: pod shop/a"), "{decision:?}");
-    // The hook's own pod is no obstacle.
+    // What is left of a hook's own pod is no obstacle.
     let mut own = pod("h", "w1");
     own.labels.insert("app.kubernetes.io/managed-by".into(), "virtroll".into());
-    let at_hook = Case::new(hook, vec![node("w1", NodePhase::InMaintenance, false, NO_TIME)], vec![own]);
-    assert_eq!(at_hook.effects(), ["w1: InMaintenance"]);
+    let at_hook = |phase| {
+        let pod = Pod { phase, ..own.clone() };
+        Case::new(hook, vec![node("w1", NodePhase::InMaintenance, false, NO_TIME)], vec![pod])
+    };
+    assert_eq!(at_hook(PodPhase::Succeeded).effects(), ["w1: InMaintenance"]);
+    // But one that still runs, of an earlier campaign, say: two don't work on a node at once.
+    let decision = at_hook(PodPhase::Running).decide();
+    let why = "not safe to power off: pod shop/h of an earlier hook is still running";
+    assert_eq!((decision.effects.len(), decision.nodes["w1"].holds[0].to_string().as_str()), (0, why));
 }
 
 #[test]
@@ -471,5 +478,37 @@ fn after_too_many_failures_no_hook_of_the_group_starts() {
             ..CampaignNode::default()
         }];
         assert_eq!(case.decide().status.hooks.len(), usize::from(runs), "{bears}");
+    }
+}
+
+/// A hook at OnFailure that can't be started any more is no reason to go on.
+#[test]
+fn a_stop_does_not_wait_for_what_it_keeps_from_starting() {
+    let hook = "  hooks: [{name: page, at: OnFailure, exec: ['true']}]\n";
+    let mut case = Case::new(hook, vec![node("w1", NodePhase::Failed, false, NO_TIME)], vec![]);
+    // Without a stop the hook is recorded, to be run.
+    assert_eq!(case.effects(), ["w1: Failed"]);
+    case.stopping = Some("stopped by the operator");
+    let decision = case.decide();
+    assert_eq!((decision.effects.len(), decision.end), (0, Some(End::Stopped)));
+}
+
+/// Another driver's run may be under way: whatever has come onto the node since, it is taken up and not begun anew.
+#[test]
+fn a_hook_that_another_driver_began_is_taken_up() {
+    let hook = "  hooks: [{name: h, at: Maintenance, job: {image: tools}}]\n";
+    for (driver, expected) in [("another", "run hook 0 try 1"), ("me", "w1: Draining")] {
+        let mut node = node("w1", NodePhase::InMaintenance, false, NO_TIME);
+        let mut state = NodeState::of(&node).expect("a state").expect("readable");
+        state.hook = Some(HookProgress {
+            name: "h".into(),
+            attempt: 1,
+            started_at: Some(now()),
+            driver: driver.into(),
+            ..HookProgress::default()
+        });
+        node.annotations.insert(STATE_ANNOTATION.into(), serde_json::to_string(&state).expect("JSON"));
+        let case = Case::new(hook, vec![node], vec![pod("a", "w1")]);
+        assert_eq!(case.effects(), [expected], "{driver}");
     }
 }

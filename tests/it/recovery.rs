@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::json;
 use tokio::sync::watch;
-use virtroll::cluster;
+use virtroll::cluster::{self, Claim};
 use virtroll::engine::{Error, Stop};
 use virtroll::journal::EventKind;
 use virtroll::plan::v1alpha1::CampaignPhase;
@@ -145,11 +145,11 @@ async fn a_lease_is_taken_over_from_the_dead_only() {
     let campaign = cluster::begin(&client, "p", &spec, None).await.expect("begun");
     assert_eq!(campaign.metadata.name.as_deref(), Some("p-1"));
     let (holding, clock) = (client.clone(), scene.cluster.clock());
-    cluster::hold(&client, "p-1", "other", clock.now(), None).await.expect("held");
+    cluster::hold(&client, "p-1", "other", clock.now(), Claim::Take(None)).await.expect("held");
     let other = tokio::spawn(async move {
         loop {
             tokio::time::sleep(Duration::from_secs(10)).await;
-            cluster::hold(&holding, "p-1", "other", clock.now(), None).await.expect("renewed");
+            cluster::hold(&holding, "p-1", "other", clock.now(), Claim::Take(None)).await.expect("renewed");
         }
     });
     let refused = scene.try_apply(&plan(REBOOT), "one", never()).await;
@@ -170,7 +170,9 @@ async fn two_campaigns_do_not_share_nodes() {
     let client = scene.cluster.client();
     cluster::ensure_definitions(&client).await.expect("defined");
     cluster::begin(&client, "other", &plan(REBOOT).spec, None).await.expect("begun");
-    cluster::hold(&client, "other-1", "somebody", scene.cluster.now(), None).await.expect("held");
+    cluster::hold(&client, "other-1", "somebody", scene.cluster.now(), Claim::Take(None))
+        .await
+        .expect("held");
     let refused = scene.try_apply(&plan(REBOOT), "one", never()).await;
     assert!(
         matches!(&refused, Err(Error::Plan(why)) if why == "campaign other-1, driven by somebody, has nodes of this plan, too: w1, w2; wait until it has ended"),
@@ -200,4 +202,51 @@ async fn nodes_whose_labels_change_stay_in_the_campaign() {
     assert!(all_done(&outcome), "{outcome:#?}");
     assert_eq!(outcome.status.nodes.len(), 1, "w2 had not begun, and is none of the plan's any more");
     assert!(!scene.cordoned("w1").await && !scene.carries_state("w1").await);
+}
+
+/// A laptop sleeps; somebody else takes over, and is through. What wakes up decides nothing any more.
+#[tokio::test(start_paused = true)]
+async fn a_driver_that_stood_still_does_nothing_more() {
+    let mut scene = Scene::new(3).await;
+    let (client, plan) = (scene.cluster.client(), plan(REBOOT));
+    let nodes = scene.nodes();
+    let clock = scene.cluster.clock();
+    let refused = {
+        let mut driving = std::pin::pin!(scene.try_apply(&plan, "sleeper", never()));
+        let begun = tokio::time::timeout(Duration::from_secs(40), &mut driving).await;
+        assert!(begun.is_err(), "too fast to fall asleep");
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let other = |claim| cluster::hold(&client, "p-1", "other", clock.now(), claim);
+        let Err(cluster::Error::Held { renewed, .. }) = other(Claim::Take(None)).await else {
+            panic!("the sleeper's lease is not free")
+        };
+        other(Claim::Take(renewed)).await.expect("taken over");
+        cluster::release(&client, "p-1", "other").await;
+        driving.await
+    };
+    assert!(matches!(&refused, Err(Error::Cluster(cluster::Error::Lost { .. }))), "{refused:?}");
+    let cordoned = nodes.list(&ListParams::default()).await.expect("nodes").items;
+    let cordoned = cordoned.iter().filter(|n| n.spec.as_ref().is_some_and(|s| s.unschedulable == Some(true)));
+    assert_eq!(cordoned.count(), 1, "no further node was begun");
+    assert!(all_done(&scene.apply(&plan, "one", never()).await));
+}
+
+/// The driver was killed while the Job ran; it ended well long before `apply` looks for it.
+#[tokio::test(start_paused = true)]
+async fn a_job_that_ended_unseen_is_not_run_again() {
+    let mut scene = Scene::new(2).await;
+    let client = scene.cluster.client();
+    let jobs: Api<Job> = Api::namespaced(client, "kube-system");
+    let plan =
+        plan("  hooks: [{name: upgrade, at: Maintenance, job: {image: tools}, timeout: 1m, retries: 2}]\n");
+    let begun = async {
+        while jobs.list(&ListParams::default()).await.expect("jobs").items.is_empty() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::select! { _ = scene.apply(&plan, "one", never()) => panic!("too fast"), () = begun => {} }
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let outcome = scene.apply(&plan, "two", never()).await;
+    assert!(all_done(&outcome), "{outcome:#?}");
+    assert_eq!(jobs.list(&ListParams::default()).await.expect("jobs").items.len(), 2, "one a node");
 }

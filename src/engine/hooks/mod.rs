@@ -21,6 +21,10 @@ use super::Clock;
 /// How long a played hook takes if the plan doesn't say.
 const PLAYED: Duration = Duration::from_secs(1);
 
+/// A run that has lost so much of its time before it is driven was begun by another driver.
+const TAKEN_UP: Duration = Duration::from_secs(5);
+/// Time for a look at what came of it.
+const LOOK: Duration = Duration::from_secs(30);
 /// What is left of a run that was given up is awaited so long.
 const TIDYING: Duration = Duration::from_secs(60);
 
@@ -106,7 +110,11 @@ impl Context {
 /// Runs a hook to its end.
 pub(super) async fn run(context: Context) -> Result<(), String> {
     let deadline = context.run.started_at + context.hook.timeout.signed();
+    let timeout = context.hook.timeout.0;
     let left = Duration::try_from(deadline.duration_since(context.clock.now())).unwrap_or_default();
+    // A run that is taken up late gets the time to be looked at: it may have ended well long ago.
+    let is_taken_up = left + TAKEN_UP < timeout;
+    let left = if is_taken_up { left.max(LOOK.min(timeout)) } else { left };
     match tokio::time::timeout(left, act(&context)).await {
         Ok(result) => result,
         Err(_) => {

@@ -212,9 +212,18 @@ impl Step<'_, '_> {
     /// Hooks run on a node that is safe to power off, and on no other: what came in meanwhile (somebody uncordoned it, and
     /// a VM was placed here) leaves before the next one starts.
     fn in_maintenance(&mut self) {
+        // A run that another driver began is taken up, whatever has come in: it may be under way.
+        let begun = self.state.hook.as_ref();
+        let is_taken_up =
+            begun.is_some_and(|hook| hook.started_at.is_some() && hook.driver != self.view.driver);
         match self.hooks(HookPoint::Maintenance) {
             HookStep::AllDone => self.enter(NodePhase::Verifying),
-            step @ (HookStep::Record(_) | HookStep::Run(..)) => match self.blockers().first() {
+            HookStep::Record(_) if self.hook_pod().is_some() => {
+                let pod = self.hook_pod().unwrap_or_default();
+                self.hold(Hold::Unsafe { why: format!("pod {pod} of an earlier hook is still running") });
+            }
+            step @ (HookStep::Record(_) | HookStep::Run(..)) if !is_taken_up => match self.blockers().first()
+            {
                 None => self.hook_step(step),
                 Some(why) => {
                     self.decision.warnings.push(format!(
@@ -226,6 +235,12 @@ impl Step<'_, '_> {
             },
             step => self.hook_step(step),
         }
+    }
+
+    /// A pod of a hook that still runs here: of an earlier campaign, or of a try that could not be ended.
+    fn hook_pod(&self) -> Option<String> {
+        let mut pods = self.view.inventory.pods_on(&self.node.name);
+        pods.find(|p| p.is_of_hook() && !p.phase.is_terminal()).map(|p| p.name.to_string())
     }
 
     fn verifying(&mut self) {
