@@ -40,8 +40,9 @@ pub(super) struct Driver<'a> {
     status: MaintenanceCampaignStatus,
     /// What [`Driver::take_up`] changed in it isn't written yet.
     is_taken_up: bool,
-    /// The record as the cluster has it.
-    read_status: MaintenanceCampaignStatus,
+    /// What the cluster's record may be by this driver's own doing: as last read or written, and as sent since without an
+    /// answer.
+    own_records: Vec<MaintenanceCampaignStatus>,
     lease: Lease,
     told: Told,
     patience: Patience,
@@ -63,7 +64,7 @@ impl<'a> Driver<'a> {
         Self {
             name: campaign.name_any(),
             status: campaign.status.clone().unwrap_or_default(),
-            read_status: campaign.status.clone().unwrap_or_default(),
+            own_records: vec![campaign.status.clone().unwrap_or_default()],
             is_taken_up: false,
             campaign,
             groups,
@@ -201,16 +202,17 @@ impl<'a> Driver<'a> {
             match result {
                 Ok(campaign) => {
                     self.campaign = (**campaign).clone();
-                    self.status = status.unwrap_or_default();
-                    self.read_status = self.status.clone();
-                    self.is_taken_up = false;
+                    self.recorded(status.unwrap_or_default());
                 }
                 Err(cluster::Error::Conflict(_)) => {
                     self.read_anew(status.unwrap_or_default(), sink).await?;
                     return Ok(());
                 }
                 Err(cluster::Error::NotFound(_)) => return Err(self.deleted()),
-                Err(_) => tokio::time::sleep(AFTER_TROUBLE).await,
+                Err(_) => {
+                    self.own_records.extend(status);
+                    tokio::time::sleep(AFTER_TROUBLE).await;
+                }
             }
         }
         let now = self.run.clock.now();
@@ -237,14 +239,17 @@ impl<'a> Driver<'a> {
         let theirs = campaign.status.clone().unwrap_or_default();
         self.campaign = campaign;
         if theirs == sent {
-            self.read_status = sent.clone();
-            (self.status, self.is_taken_up) = (sent, false);
-            return Ok(());
+            self.recorded(sent);
+        } else if !self.own_records.contains(&theirs) {
+            return Err(cluster::Error::Lost { campaign: self.name.clone() }.into());
         }
-        if theirs == self.read_status {
-            return Ok(());
-        }
-        Err(cluster::Error::Lost { campaign: self.name.clone() }.into())
+        Ok(())
+    }
+
+    fn recorded(&mut self, status: MaintenanceCampaignStatus) {
+        self.own_records = vec![status.clone()];
+        self.status = status;
+        self.is_taken_up = false;
     }
 
     fn deleted(&self) -> Error {
