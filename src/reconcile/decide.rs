@@ -42,6 +42,11 @@ pub fn decide(view: &View<'_>) -> Decision {
     decision
 }
 
+/// A failed node with hooks at OnFailure, or starts of VMs, still to come.
+fn is_owing(node: &NodeProgress) -> bool {
+    node.phase == NodePhase::Failed && !node.holds.is_empty()
+}
+
 /// Failed nodes that were to be tried again and never began stay on record with what their own states say.
 fn name_unretried(view: &View<'_>, decision: &mut Decision) {
     for name in std::mem::take(&mut decision.status.retrying) {
@@ -202,8 +207,11 @@ fn open_groups(view: &View<'_>, decision: &mut Decision) -> Option<String> {
     for group in view.groups {
         let holds = match (&closed, groups::state(view, group, decision)) {
             (_, GroupState::Through) => {
-                // Not after more failures than are borne: a promotion of what has just failed.
+                // Not after more failures than are borne: a promotion of what has just failed. And not while a failed node
+                // has hooks of its own to come.
+                let owes = |node: &String| decision.nodes.get(node).is_some_and(is_owing);
                 if !is_stopped
+                    && !group.nodes.iter().any(owes)
                     && let PointState::Failed(reason) =
                         groups::at_point(view, HookPoint::AfterGroup, Some(&group.name), decision)
                 {
@@ -298,7 +306,7 @@ fn is_ours(view: &View<'_>, state: &NodeState) -> bool {
 fn conclude(view: &View<'_>, decision: &mut Decision, blocked: Option<String>) {
     let at_work = decision.nodes.values().any(|n| n.phase.is_active());
     // A hook at OnFailure runs or waits for its next try, or a VM that was stopped has to be started again.
-    let owing = decision.nodes.values().any(|n| n.phase == NodePhase::Failed && !n.holds.is_empty());
+    let owing = decision.nodes.values().any(is_owing);
     let busy = !decision.effects.is_empty()
         || !view.ledger.patching.is_empty()
         || view.ledger.hooks.values().any(|h| *h == HookStatus::Running);

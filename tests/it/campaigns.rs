@@ -120,6 +120,55 @@ async fn hooks_take_as_long_as_the_plan_expects() {
     }
 }
 
+/// All nine points, in their order; a node that fails sees its own, and those of its end don't come.
+#[tokio::test(start_paused = true)]
+async fn hooks_run_at_their_nine_points() {
+    let mut scene = Scene::new(2).await;
+    let points = [
+        "BeforeCampaign",
+        "BeforeGroup",
+        "PreDrain",
+        "Maintenance",
+        "PreUncordon",
+        "PostUncordon",
+        "AfterGroup",
+        "AfterCampaign",
+        "OnFailure",
+    ];
+    let hook = |at: &str| format!("  - {{name: {}, at: {at}, exec: ['true']}}\n", at.to_lowercase());
+    let hooks: String = points.iter().map(|at| hook(at)).collect();
+    let rest = format!(
+        "  failure: {{maxFailedNodes: 1}}\n  groups:\n  - {{name: good, nodes: {{names: [w1]}}}}\n  \
+         - {{name: bad, nodes: {{names: [w2]}}, dependsOn: [good]}}\n  hooks:\n{hooks}  \
+         - {{name: breaks, at: Maintenance, groups: [bad], waitFor: {{condition: Gone}}, timeout: 1s}}\n"
+    );
+    let outcome = scene.roll(&rest).await;
+    assert_eq!(outcome.end, End::Succeeded, "{outcome:#?}");
+    let ended = scene.events.iter().filter_map(|e| match &e.kind {
+        EventKind::HookEnded { hook, scope, error, .. } => {
+            Some(format!("{hook} for {scope}{}", if error.is_some() { " failed" } else { "" }))
+        }
+        _ => None,
+    });
+    let expected = [
+        "beforecampaign for the campaign",
+        "beforegroup for group good",
+        "predrain for node w1",
+        "maintenance for node w1",
+        "preuncordon for node w1",
+        "postuncordon for node w1",
+        "aftergroup for group good",
+        "beforegroup for group bad",
+        "predrain for node w2",
+        "maintenance for node w2",
+        "breaks for node w2 failed",
+        "onfailure for node w2",
+        "aftergroup for group bad",
+        "aftercampaign for the campaign",
+    ];
+    assert_eq!(ended.collect::<Vec<_>>(), expected);
+}
+
 /// Runs a plan on one node with real hooks, in real time; gives the node's reason.
 async fn for_real(rest: &str) -> Option<String> {
     let cluster = cluster(1);
