@@ -138,6 +138,7 @@ impl Apply {
                 Some(bars) => {
                     let told = match &event.kind {
                         EventKind::CampaignStarted { .. }
+                        | EventKind::NodeObstructed { .. }
                         | EventKind::Stopping { .. }
                         | EventKind::Warning { .. }
                         | EventKind::HookEnded { error: Some(_), .. } => true,

@@ -9,11 +9,12 @@ use super::drive::Driver;
 use super::lease::Lease;
 use super::{Clock, Error, Sink, Stop};
 use crate::cluster::{self, Observer, Scope};
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, Node};
 use crate::journal::{Event, EventKind};
 use crate::plan::v1alpha1::{
     CampaignPhase, MaintenanceCampaign, MaintenanceCampaignStatus, MaintenancePlan, MaintenancePlanSpec,
 };
+use crate::reconcile::drain::{DrainOptions, obstacles};
 use crate::reconcile::{End, GroupNodes, NodeState};
 use crate::schedule;
 
@@ -154,6 +155,14 @@ fn announce(
     });
     if let Some(warning) = schedule::short_timeouts(&run.plan.spec, groups, inventory) {
         tell(EventKind::Warning { text: warning.message });
+    }
+    let options = DrainOptions::of_plan(&run.plan.spec.drain, &run.plan.spec.virtual_machines);
+    let ours = |node: &Node| NodeState::of(node).and_then(Result::ok).is_some_and(|s| s.campaign == campaign);
+    for node in groups.iter().flat_map(|g| &g.nodes).filter_map(|n| inventory.node(n)).filter(|n| !ours(n)) {
+        let why = obstacles(inventory, &node.name, &options, run.clock.now());
+        if !why.is_empty() {
+            tell(EventKind::NodeObstructed { node: node.name.clone(), why: why.join("; ") });
+        }
     }
     let mine = |node: &str| groups.iter().any(|g| g.nodes.iter().any(|n| n == node));
     for node in inventory.nodes().values().filter(|n| !mine(&n.name)) {

@@ -42,6 +42,13 @@ pub enum EventKind {
         /// True if an earlier driver had begun it.
         resumed: bool,
     },
+    /// As things are when the campaign begins, a node won't be begun: told before anything is touched.
+    NodeObstructed {
+        /// The node.
+        node: String,
+        /// Why, with what would help.
+        why: String,
+    },
     /// A node entered a phase.
     NodePhaseChanged {
         /// The node.

@@ -37,6 +37,9 @@ fn words(kind: &EventKind) -> Option<(String, String)> {
             };
             (node.clone(), words)
         }
+        EventKind::NodeObstructed { node, why } => {
+            (node.clone(), format!("can't begin as things are: {why}"))
+        }
         EventKind::NodeWaits { node, why } if node.is_empty() => {
             ("campaign".to_owned(), format!("no node is in work; waits: {why}"))
         }

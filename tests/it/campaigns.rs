@@ -42,6 +42,11 @@ async fn a_budget_that_never_allows_is_found_before_the_cordon_and_mending_it_go
             && reason.contains("waiting will not help"),
         "{reason}"
     );
+    // Said of every node that carries such a pod, before anything is touched.
+    let told = |k: &EventKind| matches!(k, EventKind::NodeObstructed { why, .. } if why.contains("waiting will not help"));
+    let begun = scene.events.iter().position(|e| matches!(e.kind, EventKind::NodePhaseChanged { .. }));
+    let told = scene.events.iter().rposition(|e| told(&e.kind));
+    assert!(told.is_some() && told < begun, "{:#?}", scene.events);
     for node in ["w1", "w2", "w3"] {
         assert!(!scene.cordoned(node).await, "{node}");
     }
