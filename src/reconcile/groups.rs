@@ -50,21 +50,26 @@ pub(super) fn state(view: &View<'_>, group: &GroupNodes, decision: &mut Decision
     if holds.is_empty() { GroupState::Open } else { GroupState::Waits(holds) }
 }
 
-/// While a finished group soaks, and while one of its nodes isn't Ready, its dependants wait.
+/// A finished group is watched: its dependants wait until all its nodes have been Ready for the whole time. One that was
+/// not begins it anew, also if nobody looked at that moment: the node itself says since when it is Ready.
 fn soak(view: &View<'_>, group: &GroupNodes, decision: &mut Decision) -> Option<Hold> {
     let soak = view.group(&group.name)?.soak?;
-    let until = ended_at(group, decision)? + soak.signed();
-    if view.now < until {
-        decision.wake(until);
-        return Some(Hold::Soak { group: group.name.clone(), until });
+    let mut since = ended_at(group, decision)?;
+    let done = |name: &&String| decision.phase(name) == Some(super::NodePhase::Done);
+    for node in group.nodes.iter().filter(done).filter_map(|name| view.inventory.node(name)) {
+        if !node.is_ready() {
+            let missing =
+                format!("node {} of group {} is not Ready after its maintenance", node.name, group.name);
+            return Some(Hold::Verify { missing });
+        }
+        since = since.max(node.ready_since.unwrap_or(since));
     }
-    let sick = group.nodes.iter().find(|n| {
-        let done = decision.phase(n) == Some(super::NodePhase::Done);
-        done && view.inventory.node(n).is_some_and(|n| !n.is_ready())
-    })?;
-    Some(Hold::Verify {
-        missing: format!("node {sick} of group {} is not Ready after its maintenance", group.name),
-    })
+    let until = since + soak.signed();
+    if view.now >= until {
+        return None;
+    }
+    decision.wake(until);
+    Some(Hold::Soak { group: group.name.clone(), until })
 }
 
 /// By the record as written: who goes on after a crash must find it so.

@@ -512,3 +512,36 @@ fn a_hook_that_another_driver_began_is_taken_up() {
         assert_eq!(case.effects(), [expected], "{driver}");
     }
 }
+
+#[test]
+fn a_soak_begins_anew_when_a_node_was_not_ready() {
+    let minutes = SignedDuration::from_mins;
+    let text = "  groups:\n  - {name: canary, nodes: {names: [a]}, soak: 30m}\n  - {name: rest, nodes: {names: [b]}, dependsOn: [canary]}\n";
+    let plan_text = format!(
+        "apiVersion: virtroll.dev/v1alpha1\nkind: MaintenancePlan\nmetadata: {{name: p}}\nspec:\n{text}"
+    );
+    let spec =
+        crate::plan::load("plan.yaml", &plan_text).unwrap_or_else(|e| panic!("{}", e.render())).plan.spec;
+    for (ready, ready_for, ended, expected) in [
+        (true, 90, 31, vec!["b: Cordoned cordon"]),
+        (true, 90, 29, vec![]),
+        // Not Ready now; and Ready again, but not for long enough.
+        (false, 5, 31, vec![]),
+        (true, 5, 31, vec![]),
+    ] {
+        let mut canary = node("a", NodePhase::Pending, false, NO_TIME);
+        canary.readiness = if ready { Readiness::Ready } else { Readiness::NotReady };
+        canary.ready_since = Some(now() - minutes(ready_for));
+        let mut case = Case::new("", vec![canary, node("b", NodePhase::Pending, false, NO_TIME)], vec![]);
+        case.plan = spec.clone();
+        case.status.nodes = vec![CampaignNode {
+            name: "a".into(),
+            group: "canary".into(),
+            wave: 1,
+            phase: "Done".into(),
+            finished_at: Some(now() - minutes(ended)),
+            ..CampaignNode::default()
+        }];
+        assert_eq!(case.effects(), expected, "Ready {ready} for {ready_for}m, ended {ended}m ago");
+    }
+}

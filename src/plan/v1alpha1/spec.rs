@@ -87,7 +87,8 @@ pub struct Group {
     /// Limits within this group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<Concurrency>,
-    /// How long the finished group is watched before dependants start; a node that turns not Ready stops the campaign.
+    /// How long the finished group is watched before dependants start; a node that is not Ready in between makes them wait
+    /// until all have been Ready for so long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub soak: Option<Duration>,
 }
