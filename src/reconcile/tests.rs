@@ -220,6 +220,13 @@ fn a_skipped_node_is_undone_before_it_is_let_go() {
     assert_eq!(case.decide().effects, [expected], "and no eviction");
     case.inventory.put_vmi(crate::inventory::VirtualMachineInstance { evacuation_node: None, ..marked });
     assert_eq!(case.effects(), ["w1: Skipped uncordon"]);
+    // One that an admin had cordoned before, and that somebody uncordoned since, is cordoned as it was found.
+    let mut found_cordoned = node("w1", NodePhase::Draining, true, NO_TIME);
+    let mut state = NodeState::of(&found_cordoned).expect("a state").expect("readable");
+    state.reason = Some("drain took longer than 30m".into());
+    found_cordoned.annotations.insert(STATE_ANNOTATION.into(), serde_json::to_string(&state).expect("JSON"));
+    found_cordoned.unschedulable = false;
+    assert_eq!(Case::new("", vec![found_cordoned], vec![]).effects(), ["w1: Skipped cordon"]);
 }
 
 #[test]
