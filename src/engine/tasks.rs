@@ -81,15 +81,15 @@ impl Tasks {
             Effect::Evict { pod, uid, node, grace_seconds } => {
                 note(ledger, &pod, &uid, &node, now);
                 self.spawn(async move {
-                    let answer = timeout(PATIENCE, actor.evict(&pod, &uid, grace_seconds)).await;
-                    Outcome::Answered { pod, uid, node, answer: answer.unwrap_or_else(|_| silence()) }
+                    let answer = answer(actor.evict(&pod, &uid, grace_seconds)).await;
+                    Outcome::Answered { pod, uid, node, answer }
                 });
             }
             Effect::Delete { pod, uid, node, grace_seconds } => {
                 note(ledger, &pod, &uid, &node, now);
                 self.spawn(async move {
-                    let answer = timeout(PATIENCE, actor.delete_pod(&pod, &uid, grace_seconds)).await;
-                    Outcome::Answered { pod, uid, node, answer: answer.unwrap_or_else(|_| silence()) }
+                    let answer = answer(actor.delete_pod(&pod, &uid, grace_seconds)).await;
+                    Outcome::Answered { pod, uid, node, answer }
                 });
             }
             Effect::StartVm { vm } => {
@@ -138,13 +138,16 @@ impl Tasks {
 pub(super) async fn answered<T>(
     request: impl Future<Output = Result<T, cluster::Error>>,
 ) -> Result<T, cluster::Error> {
-    timeout(PATIENCE, request).await.unwrap_or_else(|_| {
-        Err(cluster::Error::Unreachable(format!("no answer in {} s", PATIENCE.as_secs())))
-    })
+    timeout(PATIENCE, request).await.unwrap_or_else(|_| Err(cluster::Error::Unreachable(silence())))
 }
 
-fn silence() -> EvictionAnswer {
-    EvictionAnswer::Trouble { message: format!("no answer in {} s", PATIENCE.as_secs()) }
+/// The same for an eviction or a deletion.
+async fn answer(request: impl Future<Output = EvictionAnswer>) -> EvictionAnswer {
+    timeout(PATIENCE, request).await.unwrap_or_else(|_| EvictionAnswer::Trouble { message: silence() })
+}
+
+fn silence() -> String {
+    format!("no answer in {} s", PATIENCE.as_secs())
 }
 
 fn ask(ledger: &mut Ledger, vm: &ObjectName, now: jiff::Timestamp, stops: Option<&String>) {

@@ -74,7 +74,7 @@ impl Told {
 
     fn phases(&mut self, decision: &Decision, news: &mut Vec<EventKind>) {
         for record in &decision.status.nodes {
-            let phase = NodePhase::ALL.into_iter().find(|p| p.name() == record.phase).unwrap_or_default();
+            let phase = NodePhase::named(&record.phase);
             if self.phases.insert(record.name.clone(), phase) != Some(phase) {
                 news.push(EventKind::NodePhaseChanged {
                     node: record.name.clone(),

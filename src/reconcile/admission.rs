@@ -97,7 +97,7 @@ impl Admission {
     /// Why the node can't start now; empty if it can.
     pub(super) fn holds(&self, group: &str, node: &Node, left_cordoned: bool) -> Vec<Hold> {
         let mut holds = Vec::new();
-        if let Some(wave) = self.open_or_closed(group).filter(|wave| wave.is_closed) {
+        if let Some(wave) = self.wave_under_way(group).filter(|wave| wave.is_closed) {
             holds.push(Hold::Wave { waits_for: wave.at_work.clone() });
         }
         holds.extend(self.limits.iter().filter_map(|limit| limit.hold(&node.name, left_cordoned)));
@@ -105,7 +105,7 @@ impl Admission {
     }
 
     /// The group's wave under way, where waves count.
-    fn open_or_closed(&self, group: &str) -> Option<&Wave> {
+    fn wave_under_way(&self, group: &str) -> Option<&Wave> {
         self.waves.get(group).filter(|_| self.strategy == Strategy::Waves)
     }
 
@@ -113,7 +113,7 @@ impl Admission {
     /// more than the last wave of which a node has finished.
     pub(super) fn wave(&self, group: &str) -> u32 {
         match self.strategy {
-            Strategy::Waves => self.open_or_closed(group).map_or(self.last_wave + 1, |wave| wave.number),
+            Strategy::Waves => self.wave_under_way(group).map_or(self.last_wave + 1, |wave| wave.number),
             Strategy::Rolling => self.finished_wave.map_or(1, |wave| wave + 1),
         }
     }

@@ -66,6 +66,11 @@ impl NodePhase {
         self != Self::Pending && !self.is_terminal()
     }
 
+    /// The phase of that name; `Pending` for a name that no phase has.
+    pub fn named(name: &str) -> Self {
+        Self::ALL.into_iter().find(|phase| phase.name() == name).unwrap_or_default()
+    }
+
     /// The name, as in the plan's and report's texts.
     pub fn name(self) -> &'static str {
         match self {

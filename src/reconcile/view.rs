@@ -60,7 +60,7 @@ impl<'a> View<'a> {
 
 /// The phase that a record names.
 pub(super) fn phase_of(record: &CampaignNode) -> NodePhase {
-    NodePhase::ALL.into_iter().find(|p| p.name() == record.phase).unwrap_or_default()
+    NodePhase::named(&record.phase)
 }
 
 /// How a node is doing, for displays.

@@ -223,6 +223,13 @@ fn judge_end(lab: &Lab, outcome: &Outcome, seed: u64) {
     assert_eq!(objects.iter().filter(|o| o["kind"] == "VirtualMachineInstance").count(), 2);
 }
 
+/// Drives a campaign to its end, judged all the while.
+async fn judged(lab: &Lab, seed: u64, driving: impl Future<Output = Outcome>) {
+    let watching = judge(lab.cluster.clone(), seed);
+    let outcome = tokio::select! { outcome = driving => outcome, () = watching => unreachable!() };
+    judge_end(lab, &outcome, seed);
+}
+
 fn play(test: impl AsyncFn(u64), seeds: std::ops::Range<u64>) {
     for seed in seeds {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
@@ -237,7 +244,6 @@ fn one_request_in_ten_fails() {
     play(
         async |seed| {
             let lab = Lab::new(seed, 10).await;
-            let watching = judge(lab.cluster.clone(), seed);
             let driving = async {
                 // A first request that fails is the user's to repeat.
                 for driver in 0..20 {
@@ -247,8 +253,7 @@ fn one_request_in_ten_fails() {
                 }
                 panic!("seed {seed}: not even begun");
             };
-            let outcome = tokio::select! { outcome = driving => outcome, () = watching => unreachable!() };
-            judge_end(&lab, &outcome, seed);
+            judged(&lab, seed, driving).await;
         },
         1..5,
     );
@@ -259,7 +264,6 @@ fn drivers_are_killed_at_any_moment() {
     play(
         async |seed| {
             let lab = Lab::new(seed, 0).await;
-            let watching = judge(lab.cluster.clone(), seed);
             let driving = async {
                 for driver in 0..200 {
                     // Long enough to take over from the one that was killed, and to do something.
@@ -271,8 +275,7 @@ fn drivers_are_killed_at_any_moment() {
                 }
                 panic!("seed {seed}: not through with 200 drivers");
             };
-            let outcome = tokio::select! { outcome = driving => outcome, () = watching => unreachable!() };
-            judge_end(&lab, &outcome, seed);
+            judged(&lab, seed, driving).await;
         },
         1..5,
     );

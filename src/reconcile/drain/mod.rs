@@ -19,7 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 
 pub use budget::Pending;
 pub use options::{DrainOptions, VmConsent};
-pub use vm::{Comeback, VmFate, comeback, fate, not_migratable_text, remedy};
+pub use vm::{Comeback, VmFate, fate};
 
 use crate::inventory::{Inventory, ObjectName, Pod};
 use crate::reconcile::{Effect, EvictionAnswer, EvictionAttempt, Hold, Ledger, Prospect};

@@ -212,27 +212,29 @@ impl Step<'_, '_> {
     /// Hooks run on a node that is safe to power off, and on no other: what came in meanwhile (somebody uncordoned it, and
     /// a VM was placed here) leaves before the next one starts.
     fn in_maintenance(&mut self) {
-        // A run that another driver began is taken up, whatever has come in: it may be under way.
-        let begun = self.state.hook.as_ref();
-        let is_taken_up =
-            begun.is_some_and(|hook| hook.started_at.is_some() && hook.driver != self.view.driver);
-        match self.hooks(HookPoint::Maintenance) {
-            HookStep::AllDone => self.enter(NodePhase::Verifying),
-            HookStep::Record(_) if self.hook_pod().is_some() => {
-                let pod = self.hook_pod().unwrap_or_default();
-                self.hold(Hold::Unsafe { why: format!("pod {pod} of an earlier hook is still running") });
-            }
-            step @ (HookStep::Record(_) | HookStep::Run(..)) if !is_taken_up => match self.blockers().first()
-            {
-                None => self.hook_step(step),
-                Some(why) => {
-                    self.decision.warnings.push(format!(
-                        "node {} is in maintenance and not safe to power off any more: {why}; drained again",
-                        self.node.name
-                    ));
-                    self.enter(NodePhase::Draining);
+        let step = self.hooks(HookPoint::Maintenance);
+        let is_ours = self.state.hook.as_ref().is_some_and(|hook| hook.driver == self.view.driver);
+        let begins = match &step {
+            HookStep::Record(_) => {
+                if let Some(pod) = self.hook_pod() {
+                    let why = format!("pod {pod} of an earlier hook is still running");
+                    return self.hold(Hold::Unsafe { why });
                 }
-            },
+                true
+            }
+            // One that another driver began is taken up, whatever has come in: it may be under way.
+            HookStep::Run(..) => is_ours,
+            _ => false,
+        };
+        if let Some(why) = self.blockers().first().filter(|_| begins) {
+            self.decision.warnings.push(format!(
+                "node {} is in maintenance and not safe to power off any more: {why}; drained again",
+                self.node.name
+            ));
+            return self.enter(NodePhase::Draining);
+        }
+        match step {
+            HookStep::AllDone => self.enter(NodePhase::Verifying),
             step => self.hook_step(step),
         }
     }
