@@ -80,7 +80,7 @@ pub async fn run_campaign(run: Run<'_>, sink: Sink<'_>) -> Result<Outcome, Error
     let finished = |c: &&MaintenanceCampaign| phase(c) == CampaignPhase::Succeeded;
     if let Some(last) = last.filter(finished).filter(|_| !run.new) {
         let status = last.status.clone().unwrap_or_default();
-        let groups = schedule::resume(&run.plan.spec, &inventory, &recorded(&status, &inventory, last));
+        let groups = schedule::resume(&run.plan.spec, &inventory, &begun(last, &inventory));
         let campaign = last.name_any();
         return Ok(Outcome { campaign, end: End::Succeeded, status, groups, was_finished: true });
     }
@@ -89,8 +89,7 @@ pub async fn run_campaign(run: Run<'_>, sink: Sink<'_>) -> Result<Outcome, Error
     let groups = match resumed {
         Some(campaign) => {
             check_unchanged(campaign, run.plan)?;
-            let status = campaign.status.clone().unwrap_or_default();
-            schedule::resume(&run.plan.spec, &inventory, &recorded(&status, &inventory, campaign))
+            schedule::resume(&run.plan.spec, &inventory, &begun(campaign, &inventory))
         }
         None => prepare(run.plan, &inventory)?,
     };
@@ -121,13 +120,10 @@ fn phase(campaign: &MaintenanceCampaign) -> CampaignPhase {
 }
 
 /// Nodes that a campaign has begun, with their groups: by its record, and by the nodes' own states, which may be newer.
-fn recorded(
-    status: &MaintenanceCampaignStatus,
-    inventory: &Inventory,
-    campaign: &MaintenanceCampaign,
-) -> Vec<(String, String)> {
+fn begun(campaign: &MaintenanceCampaign, inventory: &Inventory) -> Vec<(String, String)> {
     let name = campaign.name_any();
-    let of_record = status.nodes.iter().map(|n| (n.name.clone(), n.group.clone()));
+    let records = campaign.status.iter().flat_map(|s| &s.nodes);
+    let of_record = records.map(|n| (n.name.clone(), n.group.clone()));
     let states = inventory.nodes().values().filter_map(|node| Some((node, NodeState::of(node)?.ok()?)));
     let of_nodes = states.filter(|(_, s)| s.campaign == name).map(|(n, s)| (n.name.clone(), s.group));
     of_record.chain(of_nodes).collect()
@@ -207,8 +203,7 @@ async fn refuse_rivals(
         |c: &MaintenanceCampaign| matches!(phase(c), CampaignPhase::Succeeded | CampaignPhase::Failed);
     for other in others.iter().filter(|c| !is_over(c)) {
         let name = other.name_any();
-        let status = other.status.clone().unwrap_or_default();
-        let theirs = schedule::resume(&other.spec.plan, inventory, &recorded(&status, inventory, other));
+        let theirs = schedule::resume(&other.spec.plan, inventory, &begun(other, inventory));
         let theirs: Vec<&String> = theirs.iter().flat_map(|g| &g.nodes).collect();
         let shared: Vec<&str> =
             groups.iter().flat_map(|g| &g.nodes).filter(|n| theirs.contains(n)).map(String::as_str).collect();
