@@ -21,6 +21,9 @@ use crate::plan::v1alpha1::{
 pub const LEASE_SECONDS: i32 = 30;
 /// How often a driver gives a sign of life.
 pub const RENEW_EVERY: Duration = Duration::from_secs(10);
+/// Between looks at a kind whose storage is starting, and how many.
+const STARTING: Duration = Duration::from_millis(100);
+const STARTING_TRIES: u32 = 100;
 /// Namespace of the Leases.
 const LEASE_NAMESPACE: &str = "kube-system";
 
@@ -48,17 +51,31 @@ pub async fn ensure_definitions(client: &Client) -> Result<(), Error> {
         }
     }
     // Served a moment later: the first list tells.
-    let campaigns: Api<MaintenanceCampaign> = Api::all(client.clone());
-    for _ in 0..100 {
-        match campaigns.list(&ListParams::default().limit(1)).await {
-            Ok(_) => return Ok(()),
-            Err(kube::Error::Api(status)) if status.code == 404 => {
-                tokio::time::sleep(Duration::from_millis(100)).await;
+    for _ in 0..STARTING_TRIES {
+        if list(client, &ListParams::default().limit(1)).await?.is_some() {
+            return Ok(());
+        }
+        tokio::time::sleep(STARTING).await;
+    }
+    Err(Error::Unreachable("the new kind MaintenanceCampaign is not served after 10 s".to_owned()))
+}
+
+/// Lists campaigns; `None` where the kind isn't served. A kind that was defined a moment ago answers 429 or 503 ("storage is
+/// (re)initializing") until its storage is up: that is waited for, for a while.
+async fn list(client: &Client, params: &ListParams) -> Result<Option<Vec<MaintenanceCampaign>>, Error> {
+    let api: Api<MaintenanceCampaign> = Api::all(client.clone());
+    let mut tries = 0;
+    loop {
+        match api.list(params).await {
+            Ok(list) => return Ok(Some(list.items)),
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(None),
+            Err(kube::Error::Api(status)) if [429, 503].contains(&status.code) && tries < STARTING_TRIES => {
+                tries += 1;
+                tokio::time::sleep(STARTING).await;
             }
             Err(error) => return Err(Error::of("list maintenancecampaigns", error)),
         }
     }
-    Err(Error::Unreachable("the new kind MaintenanceCampaign is not served after 10 s".to_owned()))
 }
 
 /// All campaigns, those of one plan oldest first; none where the kind isn't served yet.
@@ -66,12 +83,7 @@ pub async fn ensure_definitions(client: &Client) -> Result<(), Error> {
 /// # Errors
 /// A refusal in words.
 pub async fn campaigns(client: &Client) -> Result<Vec<MaintenanceCampaign>, Error> {
-    let api: Api<MaintenanceCampaign> = Api::all(client.clone());
-    let mut all = match api.list(&ListParams::default()).await {
-        Ok(list) => list.items,
-        Err(kube::Error::Api(status)) if status.code == 404 => Vec::new(),
-        Err(error) => return Err(Error::of("list maintenancecampaigns", error)),
-    };
+    let mut all = list(client, &ListParams::default()).await?.unwrap_or_default();
     all.sort_by_key(|c| number(&c.name_any()));
     Ok(all)
 }

@@ -68,18 +68,50 @@ impl tower::Service<Request<Body>> for Faulty {
         let fault = self.fault();
         let mut server = self.server.clone();
         Box::pin(async move {
-            let text = r#"{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"ServiceUnavailable","code":503,"message":"the server is restarting"}"#;
             match fault {
                 Some(Fault::Reset) => return Err(reset()),
-                Some(Fault::Unavailable) => {
-                    let body = Full::new(text.into()).map_err(|never| match never {}).boxed_unsync();
-                    let response = Response::builder().status(503).header("content-type", "application/json");
-                    return Ok(response.body(body).expect("a response"));
-                }
+                Some(Fault::Unavailable) => return Ok(refused(503, "the server is restarting")),
                 Some(Fault::AnswerLost) | None => {}
             }
             let answer = server.call(request).await.unwrap_or_else(|never| match never {});
             if matches!(fault, Some(Fault::AnswerLost)) { Err(reset()) } else { Ok(answer) }
+        })
+    }
+}
+
+fn refused(code: u16, message: &str) -> Response<ResponseBody> {
+    let status = serde_json::json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": message});
+    let body = Full::new(status.to_string().into()).map_err(|never| match never {}).boxed_unsync();
+    let response = Response::builder().status(code).header("content-type", "application/json");
+    response.body(body).expect("a response")
+}
+
+/// An API server whose storage of campaigns is still starting: the first so many requests for them are refused.
+#[derive(Clone)]
+struct Starting {
+    server: ApiServer,
+    refusals: Arc<Mutex<u32>>,
+}
+
+impl tower::Service<Request<Body>> for Starting {
+    type Response = Response<ResponseBody>;
+    type Error = std::io::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let mut left = self.refusals.lock().expect("nobody panicked");
+        let is_refused = *left > 0 && request.uri().path().ends_with("/maintenancecampaigns");
+        *left -= u32::from(is_refused);
+        let mut server = self.server.clone();
+        Box::pin(async move {
+            if is_refused {
+                return Ok(refused(429, "storage is (re)initializing"));
+            }
+            Ok(server.call(request).await.unwrap_or_else(|never| match never {}))
         })
     }
 }
@@ -279,4 +311,18 @@ fn drivers_are_killed_at_any_moment() {
         },
         1..5,
     );
+}
+
+/// Seen on a control plane where the kinds were defined a moment before.
+#[tokio::test(start_paused = true)]
+async fn a_storage_that_is_still_starting_is_waited_for() {
+    let lab = Lab::new(1, 0).await;
+    virtroll::cluster::ensure_definitions(&lab.cluster.client()).await.expect("defined");
+    for (refusals, answered) in [(0, true), (7, true), (1000, false)] {
+        let (server, left) = (lab.cluster.server(), Arc::new(Mutex::new(refusals)));
+        let client = Client::new(Starting { server, refusals: left.clone() }, "default");
+        let campaigns = virtroll::cluster::campaigns(&client).await;
+        assert_eq!(campaigns.is_ok(), answered, "{refusals} refusals: {campaigns:?}");
+        assert_eq!(*left.lock().expect("nobody panicked") == 0, answered, "{refusals}");
+    }
 }
