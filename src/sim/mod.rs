@@ -56,7 +56,7 @@ impl Default for Settings {
             seed: 1,
             start: Timestamp::constant(1_767_650_400, 0),
             latency: Duration::from_millis(2),
-            history: 20_000,
+            history: 5_000,
             kubevirt: kubevirt::Settings::default(),
         }
     }
@@ -159,6 +159,11 @@ impl EmbeddedCluster {
             seen = now;
         }
         false
+    }
+
+    /// Writes to its store so far, those of its own controllers included.
+    pub fn writes(&self) -> u64 {
+        self.store.lock().map(|s| s.revision()).unwrap_or_default()
     }
 
     fn revision(&self) -> u64 {
