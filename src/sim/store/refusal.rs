@@ -54,6 +54,16 @@ impl Refusal {
         refusal
     }
 
+    /// 409 because a deletion's precondition does not hold: told of the kind, not of the resource.
+    pub fn precondition(resource: &str, kind: &str, name: &str, why: &str) -> Self {
+        let group = resource.split_once('.').map_or("", |(_, group)| group);
+        let title = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
+        let message = format!("Operation cannot be fulfilled on {title} {name:?}: {why}");
+        let mut refusal = Self::new(409, "Conflict", message);
+        refusal.details = Some(details(name, group, kind));
+        refusal
+    }
+
     /// 422 for one field.
     pub fn invalid(group: &str, kind: &str, name: &str, field: &str, why: &str) -> Self {
         let title = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
@@ -85,6 +95,14 @@ impl Refusal {
     /// 400.
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::new(400, "BadRequest", message)
+    }
+
+    /// 405.
+    pub fn method_not_allowed() -> Self {
+        let message = "the server does not allow this method on the requested resource";
+        let mut refusal = Self::new(405, "MethodNotAllowed", message);
+        refusal.details = Some(json!({}));
+        refusal
     }
 
     /// 410: the resourceVersion is too old to go on from.

@@ -5,7 +5,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"reflect"
 	"sort"
 	"strings"
@@ -39,7 +38,6 @@ var kinds = map[schema.GroupVersion][]string{
 type printer struct {
 	seen  map[reflect.Type]bool
 	queue []reflect.Type
-	names map[string]reflect.Type
 }
 
 // name is short where it can be: the last part of the package's path and the type's name.
@@ -104,13 +102,17 @@ func (p *printer) kind(t reflect.Type) string {
 	return t.Kind().String()
 }
 
-func (p *printer) fields(t reflect.Type, prefix string) {
+func (p *printer) fields(t reflect.Type) {
 	for i := 0; i < t.NumField(); i++ {
 		f := t.Field(i)
 		tag := strings.Split(f.Tag.Get("json"), ",")
 		if strings.Contains(f.Tag.Get("json"), "inline") || (f.Anonymous && tag[0] == "") {
 			if f.Type.Name() != "TypeMeta" {
-				p.fields(f.Type, prefix)
+				inner := f.Type
+				if inner.Kind() == reflect.Ptr {
+					inner = inner.Elem()
+				}
+				p.fields(inner)
 			}
 			continue
 		}
@@ -143,21 +145,13 @@ func (p *printer) fields(t reflect.Type, prefix string) {
 var atoms = map[string]smd.Map{}
 
 func smdName(t reflect.Type) string {
-	return "io." + strings.Replace(strings.ReplaceAll(strings.TrimPrefix(t.PkgPath(), "k8s.io/"), "/", "."), "api.", "k8s.api.", 1) + "." + t.Name()
+	return "io.k8s." + strings.ReplaceAll(strings.TrimPrefix(t.PkgPath(), "k8s.io/"), "/", ".") + "." + t.Name()
 }
 
 // apply is how server-side apply merges the field: a list by keys or as a set, or a struct or map as one.
 func (p *printer) apply(t reflect.Type, field string) string {
-	names := []string{smdName(t)}
-	if strings.Contains(t.PkgPath(), "apimachinery") {
-		names = []string{"io.k8s.apimachinery." + strings.ReplaceAll(strings.TrimPrefix(t.PkgPath(), "k8s.io/apimachinery/"), "/", ".") + "." + t.Name()}
-	}
-	for _, name := range names {
-		m, found := atoms[name]
-		if !found {
-			continue
-		}
-		for _, f := range m.Fields {
+	{
+		for _, f := range atoms[smdName(t)].Fields {
 			if f.Name != field {
 				continue
 			}
@@ -200,12 +194,6 @@ func main() {
 			atoms[t.Name] = *t.Map
 		}
 	}
-	if os.Getenv("NAMES") != "" {
-		for n := range atoms {
-			fmt.Println(n)
-		}
-		return
-	}
 	p := &printer{seen: map[reflect.Type]bool{}}
 	versions := []schema.GroupVersion{}
 	for gv := range kinds {
@@ -226,6 +214,6 @@ func main() {
 		t := p.queue[0]
 		p.queue = p.queue[1:]
 		fmt.Println(p.name(t))
-		p.fields(t, "")
+		p.fields(t)
 	}
 }

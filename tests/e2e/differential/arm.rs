@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 /// How long a watch is listened to after the events that it should have, for those that it should not.
 const QUIET: Duration = Duration::from_millis(250);
 /// How long the events may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// A request.
 #[derive(Debug, Clone)]
