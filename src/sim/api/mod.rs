@@ -15,6 +15,7 @@ mod decode;
 mod defaults;
 mod discovery;
 mod eviction;
+mod list;
 mod options;
 mod patch;
 mod quantity;

@@ -17,7 +17,6 @@ use kube::client::Body;
 use serde_json::{Value, json};
 
 use super::route::{self, Route};
-use super::selector::Selector;
 use super::{admission, discovery, eviction, options, watch, write};
 use crate::sim::extension::Extension;
 use crate::sim::store::{Refusal, Store};
@@ -253,52 +252,7 @@ fn read(store: &Store, call: &Call, route: &Route) -> Result<Value, Refusal> {
             Some(other) => Err(Refusal::not_modelled(&format!("{}/{other}", route.resource.name))),
         };
     }
-    list(store, call, route)
-}
-
-/// A page of a list. `continue` is the key to go on from.
-fn list(store: &Store, call: &Call, route: &Route) -> Result<Value, Refusal> {
-    let text = |key: &str| call.query.get(key).map_or("", String::as_str);
-    let selector = Selector::parse(text("labelSelector"), text("fieldSelector"))?;
-    let limit: usize = text("limit").parse().ok().filter(|l| *l > 0).unwrap_or(usize::MAX);
-    let after = text("continue");
-    let name = route.resource.name.as_str();
-    let objects: Vec<_> = match selector.node_name().filter(|_| name == "pods") {
-        Some(node) => store.pods_on(node).collect(),
-        None if route.namespace.is_empty() => store.list(name).collect(),
-        None => store.list_in(name, &route.namespace).collect(),
-    };
-    let place = |o: &Value| {
-        let field = |f: &str| o["metadata"][f].as_str().unwrap_or_default().to_owned();
-        format!("{}\u{1f}{}", field("namespace"), field("name"))
-    };
-    let here =
-        |o: &Value| route.namespace.is_empty() || o["metadata"]["namespace"] == route.namespace.as_str();
-    let mut rest = objects
-        .into_iter()
-        .filter(|o| here(o) && selector.matches(o))
-        .skip_while(|o| !after.is_empty() && place(o).as_str() <= after)
-        .peekable();
-    let page: Vec<_> = rest.by_ref().take(limit).collect();
-    let mut metadata = json!({"resourceVersion": store.revision().to_string()});
-    if rest.peek().is_some() {
-        metadata["continue"] = json!(page.last().map(|o| place(o)).unwrap_or_default());
-        metadata["remainingItemCount"] = json!(rest.count());
-    }
-    let items: Vec<Value> = page.into_iter().map(|o| item(route, o)).collect();
-    Ok(json!({
-        "kind": format!("{}List", route.resource.kind), "apiVersion": route.resource.api_version(),
-        "metadata": metadata, "items": items,
-    }))
-}
-
-/// An object in a list: the list says the kind, but for custom resources.
-fn item(route: &Route, object: &Value) -> Value {
-    let Some(fields) = object.as_object().filter(|_| !route.resource.is_custom) else {
-        return object.clone();
-    };
-    let kept = fields.iter().filter(|(name, _)| !matches!(name.as_str(), "apiVersion" | "kind"));
-    Value::Object(kept.map(|(name, value)| (name.clone(), value.clone())).collect())
+    super::list::list(store, call, route)
 }
 
 impl tower::Service<Request<Body>> for ApiServer {

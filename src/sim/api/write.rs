@@ -402,7 +402,7 @@ fn delete_collection(
     dry_run: bool,
 ) -> Result<Value, Refusal> {
     let text = |key: &str| call.query.get(key).map_or("", String::as_str);
-    let selector = super::selector::Selector::parse(text("labelSelector"), text("fieldSelector"))?;
+    let selector = super::selector::Selector::read(&route.resource, text("labelSelector"), text("fieldSelector"))?;
     let resource = route.resource.name.as_str();
     let here =
         |o: &Object| route.namespace.is_empty() || o["metadata"]["namespace"] == route.namespace.as_str();

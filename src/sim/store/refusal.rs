@@ -13,6 +13,8 @@ pub struct Refusal {
     pub message: String,
     /// `details`, if any.
     pub details: Option<Value>,
+    /// `metadata`; mostly empty.
+    pub metadata: Value,
 }
 
 impl std::fmt::Display for Refusal {
@@ -26,7 +28,7 @@ impl std::error::Error for Refusal {}
 impl Refusal {
     /// A refusal with a code, a reason and a message.
     pub fn new(code: u16, reason: &str, message: impl Into<String>) -> Self {
-        Self { code, reason: reason.to_owned(), message: message.into(), details: None }
+        Self { code, reason: reason.to_owned(), message: message.into(), details: None, metadata: json!({}) }
     }
 
     /// 404 for an object. `resource` is the full name, such as `deployments.apps`.
@@ -118,7 +120,7 @@ impl Refusal {
     /// The `Status` object.
     pub fn status(&self) -> Value {
         let mut status = json!({
-            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "kind": "Status", "apiVersion": "v1", "metadata": self.metadata, "status": "Failure",
             "message": self.message, "code": self.code,
         });
         if !self.reason.is_empty() {

@@ -60,7 +60,8 @@ impl Normal {
         for event in body.as_array_mut().into_iter().flatten().filter(|e| e["type"] == "BOOKMARK") {
             event["object"]["metadata"]["resourceVersion"] = json!("<revision>");
         }
-        if let Some(causes) = body["details"].get_mut("causes").and_then(Value::as_array_mut) {
+        let details = body.get_mut("details");
+        if let Some(causes) = details.and_then(|d| d.get_mut("causes")).and_then(Value::as_array_mut) {
             // The real one judges metadata once to three times, by the kind, and says the same as often.
             let mut told: Vec<Value> = Vec::new();
             causes.retain(|c| !told.contains(c) && { told.push(c.clone()); true });
