@@ -313,6 +313,29 @@ impl Store {
         Ok(collection.history.range(start..).cloned().collect())
     }
 
+    /// The objects of a kind as they were at a revision, by key; `None` where that is how they are.
+    ///
+    /// # Errors
+    /// 410 if the history doesn't reach back so far.
+    pub(in crate::sim) fn objects_at(
+        &self,
+        resource: &str,
+        revision: u64,
+    ) -> Result<Option<BTreeMap<Key, Object>>, Refusal> {
+        let changes = self.changes_since(resource, revision)?;
+        let Some(collection) = self.collections.get(resource).filter(|_| !changes.is_empty()) else {
+            return Ok(None);
+        };
+        let mut objects = collection.objects.clone();
+        for change in changes.into_iter().rev() {
+            match change.old {
+                Some(old) => objects.insert(Key::of(&old), old),
+                None => objects.remove(&Key::of(&change.object)),
+            };
+        }
+        Ok(Some(objects))
+    }
+
     fn collection(&self, resource: &str) -> Result<&Collection, Refusal> {
         let missing = || Refusal::new(404, "NotFound", "the server could not find the requested resource");
         self.collections.get(resource).ok_or_else(missing)
