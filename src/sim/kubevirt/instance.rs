@@ -104,6 +104,14 @@ async fn advance(world: &mut World, key: &Key, pods: &[Object]) -> Result<(), Tr
             }
             let active = pods.iter().map(|p| (uid(p).to_owned(), p["spec"]["nodeName"].clone()));
             vmi["status"]["activePods"] = Value::Object(active.collect());
+            let scheduled = pod.as_deref().and_then(|p| conditions::get(p, "PodScheduled"));
+            match scheduled.filter(|c| c["status"] == "False" && phase == "Scheduling") {
+                Some(c) => {
+                    let (reason, message) = (text(&c["reason"]), text(&c["message"]));
+                    conditions::set(&mut vmi["status"], "PodScheduled", "False", reason, message, &now);
+                }
+                None => conditions::remove(&mut vmi["status"], "PodScheduled"),
+            }
             let (ready, reason) = readiness(vmi, pod.as_deref());
             conditions::set(&mut vmi["status"], "Ready", ready, reason, "", &now);
             let marked = vmi["status"]["evacuationNodeName"].is_string();
@@ -169,6 +177,12 @@ pub(super) fn attachment_ready(world: &World, launcher: &Value) -> bool {
     world.owned(uid(launcher), Kind::Pod).iter().any(|p| conditions::is_true(p, "Ready"))
 }
 
+/// An attachment pod has the volumes that it is for, and that of its service account's token if those are counted.
+fn has_all_volumes(world: &World, attachment: &Value, hot: usize) -> bool {
+    let volumes = attachment["spec"]["volumes"].as_array().map_or(0, Vec::len);
+    !world.settings.counts_token_volumes || volumes == hot + 1
+}
+
 /// Hotplugged volumes: one attachment pod for the launcher; those of ended launchers go.
 async fn attach(world: &mut World, key: &Key, pods: &[Object]) -> Result<(), Trouble> {
     let Some(vmi) = world.get(Kind::Instance, key).cloned() else { return Ok(()) };
@@ -186,6 +200,9 @@ async fn attach(world: &mut World, key: &Key, pods: &[Object]) -> Result<(), Tro
         return Ok(());
     };
     let attachment = match world.owned(uid(&pod), Kind::Pod).into_iter().find(|p| !is_deleting(p)) {
+        Some(attachment) if !has_all_volumes(world, &attachment, hot.len()) => {
+            return world.delete(Kind::Pod, &attachment).await;
+        }
         Some(attachment) => attachment,
         None => world.create(Kind::Pod, launcher::attachment(&vmi, &pod)).await?,
     };
@@ -200,6 +217,11 @@ async fn attach(world: &mut World, key: &Key, pods: &[Object]) -> Result<(), Tro
     world.update(Kind::Instance, key, |vmi| vmi["status"]["volumeStatus"] = json!(statuses)).await
 }
 
+/// KubeVirt's own finalizers. Older releases named one without the prefix.
+fn is_own(finalizer: &str) -> bool {
+    finalizer.starts_with("kubevirt.io/") || finalizer == "foregroundDeleteVirtualMachine"
+}
+
 /// Finalizers: the foreground one goes with the guest's end, all of them when a deleted VMI has no pods left.
 async fn release(world: &mut World, key: &Key, pods: &[Object]) -> Result<(), Trouble> {
     let Some(vmi) = world.get(Kind::Instance, key).cloned().filter(|v| is_final(v)) else { return Ok(()) };
@@ -211,7 +233,7 @@ async fn release(world: &mut World, key: &Key, pods: &[Object]) -> Result<(), Tr
     let released = world
         .update(Kind::Instance, key, |vmi| {
             if let Some(finalizers) = vmi["metadata"]["finalizers"].as_array_mut() {
-                finalizers.retain(|f| !f.as_str().is_some_and(|f| f.starts_with("kubevirt.io/")));
+                finalizers.retain(|f| !f.as_str().is_some_and(is_own));
             }
         })
         .await;

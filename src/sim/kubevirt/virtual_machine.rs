@@ -205,6 +205,11 @@ fn set_or_remove(status: &mut Value, field: &str, value: bool) {
     }
 }
 
+fn is_unschedulable(vmi: &Value) -> bool {
+    let scheduled = super::conditions::get(vmi, "PodScheduled");
+    scheduled.is_some_and(|c| c["status"] == "False" && c["reason"] == "Unschedulable")
+}
+
 fn printable(vm: &Value, vmi: Option<&Value>) -> &'static str {
     if is_deleting(vm) {
         return "Terminating";
@@ -221,6 +226,7 @@ fn printable(vm: &Value, vmi: Option<&Value>) -> &'static str {
     match vmi["status"]["phase"].as_str() {
         Some("Running") if migrates => "Migrating",
         Some("Running") => "Running",
+        Some("Scheduling") if is_unschedulable(vmi) => "ErrorUnschedulable",
         _ => "Starting",
     }
 }

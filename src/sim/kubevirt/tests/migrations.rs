@@ -200,7 +200,8 @@ async fn a_policy_overrides_the_cluster() {
         settings,
         json!({
             "completionTimeoutPerGiB": 2, "allowPostCopy": true, "bandwidthPerMigration": "64Mi", "progressTimeout": 40,
-            "allowWorkloadDisruption": false, "allowAutoConverge": false,
+            "allowWorkloadDisruption": false, "allowAutoConverge": false, "nodeDrainTaintKey": "kubevirt.io/drain",
+            "parallelMigrationsPerCluster": 5, "parallelOutboundMigrationsPerNode": 2,
         })
     );
     // The deadline of 4 s is over: post-copy extends it instead of giving up.
