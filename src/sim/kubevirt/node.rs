@@ -20,7 +20,12 @@ const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 
 /// The node is up, and with it the launchers and guests on it.
 pub(super) fn is_alive(world: &World, node: &str) -> bool {
-    world.node(node).is_some_and(|n| conditions::is_true(n, "Ready"))
+    world.node(node).is_some_and(|n| is_up(n))
+}
+
+/// Ready, and not without power, which Kubernetes learns a while later.
+pub(super) fn is_up(node: &Value) -> bool {
+    conditions::is_true(node, "Ready") && node["metadata"]["annotations"]["sim.virtroll.dev/down"] != "true"
 }
 
 /// virt-handler runs on the node, without which no migration goes on.
@@ -48,7 +53,7 @@ fn takes_part(node: &Value) -> bool {
 /// One heartbeat, and when the next is due.
 pub(super) async fn beat(world: &mut World, name: &str) -> Result<Option<Duration>, Trouble> {
     let Some(node) = world.node(name).cloned().filter(|n| takes_part(n)) else { return Ok(None) };
-    if !conditions::is_true(&node, "Ready") {
+    if !is_up(&node) {
         return stop(world, &node).await;
     }
     if let Some(wait) = starts(world, &node) {

@@ -160,11 +160,13 @@ fn interested(world: &World, kind: Kind, object: &Value, old: Option<&Value>) ->
 
 fn of_node(world: &World, name: &str, object: &Value, old: Option<&Value>) -> Vec<Work> {
     let mut work = vec![Work::Evacuation(name.to_owned()), Work::NodeCheck(name.to_owned())];
-    let ready = |n: &Value| conditions::is_true(n, "Ready");
     let booted = |n: &Value| n["status"]["nodeInfo"]["bootID"].clone();
     let changed = |old: &Value| {
         let kept_out = node::is_kept_out(old) != node::is_kept_out(object);
-        kept_out || ready(old) != ready(object) || booted(old) != booted(object)
+        // How it is not ready says whether virt-handler was stopped in order.
+        let ready = |n: &Value| conditions::get(n, "Ready").map(|c| c["status"].clone());
+        let up = node::is_up(old) != node::is_up(object) || ready(old) != ready(object);
+        kept_out || up || booted(old) != booted(object)
     };
     if old.is_none_or(changed) {
         work.push(Work::Heartbeat(name.to_owned()));
