@@ -97,9 +97,10 @@ impl EmbeddedCluster {
         let server = ApiServer::new(store.clone(), settings.latency);
         let mut cluster = Self { store, server, clock, kubevirt: None };
         if let Some(version) = version {
-            let version = Some(settings.kubevirt.version.unwrap_or(version));
-            let settings = kubevirt::Settings { seed: settings.seed, version, ..settings.kubevirt };
+            let version = settings.kubevirt.version.unwrap_or(version);
+            let settings = kubevirt::Settings { seed: settings.seed, ..settings.kubevirt };
             let model = kubevirt::Model::new(cluster.client(), clock, settings);
+            model.observe(version);
             cluster.server.extend(Arc::new(model.clone()));
             cluster.kubevirt = Some(model);
         }
