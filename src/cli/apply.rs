@@ -5,18 +5,17 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use jiff::tz::TimeZone;
-use kube::ResourceExt;
 use tokio::sync::watch;
 
 use super::host::{self, Host};
-use super::output::{err, out, write_err};
+use super::output::{err, out, write_err, write_out};
 use super::{Cluster, Exit, complain, print_json};
 use crate::cluster;
 use crate::engine::{Outcome, Run, Stop, run_campaign};
 use crate::journal::{Event, EventKind};
 use crate::plan::Loaded;
 use crate::reconcile::End;
-use crate::report::{self, Bars, Report};
+use crate::report::{self, About, Bars, Report, Story};
 
 /// Take a cluster through maintenance, as the plan says.
 #[derive(Debug, Args)]
@@ -52,8 +51,14 @@ enum DryRun {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
+    /// Tables for people.
     Text,
+    /// The whole report; docs/report.md describes it.
     Json,
+    /// The graph of what waited for what, for graphviz.
+    Dot,
+    /// A page with the timeline, in one file without anything from the network.
+    Html,
 }
 
 impl Apply {
@@ -74,7 +79,7 @@ impl Apply {
         if self.dry_run.is_none() {
             return runtime.block_on(async {
                 let host = cluster.host().await?;
-                self.campaign(&loaded, host, false, &zone).await
+                self.campaign(&loaded, host, false, cluster.seed, &zone).await
             });
         }
         let (objects, name, now) = runtime.block_on(async {
@@ -95,7 +100,7 @@ impl Apply {
         })?;
         rehearsal.block_on(async {
             let host = host::rehearse(objects, &name, cluster.seed, now).await?;
-            self.campaign(&loaded, host, true, &zone).await
+            self.campaign(&loaded, host, true, cluster.seed, &zone).await
         })
     }
 
@@ -104,10 +109,13 @@ impl Apply {
         loaded: &Loaded,
         host: Host,
         forecast: bool,
+        seed: u64,
         zone: &TimeZone,
     ) -> Result<Exit, Exit> {
         let plan = &loaded.plan;
         let simulated = host.embedded.is_some();
+        let (cluster, made_at) = (host.name.clone(), host.clock.now());
+        let seed = simulated.then_some(seed);
         let (stop_sender, stop) = watch::channel(Stop::No);
         if !simulated {
             tokio::spawn(listen(stop_sender));
@@ -122,14 +130,11 @@ impl Apply {
             stop,
             patience: simulated.then_some(host::PATIENCE),
         };
-        let mut warnings: Vec<String> = loaded.warnings.list().iter().map(|w| w.message.clone()).collect();
-        let mut waits = report::Waits::default();
+        let mut story = Story::default();
+        loaded.warnings.list().iter().for_each(|w| story.warn(&w.message));
         let mut bars = (std::io::stderr().is_terminal() && !forecast && !simulated).then(Bars::new);
         let mut sink = |event: Event| {
-            if let EventKind::Warning { text } = &event.kind {
-                warnings.push(text.clone());
-            }
-            waits.event(&event);
+            story.event(&event);
             if forecast {
                 return;
             }
@@ -160,17 +165,10 @@ impl Apply {
         };
         let outcome = run_campaign(run, &mut sink).await;
         let outcome = outcome.map_err(|error| super::complain_of_plan(loaded, &error))?;
-        let name = plan.name_any();
-        let report = Report::new(
-            &name,
-            &outcome.campaign,
-            forecast,
-            &outcome.status,
-            &outcome.groups,
-            &waits,
-            warnings,
-        );
-        self.show(&report, &outcome, zone);
+        let campaign = outcome.campaign.as_str();
+        let about = About { plan, campaign, forecast, cluster: &cluster, seed, made_at };
+        let report = Report::new(about, &outcome.status, &outcome.groups, &story);
+        self.show(&report, &outcome, loaded, zone)?;
         Ok(match outcome.end {
             End::Succeeded => Exit::Done,
             End::Failed { .. } => Exit::Failed,
@@ -178,9 +176,23 @@ impl Apply {
         })
     }
 
-    fn show(&self, report: &Report, outcome: &Outcome, zone: &TimeZone) {
+    fn show(
+        &self,
+        report: &Report,
+        outcome: &Outcome,
+        loaded: &Loaded,
+        zone: &TimeZone,
+    ) -> Result<(), Exit> {
         match self.output {
             Output::Json => print_json(report),
+            Output::Dot => write_out(&report::dot(report)),
+            Output::Html => match report::html(report, loaded.text(), zone) {
+                Ok(page) => write_out(&page),
+                Err(error) => {
+                    complain(&error);
+                    return Err(Exit::Failed);
+                }
+            },
             Output::Text if report.forecast => out!("{}", report::forecast(report, zone)),
             Output::Text => {
                 if outcome.was_finished {
@@ -191,6 +203,7 @@ impl Apply {
                 out!("{}", report::tables(report, zone));
             }
         }
+        Ok(())
     }
 }
 
