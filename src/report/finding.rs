@@ -182,6 +182,9 @@ fn remedy(reason: &str) -> Option<&'static str> {
 fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     let Some(first) = letters.next() else { return String::new() };
+    if let Some(rest) = text.strip_prefix("vm ") {
+        return sentence(&format!("VM {rest}"));
+    }
     // An object's name keeps its case.
     let is_word = letters.clone().next().is_some_and(char::is_lowercase) && !text.starts_with("virtroll");
     let first = if is_word { first.to_uppercase().to_string() } else { first.to_string() };

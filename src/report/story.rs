@@ -31,6 +31,8 @@ pub struct Story {
     moves: Vec<Move>,
     /// VMs whose eviction was granted: when, and from where.
     leaving: BTreeMap<ObjectName, (Timestamp, String)>,
+    /// VMs that are off: the places of their moves.
+    stopped: BTreeMap<ObjectName, usize>,
     refusals: BTreeMap<String, Refusal>,
     hooks: Vec<HookRun>,
     obstructed: BTreeMap<String, String>,
@@ -218,9 +220,18 @@ impl Story {
             "Stopped" => MoveKind::Stopped,
             _ => return,
         };
-        // A VM that was restarted once and migrates later still has the outcome Restarted.
-        let left = if kind == MoveKind::Stopped { self.leaving.get(vm).cloned() } else { self.leaving.remove(vm) };
+        let left = self.leaving.remove(vm);
         let source = left.as_ref().map(|(_, node)| node.clone()).or_else(|| from.cloned());
+        if kind == MoveKind::Restarted && let Some(stopped) = self.stopped.remove(vm).and_then(|i| self.moves.get_mut(i)) {
+            // One move with the shutdown that began it.
+            stopped.kind = kind;
+            stopped.to = node.cloned();
+            stopped.finished_at = at;
+            return;
+        }
+        if kind == MoveKind::Stopped {
+            self.stopped.insert(vm.clone(), self.moves.len());
+        }
         self.moves.push(Move {
             namespace: vm.namespace.clone(),
             name: vm.name.clone(),

@@ -26,12 +26,10 @@ pub(super) struct Axis {
 pub(super) struct Tick {
     /// Its place, percent.
     pub x: String,
-    /// The time.
+    /// The time, or the time since the beginning.
     pub label: String,
-    /// Since the beginning.
-    pub elapsed: String,
-    /// The label would run over the right end.
-    pub at_end: bool,
+    /// ` first` or ` last` if the label would run over an end.
+    pub edge: &'static str,
 }
 
 impl Axis {
@@ -90,8 +88,7 @@ impl Axis {
 
     /// Ticks at round times.
     pub(super) fn ticks(&self) -> Vec<Tick> {
-        let length = self.to.duration_since(self.from).as_secs();
-        let step = STEPS.into_iter().find(|s| length / s <= TICKS).unwrap_or(604_800 * (length / 604_800 / TICKS + 1));
+        let step = self.step();
         let offset = i64::from(self.local(self.from).offset().seconds());
         let mut second = (self.from.as_second() + offset).div_euclid(step) * step - offset;
         let mut ticks = Vec::new();
@@ -106,6 +103,24 @@ impl Axis {
         ticks
     }
 
+    /// Ticks at round times since the beginning.
+    pub(super) fn elapsed(&self) -> Vec<Tick> {
+        let length = self.to.duration_since(self.from).as_secs();
+        let seconds = (0..=length).step_by(usize::try_from(self.step()).unwrap_or(usize::MAX));
+        let tick = |second: i64| {
+            let place = self.place(self.from.saturating_add(SignedDuration::from_secs(second)).unwrap_or(self.to));
+            let label = if second == 0 { "0".to_owned() } else { format!("+{}", brief(second)) };
+            Tick { x: percent(place), label, edge: edge(place) }
+        };
+        seconds.map(tick).collect()
+    }
+
+    fn step(&self) -> i64 {
+        let length = self.to.duration_since(self.from).as_secs();
+        let step = STEPS.into_iter().find(|s| length / s <= TICKS);
+        step.unwrap_or(604_800 * (length / 604_800 / TICKS + 1))
+    }
+
     fn tick(&self, at: Timestamp, step: i64) -> Tick {
         let here = self.local(at);
         let format = match step {
@@ -115,12 +130,16 @@ impl Axis {
             _ => "%-d %b",
         };
         let place = self.place(at);
-        Tick {
-            x: percent(place),
-            label: here.strftime(format).to_string(),
-            elapsed: format!("+{}", brief(at.duration_since(self.from).as_secs())),
-            at_end: place > 94.0,
-        }
+        Tick { x: percent(place), label: here.strftime(format).to_string(), edge: edge(place) }
+    }
+}
+
+/// Whether a label would run over an end of the axis.
+fn edge(place: f64) -> &'static str {
+    match place {
+        ..3.0 => " first",
+        96.0.. => " last",
+        _ => "",
     }
 }
 
@@ -153,10 +172,10 @@ mod tests {
     fn ticks_stand_at_round_times_of_the_zone() {
         // Kathmandu is 5 h 45 m ahead of UTC: full hours there are none here.
         let axis = axis("2026-01-10T00:00:00Z", "2026-01-10T04:00:00Z", "Asia/Kathmandu");
-        let ticks: Vec<String> = axis.ticks().into_iter().map(|t| format!("{} {} {}", t.label, t.elapsed, t.x)).collect();
-        let expected =
-            ["06:00 +15m 6.25%", "06:30 +45m 18.75%", "07:00 +1h 15m 31.25%", "07:30 +1h 45m 43.75%"];
-        assert_eq!(ticks[..4], expected);
+        let ticks: Vec<String> = axis.ticks().into_iter().map(|t| format!("{} {}", t.label, t.x)).collect();
+        assert_eq!(ticks[..3], ["06:00 6.25%", "06:30 18.75%", "07:00 31.25%"]);
+        let elapsed: Vec<String> = axis.elapsed().into_iter().map(|t| format!("{} {}", t.label, t.x)).collect();
+        assert_eq!(elapsed[..4], ["0 0%", "+30m 12.5%", "+1h 25%", "+1h 30m 37.5%"]);
         assert_eq!(axis.zone(), "Asia/Kathmandu (UTC+05:45)");
     }
 

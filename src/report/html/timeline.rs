@@ -10,7 +10,7 @@ use crate::journal::CauseKind;
 use crate::reconcile::NodePhase;
 use crate::report::course::{Constraint, Interval, PhaseSpan, Wait};
 use crate::report::summary::{Report, ReportNode};
-use crate::report::words::{count, duration};
+use crate::report::words::{capital, count, duration};
 
 /// With more nodes than this, groups are closed at first.
 const OPEN: usize = 60;
@@ -18,6 +18,8 @@ const OPEN: usize = 60;
 const DETAILED: usize = 400;
 /// Constraints in the band.
 const LANES: usize = 10;
+/// A constraint that held nodes for less, added up over them, seconds, isn't in it.
+const WORTH_A_LANE: i64 = 10;
 /// Moves whose arcs are drawn.
 const ARCS: usize = 10_000;
 /// Columns of the load at the most.
@@ -34,6 +36,7 @@ pub(super) struct Timeline {
     pub from: String,
     pub to: String,
     pub ticks: Vec<Tick>,
+    pub elapsed: Vec<Tick>,
     pub load: Load,
     pub windows: Option<Lane>,
     pub groups: Vec<Group>,
@@ -170,7 +173,8 @@ impl Drawing<'_> {
     pub(super) fn timeline(&self) -> Timeline {
         let (from, to) = self.axis.ends();
         let groups = self.groups();
-        let lanes = self.report.constraints.iter().take(LANES).map(|c| self.constraint(c)).collect();
+        let worth = self.report.constraints.iter().filter(|c| c.node_seconds >= WORTH_A_LANE);
+        let lanes: Vec<Lane> = worth.take(LANES).map(|c| self.constraint(c)).collect();
         let arcs = self.arcs(&rows(&groups));
         let legend = legend(&groups);
         Timeline {
@@ -179,10 +183,11 @@ impl Drawing<'_> {
             from: self.axis.clock(from),
             to: self.axis.clock(to),
             ticks: self.axis.ticks(),
+            elapsed: self.axis.elapsed(),
             load: self.load(),
             windows: self.windows(),
+            more_lanes: self.report.constraints.len() - lanes.len(),
             lanes,
-            more_lanes: self.report.constraints.len().saturating_sub(LANES),
             legend,
             has_arcs: arcs != "[]",
             arcs,
@@ -264,7 +269,7 @@ impl Drawing<'_> {
         let length = begin.zip(end).map(|(a, b)| duration(b.duration_since(a).as_secs()));
         Group {
             name: key.0.to_owned(),
-            zone: key.1.map(str::to_owned),
+            zone: key.1.map(zone_words),
             open: self.report.nodes.len() <= OPEN || bad > 0 && rows.len() <= OPEN,
             count: count(rows.len(), "node"),
             result,
@@ -315,7 +320,7 @@ impl Drawing<'_> {
             name: node.name.clone(),
             bars,
             mark: mark.map(|end| Mark { x: percent(self.axis.place(end)), sign }),
-            took: took.map(|(a, b)| duration(b.duration_since(a).as_secs())).unwrap_or_default(),
+            took: took.filter(|(a, b)| a < b).map(|(a, b)| duration(b.duration_since(a).as_secs())).unwrap_or_default(),
             result,
             tone,
             description: if told.is_empty() { result.to_owned() } else { told.join("; ") },
@@ -355,7 +360,7 @@ impl Drawing<'_> {
         });
         let when = self.times(&constraint.intervals);
         Lane {
-            title: constraint.words.clone(),
+            title: capital(&constraint.words),
             note: format!(
                 "up to {}, {} in all",
                 count(constraint.peak_nodes as usize, "node"),
@@ -434,6 +439,8 @@ fn columns(levels: &[(f64, i64)], peak: i64) -> Vec<Column> {
     for (index, (x, n)) in levels.iter().enumerate() {
         let end = levels.get(index + 1).map_or(*x, |(x, _)| *x);
         match merged.last_mut() {
+            // Edges between equal columns would be seen.
+            Some(last) if last.2 == *n => last.1 = end,
             Some(last) if levels.len() > COLUMNS && last.1 - last.0 < least => {
                 last.1 = end;
                 last.2 = last.2.max(*n);
@@ -491,6 +498,11 @@ fn hooks_in(node: &ReportNode, phase: &PhaseSpan) -> Vec<String> {
         None => format!("hook {}", h.hook),
     });
     words.collect()
+}
+
+/// `zone a`, and no `zone zone-a`.
+fn zone_words(zone: &str) -> String {
+    if zone.starts_with("zone") { zone.to_owned() } else { format!("zone {zone}") }
 }
 
 /// A node's end: in a word, its tone, and the sign that stands for it.

@@ -130,10 +130,10 @@ pub(super) fn page(report: &Report, plan: &str, zone: &TimeZone) -> Page {
     let timeline = Drawing { report, axis: &axis }.timeline();
     let rows = timeline.rows();
     Page {
-        title: format!("{kind} of {} on {}: {}", report.plan, report.cluster, verdict(report).word),
+        title: format!("{kind} of {} on {}: {}", report.plan, short_name(&report.cluster), verdict(report).word),
         kind,
         plan: report.plan.clone(),
-        cluster: report.cluster.clone(),
+        cluster: short_name(&report.cluster).to_owned(),
         verdict: verdict(report),
         figures: figures(report, &axis),
         timeline: report.span().map(|_| timeline),
@@ -145,6 +145,12 @@ pub(super) fn page(report: &Report, plan: &str, zone: &TimeZone) -> Page {
         facts: facts(report, &axis),
         zone: axis.zone(),
     }
+}
+
+/// The name of a cluster without the folder and the ending of the file that it was loaded from.
+fn short_name(cluster: &str) -> &str {
+    let name = cluster.rsplit('/').next().unwrap_or(cluster);
+    name.strip_suffix(".yaml").or_else(|| name.strip_suffix(".yml")).or_else(|| name.strip_suffix(".json")).unwrap_or(name)
 }
 
 fn table<A, B>(all: &[A], bound: usize, one: &str, row: impl Fn(&A) -> B) -> Table<B> {
