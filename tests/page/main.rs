@@ -176,7 +176,7 @@ fn without_scripts_nothing_is_missing() {
     browser.open(&tab, &page);
     let tree = browser.accessible(&tab);
     let has = |words: &str| tree.iter().any(|n| n.name.contains(words));
-    for words in ["It would pause", "gamma fails", "budget shop/db", "lab/web-1", "firmware", "Detach the host device"] {
+    for words in ["Rehearsal would pause", "gamma fails", "budget shop/db", "lab/web-1", "firmware", "Detach the host device"] {
         assert!(has(words), "{words}");
     }
     // What only a script can show isn't promised.

@@ -20,6 +20,8 @@ const DETAILED: usize = 400;
 const LANES: usize = 10;
 /// A constraint that held nodes for less, added up over them, seconds, isn't in it.
 const WORTH_A_LANE: i64 = 10;
+/// A group with more nodes than this shows how many are in work instead of a line.
+const MANY: usize = 12;
 /// Moves whose arcs are drawn.
 const ARCS: usize = 10_000;
 /// Columns of the load at the most.
@@ -45,7 +47,8 @@ pub(super) struct Timeline {
     pub legend: Vec<Legend>,
     /// Moves for the arcs, as JSON of numbers: row from, row to, place from, place to, live or not.
     pub arcs: String,
-    pub has_arcs: bool,
+    pub has_live: bool,
+    pub has_cold: bool,
 }
 
 /// Unavailable nodes over time.
@@ -53,7 +56,7 @@ pub(super) struct Timeline {
 pub(super) struct Load {
     pub bars: Vec<Column>,
     pub description: String,
-    pub peak: usize,
+    pub peak: i64,
 }
 
 /// A column of the load.
@@ -74,6 +77,8 @@ pub(super) struct Group {
     pub count: String,
     pub result: String,
     pub bars: Vec<Bar>,
+    /// Where there are many rows: how many of them are in work.
+    pub columns: Vec<Column>,
     pub took: String,
     pub rows: Vec<Row>,
 }
@@ -189,7 +194,8 @@ impl Drawing<'_> {
             more_lanes: self.report.constraints.len() - lanes.len(),
             lanes,
             legend,
-            has_arcs: arcs != "[]",
+            has_live: arcs.contains(",1]"),
+            has_cold: arcs.contains(",0]"),
             arcs,
             groups,
         }
@@ -252,8 +258,9 @@ impl Drawing<'_> {
             .collect();
         let begin = nodes.iter().filter_map(|n| n.started_at).min();
         let end = nodes.iter().filter_map(|n| n.finished_at).max();
-        let mut bars: Vec<Bar> =
-            begin.zip(end).into_iter().map(|(a, b)| self.bar("whole", a, b)).collect();
+        let many = nodes.len() > MANY;
+        let whole = begin.zip(end).filter(|_| !many);
+        let mut bars: Vec<Bar> = whole.into_iter().map(|(a, b)| self.bar("whole", a, b)).collect();
         let soaks = self.report.constraints.iter().filter(|c| c.kind == CauseKind::Soak && c.subject == key.0);
         let soaks = soaks.filter(|_| first).flat_map(|c| &c.intervals);
         bars.extend(soaks.map(|soak| {
@@ -274,6 +281,7 @@ impl Drawing<'_> {
             count: count(rows.len(), "node"),
             result,
             bars,
+            columns: if many { self.levels(nodes.iter().copied()).0 } else { Vec::new() },
             took: length.unwrap_or_default(),
             rows,
         }
@@ -359,13 +367,11 @@ impl Drawing<'_> {
             bar
         });
         let when = self.times(&constraint.intervals);
+        let lengths = constraint.intervals.iter().map(|i| i.finished_at.duration_since(i.started_at).as_secs());
+        let length: i64 = lengths.sum();
         Lane {
             title: capital(&constraint.words),
-            note: format!(
-                "up to {}, {} in all",
-                count(constraint.peak_nodes as usize, "node"),
-                duration(constraint.node_seconds)
-            ),
+            note: format!("up to {}, for {}", count(constraint.peak_nodes as usize, "node"), duration(length)),
             bars: bars.collect(),
             description: format!("holds nodes back {when}"),
         }
@@ -401,9 +407,15 @@ impl Drawing<'_> {
 
     /// How many nodes are away at each moment.
     fn load(&self) -> Load {
+        let (bars, peak) = self.levels(self.report.nodes.iter());
+        let description = format!("Nodes in work over time: at most {peak} at once.");
+        Load { bars, description, peak }
+    }
+
+    /// How many of some nodes are away at each moment, as columns, and the most at one moment.
+    fn levels<'n>(&self, nodes: impl Iterator<Item = &'n ReportNode>) -> (Vec<Column>, i64) {
         let mut steps: BTreeMap<Timestamp, i64> = BTreeMap::new();
-        let away = self.report.nodes.iter().flat_map(|n| &n.phases).filter(|p| p.phase != NodePhase::Uncordoning.name());
-        for phase in away {
+        for phase in nodes.flat_map(|n| &n.phases).filter(|p| p.phase != NodePhase::Uncordoning.name()) {
             *steps.entry(phase.started_at).or_default() += 1;
             *steps.entry(phase.finished_at).or_default() -= 1;
         }
@@ -414,9 +426,7 @@ impl Drawing<'_> {
             levels.push((self.axis.place(at), now));
         }
         let peak = levels.iter().map(|(_, n)| *n).max().unwrap_or(0);
-        let bars = columns(&levels, peak);
-        let description = format!("Nodes in work over time: at most {peak} at once.");
-        Load { bars, description, peak: peak as usize }
+        (columns(&levels, peak), peak)
     }
 
     fn arcs(&self, rows: &BTreeMap<String, usize>) -> String {

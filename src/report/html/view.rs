@@ -12,7 +12,7 @@ use crate::reconcile::NodePhase;
 use crate::report::course::{Move, MoveKind};
 use crate::report::finding::Level;
 use crate::report::summary::{Report, ReportNode};
-use crate::report::words::{count, duration};
+use crate::report::words::{capital, count, duration};
 
 /// Rows of the moves' table.
 const MOVES: usize = 1000;
@@ -180,7 +180,7 @@ fn verdict(report: &Report) -> Verdict {
             n => format!("; {n} VMs are left off"),
         }
     };
-    let reason = report.reason.as_deref().map(|r| format!(": {r}")).unwrap_or_default();
+    let why = report.reason.as_deref().map(|r| format!("{}. ", capital(r))).unwrap_or_default();
     let through = format!("{all} {would} done in {length}, with at most {peak} unavailable at once{vms}.");
     let (tone, sign, word, sentence) = match (report.phase.as_str(), report.forecast) {
         ("Succeeded", forecast) if failed == 0 => {
@@ -190,11 +190,11 @@ fn verdict(report: &Report) -> Verdict {
             let verb = if forecast { "goes through" } else { "succeeded" };
             ("fair", "!", format!("{verb}, with {}", count(failed, "failed node")), through)
         }
-        ("Paused", true) => ("bad", "✕", "would pause".to_owned(), format!("It would pause{reason}. {all} would be done by then.")),
-        ("Paused", false) => ("fair", "!", "paused".to_owned(), format!("Paused{reason}. {all} done so far; `virtroll apply` goes on from here.")),
-        ("Failed", true) => ("bad", "✕", "would fail".to_owned(), format!("It would fail{reason}. {all} would be done.")),
-        ("Failed", false) => ("bad", "✕", "failed".to_owned(), format!("It failed{reason}. {all} were done.")),
-        (other, _) => ("fair", "!", other.to_lowercase(), format!("{all} done{reason}.")),
+        ("Paused", true) => ("bad", "✕", "would pause".to_owned(), format!("{why}{all} would be done by then.")),
+        ("Paused", false) => ("fair", "!", "paused".to_owned(), format!("{why}{all} were done so far; virtroll apply goes on from here.")),
+        ("Failed", true) => ("bad", "✕", "would fail".to_owned(), format!("{why}{all} would be done.")),
+        ("Failed", false) => ("bad", "✕", "failed".to_owned(), format!("{why}{all} were done.")),
+        (other, _) => ("fair", "!", other.to_lowercase(), format!("{why}{all} were done.")),
     };
     Verdict { tone, sign, word, sentence }
 }
@@ -215,7 +215,10 @@ fn figures(report: &Report, axis: &Axis) -> Vec<Figure> {
     let waves = report.nodes.iter().map(|n| n.wave).max().unwrap_or(0) as usize;
     let moves: u32 = report.virtual_machines.iter().map(|v| v.moves).sum();
     let vms = |outcome| report.virtual_machines.iter().filter(|v| v.outcome == outcome).count();
-    let moved = format!("{} migrated, {} restarted", vms(VmOutcome::Migrated), vms(VmOutcome::Restarted));
+    let moved: Vec<String> = [(VmOutcome::Migrated, "migrated"), (VmOutcome::Restarted, "restarted"), (VmOutcome::Stopped, "left off")]
+        .into_iter()
+        .filter_map(|(outcome, words)| Some(vms(outcome)).filter(|n| *n > 0).map(|n| format!("{n} {words}")))
+        .collect();
     let limit = report.plan_spec.concurrency.as_ref().and_then(|c| c.max_unavailable.clone());
     let limit = limit.map(|l| format!("the plan allows {l}"));
     let per_zone = report.plan_spec.concurrency.as_ref().and_then(|c| c.max_unavailable_per_zone.clone());
@@ -232,7 +235,11 @@ fn figures(report: &Report, axis: &Axis) -> Vec<Figure> {
         figure(
             "VM moves",
             moves.to_string(),
-            if report.virtual_machines.is_empty() { "no VMs on these nodes".to_owned() } else { moved },
+            match (report.virtual_machines.len(), moved.as_slice()) {
+                (0, _) => "no VMs on these nodes".to_owned(),
+                (n, []) => format!("{} stay where they are", count(n, "VM")),
+                (_, moved) => moved.join(", "),
+            },
         ),
         figure(
             "Peak unavailable",
