@@ -10,8 +10,9 @@ use tokio::sync::watch;
 
 use super::host::{self, Host};
 use super::output::{err, out, write_err};
-use super::{Cluster, Exit, complain, print_json};
-use crate::cluster;
+use super::rehearse::{self, How};
+use super::what_if::WhatIf;
+use super::{Cluster, Exit, print_json};
 use crate::engine::{Outcome, Run, Stop, run_campaign};
 use crate::journal::{Event, EventKind};
 use crate::plan::Loaded;
@@ -33,6 +34,13 @@ pub(super) struct Apply {
     /// Play the campaign on a copy of the cluster and forecast it; nothing is changed.
     #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "rehearsal")]
     dry_run: Option<DryRun>,
+    /// Change the model before the rehearsal; may be given several times: node-lost[=NODE][@TIME] (without a name each node of
+    /// the plan in turn), migrations-fail=PERCENT, hooks=TIMES, pod-start=TIMES (such as 2x).
+    #[arg(long, value_name = "CHANGE", requires = "dry_run")]
+    what_if: Vec<WhatIf>,
+    /// Rehearse so many times with different seeds, durations drawn around the expected ones, and give percentiles.
+    #[arg(long, value_name = "N", requires = "dry_run", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    seeds: Option<u32>,
     /// Begin a new campaign even if the plan's last one is finished.
     #[arg(long)]
     new: bool,
@@ -68,44 +76,20 @@ impl Apply {
             Exit::BadInput
         })?;
         write_err(&loaded.warnings.render());
-        let runtime = cluster.runtime()?;
         // Simulated clusters live in a time of their own.
         let zone = if cluster.sim.is_some() { TimeZone::UTC } else { TimeZone::system() };
-        if self.dry_run.is_none() {
-            return runtime.block_on(async {
-                let host = cluster.host().await?;
-                self.campaign(&loaded, host, false, &zone).await
-            });
+        if self.dry_run.is_some() {
+            let json = self.output == Output::Json;
+            let how = How { new: self.new, what_if: &self.what_if, seeds: self.seeds, json };
+            return rehearse::run(&loaded, cluster, &how, &zone);
         }
-        let (objects, name, now) = runtime.block_on(async {
+        cluster.runtime()?.block_on(async {
             let host = cluster.host().await?;
-            let objects = match &host.embedded {
-                Some(embedded) => embedded.dump(),
-                None => cluster::capture(&host.client).await.map_err(|error| {
-                    complain(&error);
-                    Exit::Failed
-                })?,
-            };
-            Ok((objects, host.name, host.clock.now()))
-        })?;
-        drop(runtime);
-        let rehearsal = host::paused().map_err(|error| {
-            complain(&error);
-            Exit::Failed
-        })?;
-        rehearsal.block_on(async {
-            let host = host::rehearse(objects, &name, cluster.seed, now).await?;
-            self.campaign(&loaded, host, true, &zone).await
+            self.campaign(&loaded, host, &zone).await
         })
     }
 
-    async fn campaign(
-        &self,
-        loaded: &Loaded,
-        host: Host,
-        forecast: bool,
-        zone: &TimeZone,
-    ) -> Result<Exit, Exit> {
+    async fn campaign(&self, loaded: &Loaded, host: Host, zone: &TimeZone) -> Result<Exit, Exit> {
         let plan = &loaded.plan;
         let simulated = host.embedded.is_some();
         let (stop_sender, stop) = watch::channel(Stop::No);
@@ -117,22 +101,19 @@ impl Apply {
             clock: host.clock,
             plan,
             new: self.new,
-            play_hooks: simulated && (forecast || !self.run_hooks),
+            play_hooks: simulated && !self.run_hooks,
             driver: driver(simulated),
             stop,
             patience: simulated.then_some(host::PATIENCE),
         };
         let mut warnings: Vec<String> = loaded.warnings.list().iter().map(|w| w.message.clone()).collect();
         let mut waits = report::Waits::default();
-        let mut bars = (std::io::stderr().is_terminal() && !forecast && !simulated).then(Bars::new);
+        let mut bars = (std::io::stderr().is_terminal() && !simulated).then(Bars::new);
         let mut sink = |event: Event| {
             if let EventKind::Warning { text } = &event.kind {
                 warnings.push(text.clone());
             }
             waits.event(&event);
-            if forecast {
-                return;
-            }
             let line = report::line(&event, zone);
             match &mut bars {
                 Some(bars) => {
@@ -161,15 +142,8 @@ impl Apply {
         let outcome = run_campaign(run, &mut sink).await;
         let outcome = outcome.map_err(|error| super::complain_of_plan(loaded, &error))?;
         let name = plan.name_any();
-        let report = Report::new(
-            &name,
-            &outcome.campaign,
-            forecast,
-            &outcome.status,
-            &outcome.groups,
-            &waits,
-            warnings,
-        );
+        let report =
+            Report::new(&name, &outcome.campaign, false, &outcome.status, &outcome.groups, &waits, warnings);
         self.show(&report, &outcome, zone);
         Ok(match outcome.end {
             End::Succeeded => Exit::Done,
@@ -181,7 +155,6 @@ impl Apply {
     fn show(&self, report: &Report, outcome: &Outcome, zone: &TimeZone) {
         match self.output {
             Output::Json => print_json(report),
-            Output::Text if report.forecast => out!("{}", report::forecast(report, zone)),
             Output::Text => {
                 if outcome.was_finished {
                     out!("Campaign {} is finished; --new begins another.\n", outcome.campaign);

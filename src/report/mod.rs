@@ -6,12 +6,16 @@
 
 mod lines;
 mod progress;
+mod rehearsal;
 mod summary;
 mod text;
 mod waits;
 
 pub use lines::line;
 pub use progress::Bars;
+pub use rehearsal::{
+    EvictionCheck, Finding, Forecast, Leaving, NotModelled, Percentiles, Rehearsal, Variant, Variants,
+};
 pub use summary::{Report, ReportNode, ReportVm};
 pub use text::{forecast, tables};
 pub use waits::Waits;

@@ -24,7 +24,7 @@ fn took(node: &ReportNode) -> String {
 }
 
 /// `1h 12m`, `11m 20s`, `45s`.
-fn duration(seconds: i64) -> String {
+pub(super) fn duration(seconds: i64) -> String {
     let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     match (hours, minutes) {
         (0, 0) => format!("{rest}s"),
