@@ -67,9 +67,7 @@ impl From<&Hold> for Cause {
                 let groups = waits_for.join(", ");
                 cause(Kind::GroupOrder, groups.clone(), format!("group order: {groups} first"))
             }
-            Hold::Soak { group, .. } => {
-                cause(Kind::Soak, group.clone(), format!("group {group} soaks"))
-            }
+            Hold::Soak { group, .. } => cause(Kind::Soak, group.clone(), format!("group {group} soaks")),
             Hold::Concurrency { scope, limit, .. } => {
                 let is_zone = scope.starts_with("zone ") || scope.starts_with("nodes without label");
                 let kind = if is_zone { Kind::Zone } else { Kind::Concurrency };

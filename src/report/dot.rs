@@ -23,7 +23,11 @@ pub fn dot(report: &Report) -> String {
     line(&mut text, 0, "digraph virtroll {");
     line(&mut text, 1, &format!("label={}; labelloc=t; fontsize=18;", quoted(&title)));
     line(&mut text, 1, "rankdir=LR; compound=true; nodesep=0.35; ranksep=1.1; fontname=\"sans-serif\";");
-    line(&mut text, 1, "node [fontname=\"sans-serif\", fontsize=11, shape=box, style=\"rounded,filled\", fillcolor=white];");
+    line(
+        &mut text,
+        1,
+        "node [fontname=\"sans-serif\", fontsize=11, shape=box, style=\"rounded,filled\", fillcolor=white];",
+    );
     line(&mut text, 1, "edge [fontname=\"sans-serif\", fontsize=10, color=\"#555555\"];");
     groups(report, &mut text);
     for node in &report.nodes {
@@ -58,7 +62,11 @@ fn groups(report: &Report, text: &mut String) {
     }
     for (index, group) in groups.iter().enumerate() {
         line(text, 1, &format!("subgraph cluster_{index} {{"));
-        line(text, 2, &format!("label={}; color=\"#999999\"; style=rounded;", quoted(&format!("group {group}"))));
+        line(
+            text,
+            2,
+            &format!("label={}; color=\"#999999\"; style=rounded;", quoted(&format!("group {group}"))),
+        );
         for node in report.nodes.iter().filter(|n| n.group == *group) {
             line(text, 2, &format!("{} [{}];", quoted(&format!("node/{}", node.name)), attributes(node)));
         }
@@ -93,7 +101,9 @@ fn starts(report: &Report, node: &ReportNode, text: &mut String) {
     let others = || report.nodes.iter().filter(|n| n.name != node.name);
     let zone_only = held.kind == CauseKind::Zone;
     let source = match held.kind {
-        CauseKind::GroupOrder | CauseKind::Soak => last(others().filter(|n| held.names.contains(&n.group)), node),
+        CauseKind::GroupOrder | CauseKind::Soak => {
+            last(others().filter(|n| held.names.contains(&n.group)), node)
+        }
         CauseKind::Concurrency | CauseKind::Zone => {
             let mine = others().filter(|n| !zone_only || n.zone == node.zone);
             let group = held.words.starts_with("group ");
@@ -112,7 +122,11 @@ fn starts(report: &Report, node: &ReportNode, text: &mut String) {
         // Nothing has ended before it: what it waits for stands by itself.
         None => {
             let from = quoted(&format!("held/{}", held.words));
-            line(text, 1, &format!("{from} [label={label}, shape=note, style=filled, fillcolor=\"#f4f0df\"];"));
+            line(
+                text,
+                1,
+                &format!("{from} [label={label}, shape=note, style=filled, fillcolor=\"#f4f0df\"];"),
+            );
             line(text, 1, &format!("{from} -> {to} [style=dashed];"));
         }
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::course::Constraint;
+use super::rehearsal::{EvictionFinding, Rehearsal};
 use super::story::Story;
 use super::summary::{Report, ReportNode};
 use super::words::{count, duration};
@@ -61,6 +62,66 @@ pub(super) fn all(report: &Report, story: &Story) -> Vec<Finding> {
     found.extend(report.warnings.iter().map(|text| warning(text)));
     found.sort_by_key(|f| f.level);
     found
+}
+
+/// What a dry run found beside the campaign itself: what isn't in its model, and what the API server says of evictions.
+pub(super) fn of_rehearsal(rehearsal: &Rehearsal) -> Vec<Finding> {
+    let mut found: Vec<Finding> = rehearsal
+        .not_modelled
+        .iter()
+        .map(|lack| Finding {
+            level: Level::Warning,
+            title: format!("{} could not be read, so the rehearsal does without", lack.resource),
+            objects: Vec::new(),
+            details: vec![sentence(&lack.lacking)],
+            help: Some(format!("Let this user list {} and rehearse again.", lack.resource)),
+        })
+        .collect();
+    let Some(check) = &rehearsal.eviction_check else { return found };
+    if let Some(why) = &check.left_out {
+        found.push(Finding {
+            help: Some(
+                "With the right to create pods/eviction, the API server is asked beforehand.".to_owned(),
+            ),
+            ..plain(Level::Note, "The API server was not asked about evictions".to_owned(), &sentence(why))
+        });
+    }
+    let mut classes: BTreeMap<&str, Vec<&EvictionFinding>> = BTreeMap::new();
+    for answer in check.findings.iter().filter(|f| f.class != "migrates" || f.differs.is_some()) {
+        classes.entry(answer.class).or_default().push(answer);
+    }
+    found.extend(classes.into_iter().map(|(class, answers)| of_class(class, &answers)));
+    found
+}
+
+/// What the API server's answers of one class mean, and those answers.
+fn of_class(class: &str, answers: &[&EvictionFinding]) -> Finding {
+    let (level, means) = match class {
+        "lost" => (Level::Conflict, "would not come back"),
+        "blocked" => (Level::Conflict, "could not be moved"),
+        "budget" => (Level::Note, "would wait for a budget now"),
+        "shutDown" => (Level::Note, "would be shut down"),
+        "external" => (Level::Warning, "would wait for an outside controller"),
+        "migrates" => (Level::Warning, "would migrate otherwise than the model expects"),
+        _ => (Level::Warning, "would not leave at once"),
+    };
+    let line = |f: &&EvictionFinding| {
+        let name = f.virtual_machine.as_ref().map_or_else(
+            || format!("pod {}/{}", f.namespace, f.pod),
+            |vm| format!("vm {}/{vm}", f.namespace),
+        );
+        let differs = f.differs.as_deref().map(|d| format!(" ({d})")).unwrap_or_default();
+        sentence(&format!("{name} on {}: {}{differs}", f.node, f.says))
+    };
+    let more = answers.len().saturating_sub(SHOWN);
+    let more = (more > 0).then(|| format!("And {more} more."));
+    Finding {
+        level,
+        title: format!("Asked now, the API server says: {} {means}", count(answers.len(), "pod")),
+        objects: answers.iter().take(SHOWN).map(|f| format!("Pod {}/{}", f.namespace, f.pod)).collect(),
+        details: answers.iter().take(SHOWN).map(line).chain(more).collect(),
+        help: None,
+    }
 }
 
 /// Some names, and how many more.
@@ -267,7 +328,10 @@ fn slow(report: &Report, constraint: &Constraint) -> Option<Finding> {
         | CauseKind::Verification => return None,
     };
     let waits = |n: &ReportNode| {
-        let mut mine = n.waits.iter().filter(|w| w.cause.kind == constraint.kind && w.cause.subject == constraint.subject);
+        let mut mine = n
+            .waits
+            .iter()
+            .filter(|w| w.cause.kind == constraint.kind && w.cause.subject == constraint.subject);
         mine.next().map(|w| w.words.clone())
     };
     let held: Vec<(&str, String)> =
@@ -289,7 +353,13 @@ fn slow(report: &Report, constraint: &Constraint) -> Option<Finding> {
     } else {
         Level::Note
     };
-    Some(Finding { level, title, objects: object.into_iter().collect(), details, help: Some(help.to_owned()) })
+    Some(Finding {
+        level,
+        title,
+        objects: object.into_iter().collect(),
+        details,
+        help: Some(help.to_owned()),
+    })
 }
 
 fn refusals(report: &Report, found: &mut Vec<Finding>) {
@@ -311,8 +381,9 @@ fn refusals(report: &Report, found: &mut Vec<Finding>) {
                     list(refusal.nodes.iter().map(String::as_str))
                 ),
             ],
-            help: (refusal.budgets.len() > 1)
-                .then(|| "The eviction API refuses a pod under two budgets always: let one select it.".to_owned()),
+            help: (refusal.budgets.len() > 1).then(|| {
+                "The eviction API refuses a pod under two budgets always: let one select it.".to_owned()
+            }),
         }
     }));
 }
@@ -322,7 +393,8 @@ fn vms(report: &Report, found: &mut Vec<Finding>) {
         let mine = report.virtual_machines.iter().filter(move |v| v.outcome == outcome);
         mine.map(|v| format!("{}/{}", v.namespace, v.name)).collect::<Vec<_>>()
     };
-    let names = |vms: &[String]| vms.iter().take(SHOWN).map(|v| format!("VirtualMachineInstance {v}")).collect();
+    let names =
+        |vms: &[String]| vms.iter().take(SHOWN).map(|v| format!("VirtualMachineInstance {v}")).collect();
     let stopped = of(VmOutcome::Stopped);
     if !stopped.is_empty() {
         found.push(Finding {
@@ -330,7 +402,9 @@ fn vms(report: &Report, found: &mut Vec<Finding>) {
             title: format!("{} off", left(stopped.len())),
             objects: names(&stopped),
             details: vec![list(stopped.iter().map(String::as_str)) + "."],
-            help: Some("With virtualMachines.staysOff: StartAfterwards the plan starts them again.".to_owned()),
+            help: Some(
+                "With virtualMachines.staysOff: StartAfterwards the plan starts them again.".to_owned(),
+            ),
         });
     }
     let restarted = of(VmOutcome::Restarted);
@@ -341,7 +415,8 @@ fn vms(report: &Report, found: &mut Vec<Finding>) {
             objects: names(&restarted),
             details: vec![list(restarted.iter().map(String::as_str)) + "."],
             help: Some(
-                "A VM with evictionStrategy: LiveMigrate that is live-migratable moves without a stop.".to_owned(),
+                "A VM with evictionStrategy: LiveMigrate that is live-migratable moves without a stop."
+                    .to_owned(),
             ),
         });
     }

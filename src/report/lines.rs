@@ -14,7 +14,16 @@ pub fn line(event: &Event, zone: &TimeZone) -> Option<String> {
 
 fn words(kind: &EventKind) -> Option<(String, String)> {
     Some(match kind {
-        EventKind::CampaignStarted { campaign, plan, groups, pods, virtual_machines, budgets, resumed, .. } => {
+        EventKind::CampaignStarted {
+            campaign,
+            plan,
+            groups,
+            pods,
+            virtual_machines,
+            budgets,
+            resumed,
+            ..
+        } => {
             let nodes: usize = groups.iter().map(|(_, n)| n).sum();
             let verb = if *resumed { "goes on" } else { "begins" };
             let words = format!(

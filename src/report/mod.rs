@@ -12,6 +12,7 @@ mod finding;
 mod html;
 mod lines;
 mod progress;
+mod rehearsal;
 mod story;
 mod summary;
 mod text;
@@ -24,6 +25,9 @@ pub use finding::{Finding, Level};
 pub use html::{Error, html};
 pub use lines::line;
 pub use progress::Bars;
+pub use rehearsal::{
+    EvictionCheck, EvictionFinding, Forecast, Leaving, NotModelled, Percentiles, Rehearsal, Variant, Variants,
+};
 pub use story::Story;
 pub use summary::{About, ClusterSize, HeldBy, Report, ReportNode, ReportVm};
 pub use text::{forecast, tables};

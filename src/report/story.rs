@@ -73,6 +73,13 @@ struct Course {
 }
 
 impl Story {
+    /// Nothing has happened; warnings that were given before.
+    pub fn of<'w>(warnings: impl IntoIterator<Item = &'w str>) -> Self {
+        let mut story = Self::default();
+        warnings.into_iter().for_each(|w| story.warn(w));
+        story
+    }
+
     /// Takes in an event.
     pub fn event(&mut self, event: &Event) {
         let at = event.at;
@@ -115,7 +122,7 @@ impl Story {
     }
 
     /// Adds a warning; the same one is kept once.
-    pub fn warn(&mut self, text: &str) {
+    fn warn(&mut self, text: &str) {
         if !self.warnings.iter().any(|w| w == text) {
             self.warnings.push(text.to_owned());
         }
@@ -190,11 +197,14 @@ impl Story {
             return;
         }
         story.holds = holds.to_vec();
-        if !node.phase.is_active() && let Some(first) = holds.iter().find(|h| !is_done_hook(h)) {
+        if !node.phase.is_active()
+            && let Some(first) = holds.iter().find(|h| !is_done_hook(h))
+        {
             story.before = Some(first.clone());
         }
         // Hooks and verification of a node at work are its bars; what holds it back is something else.
-        let own = |hold: &&Hold| node.phase.is_active() && matches!(hold, Hold::Hook { .. } | Hold::Verify { .. });
+        let own =
+            |hold: &&Hold| node.phase.is_active() && matches!(hold, Hold::Hook { .. } | Hold::Verify { .. });
         let causes: BTreeSet<Cause> =
             holds.iter().filter(|h| !own(h) && !is_done_hook(h)).map(Cause::from).collect();
         if causes == story.open {
@@ -212,7 +222,14 @@ impl Story {
         story.open = causes;
     }
 
-    fn vm(&mut self, vm: &ObjectName, outcome: &str, node: Option<&String>, from: Option<&String>, at: Timestamp) {
+    fn vm(
+        &mut self,
+        vm: &ObjectName,
+        outcome: &str,
+        node: Option<&String>,
+        from: Option<&String>,
+        at: Timestamp,
+    ) {
         let kind = match outcome {
             "Migrated" => MoveKind::Migrated,
             "Restarted" => MoveKind::Restarted,
@@ -222,7 +239,9 @@ impl Story {
         };
         let left = self.leaving.remove(vm);
         let source = left.as_ref().map(|(_, node)| node.clone()).or_else(|| from.cloned());
-        if kind == MoveKind::Restarted && let Some(stopped) = self.stopped.remove(vm).and_then(|i| self.moves.get_mut(i)) {
+        if kind == MoveKind::Restarted
+            && let Some(stopped) = self.stopped.remove(vm).and_then(|i| self.moves.get_mut(i))
+        {
             // One move with the shutdown that began it.
             stopped.kind = kind;
             stopped.to = node.cloned();
@@ -318,7 +337,8 @@ fn is_done_hook(hold: &Hold) -> bool {
 
 fn begin_wait(waits: &mut Vec<Wait>, cause: &Cause, hold: Option<&Hold>, at: Timestamp) {
     let mut known = waits.iter_mut().rev();
-    let known = known.find(|w| w.cause == *cause && w.finished_at.is_some_and(|end| at.duration_since(end) <= GAP));
+    let known =
+        known.find(|w| w.cause == *cause && w.finished_at.is_some_and(|end| at.duration_since(end) <= GAP));
     if let Some(wait) = known {
         wait.finished_at = None;
     } else if waits.len() < KEPT {
@@ -359,7 +379,9 @@ impl Course {
     fn release(&mut self, at: Timestamp) {
         self.count(at);
         self.held = self.held.saturating_sub(1);
-        if self.held == 0 && let Some(last) = self.intervals.last_mut() {
+        if self.held == 0
+            && let Some(last) = self.intervals.last_mut()
+        {
             last.finished_at = at;
         }
     }

@@ -307,7 +307,9 @@ fn spans(record: &CampaignNode, told: &NodeStory, end: Option<Timestamp>) -> Vec
     }
     for (index, (phase, at)) in told.phases.iter().enumerate() {
         let next = told.phases.get(index + 1).map(|(_, at)| *at);
-        if phase.is_active() && let Some(until) = next.or(end) {
+        if phase.is_active()
+            && let Some(until) = next.or(end)
+        {
             add(phase.name(), *at, until);
         }
     }

@@ -45,7 +45,8 @@ pub struct Tab {
 impl Browser {
     /// Starts Chromium with an empty profile.
     pub fn start(name: &str) -> Self {
-        let profile = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("chromium-{name}-{}", std::process::id()));
+        let profile =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("chromium-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&profile);
         std::fs::create_dir_all(&profile).expect("a folder for the profile");
         let program = std::env::var("VIRTROLL_CHROMIUM").unwrap_or_else(|_| "chromium".to_owned());
@@ -64,7 +65,9 @@ impl Browser {
             assert!(began.elapsed() < PATIENCE, "{program} opens no port");
             let text = std::fs::read_to_string(&port).unwrap_or_default();
             match text.split_once('\n') {
-                Some((port, path)) if !path.trim().is_empty() => break (port.to_owned(), path.trim().to_owned()),
+                Some((port, path)) if !path.trim().is_empty() => {
+                    break (port.to_owned(), path.trim().to_owned());
+                }
                 _ => std::thread::sleep(Duration::from_millis(50)),
             }
         };
@@ -162,7 +165,8 @@ impl Browser {
         let nodes = tree["nodes"].as_array().cloned().unwrap_or_default();
         let told = nodes.iter().filter(|n| n["ignored"] != json!(true));
         told.map(|node| {
-            let level = node["properties"].as_array().and_then(|p| p.iter().find(|p| p["name"] == "level").cloned());
+            let level =
+                node["properties"].as_array().and_then(|p| p.iter().find(|p| p["name"] == "level").cloned());
             Accessible {
                 role: node["role"]["value"].as_str().unwrap_or_default().to_owned(),
                 name: node["name"]["value"].as_str().unwrap_or_default().to_owned(),

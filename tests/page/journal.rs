@@ -1,6 +1,6 @@
 //! Journals written by hand: what a campaign would tell, without a cluster.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use virtroll::inventory::ObjectName;
@@ -172,7 +172,10 @@ impl Telling {
         self.status.phase = phase;
         self.status.reason = reason.map(str::to_owned);
         self.status.finished_at = Some(self.clock());
-        self.tell(EventKind::CampaignEnded { phase: format!("{phase:?}"), reason: reason.map(str::to_owned) });
+        self.tell(EventKind::CampaignEnded {
+            phase: format!("{phase:?}"),
+            reason: reason.map(str::to_owned),
+        });
         let about = About {
             plan: &self.plan,
             campaign: "maintenance-1",
@@ -221,7 +224,8 @@ pub fn troubled() -> (Report, String) {
     }
     t.waits(&[HOSTILE, "delta"], vec![concurrency("the campaign", 2, &["beta", "gamma"])]);
     let (pod, budget) = (ObjectName::new("shop", "db-0"), ObjectName::new("shop", "db"));
-    let why = "minAvailable 2: needs 2 healthy pods of 3, has 2; goes on when another of its pods is Ready".to_owned();
+    let why = "minAvailable 2: needs 2 healthy pods of 3, has 2; goes on when another of its pods is Ready"
+        .to_owned();
     let held = Hold::Budget { pod: pod.clone(), budget: budget.clone(), why, prospect: Prospect::Slow };
     t.waits(&["beta"], vec![held]);
     let refused = "Cannot evict pod as it would violate the pod's disruption budget.".to_owned();
@@ -239,7 +243,13 @@ pub fn troubled() -> (Report, String) {
     t.waits(&["gamma"], vec![queued]);
     t.moves("web-1", "beta", "alpha", 30, VmOutcome::Migrated);
     t.at(580).waits(&["beta", "gamma"], Vec::new());
-    t.moves(HOSTILE, "gamma", "alpha", 20, VmOutcome::Restarted).moves("db", "gamma", "beta", 1, VmOutcome::Stopped);
+    t.moves(HOSTILE, "gamma", "alpha", 20, VmOutcome::Restarted).moves(
+        "db",
+        "gamma",
+        "beta",
+        1,
+        VmOutcome::Stopped,
+    );
     t.at(610).phase("beta", NodePhase::InMaintenance, None).hook("firmware", "beta", 100, None);
     t.phase("beta", NodePhase::Done, None).waits(&[HOSTILE, "delta"], Vec::new());
     t.phase(HOSTILE, NodePhase::Cordoned, None).phase(HOSTILE, NodePhase::Draining, None);
@@ -279,7 +289,11 @@ pub fn fleet(nodes: usize) -> (Report, String) {
         t.at(start + 90);
         for node in batch {
             t.phase(node, NodePhase::InMaintenance, None);
-            t.tell(EventKind::HookStarted { hook: "firmware".to_owned(), scope: format!("node {node}"), attempt: 1 });
+            t.tell(EventKind::HookStarted {
+                hook: "firmware".to_owned(),
+                scope: format!("node {node}"),
+                attempt: 1,
+            });
         }
         for (index, node) in batch.iter().enumerate() {
             t.at(start + 400 + index as i64).phase(node, NodePhase::Verifying, None);
@@ -289,9 +303,4 @@ pub fn fleet(nodes: usize) -> (Report, String) {
         }
     }
     t.end(CampaignPhase::Succeeded, None)
-}
-
-/// All names of a report's nodes, for tests that look for each.
-pub fn names(report: &Report) -> BTreeSet<&str> {
-    report.nodes.iter().map(|n| n.name.as_str()).collect()
 }

@@ -5,7 +5,7 @@ mod browser;
 mod checks;
 mod journal;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use browser::{Browser, Tab};
@@ -20,7 +20,7 @@ fn file(name: &str) -> PathBuf {
 }
 
 fn written(name: &str, (report, text): (virtroll::report::Report, String)) -> PathBuf {
-    let page = virtroll::report::html(&report, &text, &TimeZone::UTC).expect("a page");
+    let page = virtroll::report::html(&report, None, &text, &TimeZone::UTC).expect("a page");
     std::fs::write(file(name), page).expect("written");
     file(name)
 }
@@ -30,7 +30,15 @@ fn quickstart() -> PathBuf {
     let output = Command::new(env!("CARGO_BIN_EXE_virtroll"))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env_remove("KUBECONFIG")
-        .args(["apply", "plans/quickstart.yaml", "--sim", "examples/clusters/homelab.yaml", "--dry-run", "-o", "html"])
+        .args([
+            "apply",
+            "plans/quickstart.yaml",
+            "--sim",
+            "examples/clusters/homelab.yaml",
+            "--dry-run",
+            "-o",
+            "html",
+        ])
         .output()
         .expect("runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -39,7 +47,7 @@ fn quickstart() -> PathBuf {
 }
 
 /// What holds of every page in every shape.
-fn check_shape(browser: &mut Browser, tab: &Tab, page: &PathBuf) {
+fn check_shape(browser: &mut Browser, tab: &Tab, page: &Path) {
     let url = format!("file://{}", page.display());
     assert_eq!(browser.requests(tab), [url], "nothing is asked for but the file itself");
     assert_eq!(browser.complaints(tab), Vec::<String>::new());
@@ -104,7 +112,10 @@ fn assistive_technology_is_told_the_whole_story() {
     ] {
         assert!(headings.contains(&heading), "{heading}: {headings:?}");
     }
-    assert!(named("table").contains(&"Group workers, rack-a") || named("table").contains(&"Group workers, zone rack-a"));
+    assert!(
+        named("table").contains(&"Group workers, rack-a")
+            || named("table").contains(&"Group workers, zone rack-a")
+    );
     let rows = named("rowheader");
     for node in 1..=5 {
         let name = format!("worker-0{node}");
@@ -176,7 +187,14 @@ fn without_scripts_nothing_is_missing() {
     browser.open(&tab, &page);
     let tree = browser.accessible(&tab);
     let has = |words: &str| tree.iter().any(|n| n.name.contains(words));
-    for words in ["Rehearsal would pause", "gamma fails", "budget shop/db", "lab/web-1", "firmware", "Detach the host device"] {
+    for words in [
+        "Rehearsal would pause",
+        "gamma fails",
+        "budget shop/db",
+        "lab/web-1",
+        "firmware",
+        "Detach the host device",
+    ] {
         assert!(has(words), "{words}");
     }
     // What only a script can show isn't promised.
@@ -186,7 +204,8 @@ fn without_scripts_nothing_is_missing() {
 
 #[test]
 fn paper_shows_everything_on_a_few_pages() {
-    let pages = [("quickstart", quickstart(), 2..=5), ("fleet", written("paper", journal::fleet(200)), 8..=30)];
+    let pages =
+        [("quickstart", quickstart(), 2..=5), ("fleet", written("paper", journal::fleet(200)), 8..=30)];
     let mut browser = Browser::start("paper");
     for (name, page, expected) in pages {
         let tab = browser.tab(1280, 900, "light");
@@ -203,7 +222,7 @@ fn paper_shows_everything_on_a_few_pages() {
 #[test]
 fn a_thousand_nodes_stay_usable() {
     let (report, text) = journal::fleet(1000);
-    let names: Vec<String> = journal::names(&report).into_iter().map(str::to_owned).collect();
+    let names: Vec<String> = report.nodes.iter().map(|n| n.name.clone()).collect();
     let page = written("thousand", (report, text));
     let size = std::fs::metadata(&page).expect("a file").len();
     assert!(size < 3_000_000, "{size} bytes");

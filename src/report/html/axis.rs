@@ -7,9 +7,8 @@ use serde::Serialize;
 use crate::report::words::duration;
 
 /// Distances of ticks, seconds.
-const STEPS: [i64; 17] = [
-    5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 604_800,
-];
+const STEPS: [i64; 17] =
+    [5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 604_800];
 /// Most ticks on an axis.
 const TICKS: i64 = 9;
 
@@ -108,7 +107,8 @@ impl Axis {
         let length = self.to.duration_since(self.from).as_secs();
         let seconds = (0..=length).step_by(usize::try_from(self.step()).unwrap_or(usize::MAX));
         let tick = |second: i64| {
-            let place = self.place(self.from.saturating_add(SignedDuration::from_secs(second)).unwrap_or(self.to));
+            let place =
+                self.place(self.from.saturating_add(SignedDuration::from_secs(second)).unwrap_or(self.to));
             let label = if second == 0 { "0".to_owned() } else { format!("+{}", brief(second)) };
             Tick { x: percent(place), label, edge: edge(place) }
         };
@@ -174,7 +174,8 @@ mod tests {
         let axis = axis("2026-01-10T00:00:00Z", "2026-01-10T04:00:00Z", "Asia/Kathmandu");
         let ticks: Vec<String> = axis.ticks().into_iter().map(|t| format!("{} {}", t.label, t.x)).collect();
         assert_eq!(ticks[..3], ["06:00 6.25%", "06:30 18.75%", "07:00 31.25%"]);
-        let elapsed: Vec<String> = axis.elapsed().into_iter().map(|t| format!("{} {}", t.label, t.x)).collect();
+        let elapsed: Vec<String> =
+            axis.elapsed().into_iter().map(|t| format!("{} {}", t.label, t.x)).collect();
         assert_eq!(elapsed[..4], ["0 0%", "+30m 12.5%", "+1h 25%", "+1h 30m 37.5%"]);
         assert_eq!(axis.zone(), "Asia/Kathmandu (UTC+05:45)");
     }

@@ -20,6 +20,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use super::rehearsal::Rehearsal;
 use super::summary::Report;
 
 const STYLE: &str = include_str!("page.css");
@@ -38,11 +39,17 @@ const TEMPLATES: [(&str, &str); 5] = [
 #[error("can't write the page: {0}")]
 pub struct Error(#[from] minijinja::Error);
 
-/// The page of a report. `plan` is the plan's text, `zone` the time zone of its clock times.
+/// The page of a report; of a forecast, with how it was come to. `plan` is the plan's text, `zone` the time zone of its
+/// clock times.
 ///
 /// # Errors
 /// A template that doesn't fit the report.
-pub fn html(report: &Report, plan: &str, zone: &TimeZone) -> Result<String, Error> {
+pub fn html(
+    report: &Report,
+    rehearsal: Option<&Rehearsal>,
+    plan: &str,
+    zone: &TimeZone,
+) -> Result<String, Error> {
     let mut engine = Environment::new();
     engine.set_undefined_behavior(UndefinedBehavior::Strict);
     // A block's line leaves no empty line behind.
@@ -51,7 +58,7 @@ pub fn html(report: &Report, plan: &str, zone: &TimeZone) -> Result<String, Erro
         engine.add_template(name, source)?;
     }
     let whole = Whole {
-        page: view::page(report, plan, zone),
+        page: view::page(report, rehearsal, plan, zone),
         style: STYLE,
         script: SCRIPT,
         style_hash: hash(STYLE),

@@ -140,7 +140,9 @@ fn kind(phase: &str) -> (&'static str, &'static str) {
         NodePhase::InMaintenance => ("work", "maintenance"),
         NodePhase::Verifying => ("verify", "verifying"),
         NodePhase::Uncordoning => ("back", "uncordoned"),
-        NodePhase::Pending | NodePhase::Done | NodePhase::Failed | NodePhase::Skipped => ("earlier", "earlier work"),
+        NodePhase::Pending | NodePhase::Done | NodePhase::Failed | NodePhase::Skipped => {
+            ("earlier", "earlier work")
+        }
     }
 }
 
@@ -247,7 +249,13 @@ impl Drawing<'_> {
         groups
     }
 
-    fn group(&self, key: (&str, Option<&str>), nodes: &[&ReportNode], index: &mut usize, first: bool) -> Group {
+    fn group(
+        &self,
+        key: (&str, Option<&str>),
+        nodes: &[&ReportNode],
+        index: &mut usize,
+        first: bool,
+    ) -> Group {
         let rows: Vec<Row> = nodes
             .iter()
             .map(|node| {
@@ -261,7 +269,8 @@ impl Drawing<'_> {
         let many = nodes.len() > MANY;
         let whole = begin.zip(end).filter(|_| !many);
         let mut bars: Vec<Bar> = whole.into_iter().map(|(a, b)| self.bar("whole", a, b)).collect();
-        let soaks = self.report.constraints.iter().filter(|c| c.kind == CauseKind::Soak && c.subject == key.0);
+        let soaks =
+            self.report.constraints.iter().filter(|c| c.kind == CauseKind::Soak && c.subject == key.0);
         let soaks = soaks.filter(|_| first).flat_map(|c| &c.intervals);
         bars.extend(soaks.map(|soak| {
             let mut bar = self.bar("soak", soak.started_at, soak.finished_at);
@@ -328,7 +337,10 @@ impl Drawing<'_> {
             name: node.name.clone(),
             bars,
             mark: mark.map(|end| Mark { x: percent(self.axis.place(end)), sign }),
-            took: took.filter(|(a, b)| a < b).map(|(a, b)| duration(b.duration_since(a).as_secs())).unwrap_or_default(),
+            took: took
+                .filter(|(a, b)| a < b)
+                .map(|(a, b)| duration(b.duration_since(a).as_secs()))
+                .unwrap_or_default(),
             result,
             tone,
             description: if told.is_empty() { result.to_owned() } else { told.join("; ") },
@@ -367,11 +379,16 @@ impl Drawing<'_> {
             bar
         });
         let when = self.times(&constraint.intervals);
-        let lengths = constraint.intervals.iter().map(|i| i.finished_at.duration_since(i.started_at).as_secs());
+        let lengths =
+            constraint.intervals.iter().map(|i| i.finished_at.duration_since(i.started_at).as_secs());
         let length: i64 = lengths.sum();
         Lane {
             title: capital(&constraint.words),
-            note: format!("up to {}, for {}", count(constraint.peak_nodes as usize, "node"), duration(length)),
+            note: format!(
+                "up to {}, for {}",
+                count(constraint.peak_nodes as usize, "node"),
+                duration(length)
+            ),
             bars: bars.collect(),
             description: format!("holds nodes back {when}"),
         }
@@ -402,7 +419,9 @@ impl Drawing<'_> {
         } else {
             format!("open {}", self.times(&self.report.windows))
         };
-        Some(Lane { title: "Windows".to_owned(), note: crons.join(" · "), bars: bars.collect(), description })
+        Some(Lane {
+            title: "Windows".to_owned(), note: crons.join(" · "), bars: bars.collect(), description
+        })
     }
 
     /// How many nodes are away at each moment.

@@ -10,7 +10,8 @@ use super::timeline::{Drawing, Timeline, result};
 use crate::plan::v1alpha1::VmOutcome;
 use crate::reconcile::NodePhase;
 use crate::report::course::{Move, MoveKind};
-use crate::report::finding::Level;
+use crate::report::finding::{self, Level};
+use crate::report::rehearsal::Rehearsal;
 use crate::report::summary::{Report, ReportNode};
 use crate::report::words::{capital, count, duration};
 
@@ -123,26 +124,31 @@ struct NodeRow {
     waited: String,
 }
 
-pub(super) fn page(report: &Report, plan: &str, zone: &TimeZone) -> Page {
+pub(super) fn page(report: &Report, rehearsal: Option<&Rehearsal>, plan: &str, zone: &TimeZone) -> Page {
     let (from, to) = report.span().unwrap_or((report.made_at, report.made_at));
     let axis = Axis::new(from, to, zone);
     let kind = if report.forecast { "Rehearsal" } else { "Campaign" };
     let timeline = Drawing { report, axis: &axis }.timeline();
     let rows = timeline.rows();
     Page {
-        title: format!("{kind} of {} on {}: {}", report.plan, short_name(&report.cluster), verdict(report).word),
+        title: format!(
+            "{kind} of {} on {}: {}",
+            report.plan,
+            short_name(&report.cluster),
+            verdict(report).word
+        ),
         kind,
         plan: report.plan.clone(),
         cluster: short_name(&report.cluster).to_owned(),
         verdict: verdict(report),
         figures: figures(report, &axis),
         timeline: report.span().map(|_| timeline),
-        findings: findings(report),
+        findings: findings(report, rehearsal),
         outcomes: outcomes(report),
         moves: table(&report.moves, MOVES, "move", |m| move_row(m, &axis)),
         nodes: table(&report.nodes, NODES, "node", |n| node_row(n, &rows, &axis)),
         plan_text: plan.to_owned(),
-        facts: facts(report, &axis),
+        facts: facts(report, rehearsal, &axis),
         zone: axis.zone(),
     }
 }
@@ -150,7 +156,10 @@ pub(super) fn page(report: &Report, plan: &str, zone: &TimeZone) -> Page {
 /// The name of a cluster without the folder and the ending of the file that it was loaded from.
 fn short_name(cluster: &str) -> &str {
     let name = cluster.rsplit('/').next().unwrap_or(cluster);
-    name.strip_suffix(".yaml").or_else(|| name.strip_suffix(".yml")).or_else(|| name.strip_suffix(".json")).unwrap_or(name)
+    name.strip_suffix(".yaml")
+        .or_else(|| name.strip_suffix(".yml"))
+        .or_else(|| name.strip_suffix(".json"))
+        .unwrap_or(name)
 }
 
 fn table<A, B>(all: &[A], bound: usize, one: &str, row: impl Fn(&A) -> B) -> Table<B> {
@@ -166,7 +175,11 @@ fn table<A, B>(all: &[A], bound: usize, one: &str, row: impl Fn(&A) -> B) -> Tab
 fn verdict(report: &Report) -> Verdict {
     let (done, total) = (report.done(), report.nodes.len());
     let failed = report.nodes.iter().filter(|n| n.phase == NodePhase::Failed.name()).count();
-    let all = if done == total { format!("All {}", count(total, "node")) } else { format!("{done} of {}", count(total, "node")) };
+    let all = if done == total {
+        format!("All {}", count(total, "node"))
+    } else {
+        format!("{done} of {}", count(total, "node"))
+    };
     let would = if report.forecast { "would be" } else { "were" };
     let length = duration(report.makespan_seconds);
     let peak = count(report.peak_unavailable as usize, "node");
@@ -190,8 +203,15 @@ fn verdict(report: &Report) -> Verdict {
             let verb = if forecast { "goes through" } else { "succeeded" };
             ("fair", "!", format!("{verb}, with {}", count(failed, "failed node")), through)
         }
-        ("Paused", true) => ("bad", "✕", "would pause".to_owned(), format!("{why}{all} would be done by then.")),
-        ("Paused", false) => ("fair", "!", "paused".to_owned(), format!("{why}{all} were done so far; virtroll apply goes on from here.")),
+        ("Paused", true) => {
+            ("bad", "✕", "would pause".to_owned(), format!("{why}{all} would be done by then."))
+        }
+        ("Paused", false) => (
+            "fair",
+            "!",
+            "paused".to_owned(),
+            format!("{why}{all} were done so far; virtroll apply goes on from here."),
+        ),
         ("Failed", true) => ("bad", "✕", "would fail".to_owned(), format!("{why}{all} would be done.")),
         ("Failed", false) => ("bad", "✕", "failed".to_owned(), format!("{why}{all} were done.")),
         (other, _) => ("fair", "!", other.to_lowercase(), format!("{why}{all} were done.")),
@@ -204,29 +224,34 @@ fn figures(report: &Report, axis: &Axis) -> Vec<Figure> {
     let ended = report.nodes.iter().filter_map(|n| n.finished_at).max();
     let span = begun.zip(ended).map(|(a, b)| format!("{} to {}", axis.minute(a), axis.minute(b)));
     let of = |phase: NodePhase| report.nodes.iter().filter(|n| n.phase == phase.name()).count();
-    let not_done: Vec<String> = [
-        (NodePhase::Failed, "failed"),
-        (NodePhase::Skipped, "skipped"),
-        (NodePhase::Pending, "not begun"),
-    ]
-    .into_iter()
-    .filter_map(|(phase, words)| Some(of(phase)).filter(|n| *n > 0).map(|n| format!("{n} {words}")))
-    .collect();
+    let not_done: Vec<String> =
+        [(NodePhase::Failed, "failed"), (NodePhase::Skipped, "skipped"), (NodePhase::Pending, "not begun")]
+            .into_iter()
+            .filter_map(|(phase, words)| Some(of(phase)).filter(|n| *n > 0).map(|n| format!("{n} {words}")))
+            .collect();
     let waves = report.nodes.iter().map(|n| n.wave).max().unwrap_or(0) as usize;
     let moves: u32 = report.virtual_machines.iter().map(|v| v.moves).sum();
     let vms = |outcome| report.virtual_machines.iter().filter(|v| v.outcome == outcome).count();
-    let moved: Vec<String> = [(VmOutcome::Migrated, "migrated"), (VmOutcome::Restarted, "restarted"), (VmOutcome::Stopped, "left off")]
-        .into_iter()
-        .filter_map(|(outcome, words)| Some(vms(outcome)).filter(|n| *n > 0).map(|n| format!("{n} {words}")))
-        .collect();
-    let limit = report.plan_spec.concurrency.as_ref().and_then(|c| c.max_unavailable.clone());
+    let moved: Vec<String> = [
+        (VmOutcome::Migrated, "migrated"),
+        (VmOutcome::Restarted, "restarted"),
+        (VmOutcome::Stopped, "left off"),
+    ]
+    .into_iter()
+    .filter_map(|(outcome, words)| Some(vms(outcome)).filter(|n| *n > 0).map(|n| format!("{n} {words}")))
+    .collect();
+    let limit = report.plan_spec.concurrency.as_ref().and_then(|c| c.max_unavailable);
     let limit = limit.map(|l| format!("the plan allows {l}"));
-    let per_zone = report.plan_spec.concurrency.as_ref().and_then(|c| c.max_unavailable_per_zone.clone());
+    let per_zone = report.plan_spec.concurrency.as_ref().and_then(|c| c.max_unavailable_per_zone);
     let per_zone = per_zone.map(|l| format!("{l} per zone"));
     let limits: Vec<String> = limit.into_iter().chain(per_zone).collect();
     let figure = |label, value, note| Figure { label, value, note };
     vec![
-        figure("Makespan", duration(report.makespan_seconds), span.unwrap_or_else(|| "nothing was begun".to_owned())),
+        figure(
+            "Makespan",
+            duration(report.makespan_seconds),
+            span.unwrap_or_else(|| "nothing was begun".to_owned()),
+        ),
         figure(
             "Nodes done",
             format!("{} of {}", report.done(), report.nodes.len()),
@@ -249,7 +274,7 @@ fn figures(report: &Report, axis: &Axis) -> Vec<Figure> {
     ]
 }
 
-fn findings(report: &Report) -> Vec<FindingRow> {
+fn findings(report: &Report, rehearsal: Option<&Rehearsal>) -> Vec<FindingRow> {
     let row = |finding: &crate::report::Finding| {
         let (tone, sign, level) = match finding.level {
             Level::Conflict => ("bad", "✕", "Conflict"),
@@ -265,7 +290,10 @@ fn findings(report: &Report) -> Vec<FindingRow> {
             help: finding.help.clone(),
         }
     };
-    report.findings.iter().map(row).collect()
+    let mut all: Vec<_> = rehearsal.map(finding::of_rehearsal).unwrap_or_default();
+    all.extend(report.findings.iter().cloned());
+    all.sort_by_key(|f| f.level);
+    all.iter().map(row).collect()
 }
 
 fn outcomes(report: &Report) -> Vec<Outcome> {
@@ -335,11 +363,13 @@ fn node_row(node: &ReportNode, rows: &BTreeMap<String, usize>, axis: &Axis) -> N
     }
 }
 
-fn facts(report: &Report, axis: &Axis) -> Vec<(&'static str, String)> {
+fn facts(report: &Report, rehearsal: Option<&Rehearsal>, axis: &Axis) -> Vec<(&'static str, String)> {
     let size = report.cluster_size;
     let made = format!("{} {} {}", axis.date(report.made_at), axis.clock(report.made_at), axis.zone());
     let how = match (report.forecast, report.seed) {
-        (true, _) => "the whole campaign played on an embedded copy of the cluster, in virtual time; nothing was changed",
+        (true, _) => {
+            "the whole campaign played on an embedded copy of the cluster, in virtual time; nothing was changed"
+        }
         (false, Some(_)) => "run on an embedded cluster, in virtual time",
         (false, None) => "run on the cluster",
     };
@@ -360,6 +390,8 @@ fn facts(report: &Report, axis: &Axis) -> Vec<(&'static str, String)> {
         ("As of", made),
         ("How", how.to_owned()),
     ];
+    let what_if = rehearsal.map(|r| r.what_if.join(" ")).filter(|w| !w.is_empty());
+    facts.extend(what_if.map(|what_if| ("What if", what_if)));
     facts.extend(report.seed.map(|seed| ("Seed", seed.to_string())));
     facts.push(("virtroll", report.version.clone()));
     facts
