@@ -80,6 +80,14 @@ impl EmbeddedCluster {
         Self::from_objects(name, load::read(name, text)?, settings)
     }
 
+    /// Loads a file of manifests, or a snapshot. Call it inside the runtime whose clock it shall keep.
+    ///
+    /// # Errors
+    /// A file that can't be read, and those of [`Self::from_manifests`].
+    pub fn from_file(path: &std::path::Path, settings: Settings) -> Result<Self, Error> {
+        Self::from_objects(&path.display().to_string(), load::read_file(path)?, settings)
+    }
+
     /// Loads objects, such as those captured from a live cluster.
     ///
     /// # Errors
