@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, reason = "figures and progress are what the test log is for")]
 
+mod agreement;
 mod behaviour;
 mod control_plane;
 mod suite;

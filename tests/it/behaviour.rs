@@ -25,8 +25,9 @@ fn every_story_holds_on_the_embedded_cluster() {
     let stories = Story::all();
     assert!(!stories.is_empty(), "no stories");
     let told = stories.iter().filter_map(|story| {
-        let why = played(story).err()?;
-        Some(format!("{}.yaml: {}\n  {why}", story.name, story.story))
+        let end = played(story);
+        println!("{} {}", if end.is_ok() { "ok    " } else { "FAILED" }, story.name);
+        Some(format!("{}.yaml: {}\n  {}", story.name, story.story, end.err()?))
     });
     let failed: Vec<String> = told.collect();
     assert!(failed.is_empty(), "{} of {} stories failed:\n{}", failed.len(), stories.len(), failed.join("\n"));

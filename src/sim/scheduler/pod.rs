@@ -4,13 +4,19 @@ use serde_json::Value;
 
 use super::labels::Selector;
 use super::quantity::{self, Resources};
-use crate::sim::store::{Key, Object, Store};
+use crate::sim::store::{Key, Store};
 
 /// A pod.
 #[derive(Debug)]
 pub(super) struct PodInfo {
     pub key: Key,
-    pub object: Object,
+    pub labels: Value,
+    /// On its way out.
+    pub is_leaving: bool,
+    /// It made room for another.
+    pub is_preempted: bool,
+    /// When it started, as it says; empty while it hasn't.
+    pub started: String,
     pub asked: Resources,
     /// CPU and memory with what counts for containers that ask for nothing.
     pub weight: (i64, i64),
@@ -60,9 +66,8 @@ impl Term {
     }
 
     /// Whether it means a pod.
-    pub fn means(&self, store: &Store, pod: &Value) -> bool {
-        self.selector.selects(&pod["metadata"]["labels"])
-            && self.means_namespace(store, pod["metadata"]["namespace"].as_str().unwrap_or_default())
+    pub fn means(&self, store: &Store, pod: &PodInfo) -> bool {
+        self.selector.selects(&pod.labels) && self.means_namespace(store, &pod.key.namespace)
     }
 
     pub fn means_namespace(&self, store: &Store, namespace: &str) -> bool {
@@ -98,26 +103,23 @@ impl Terms {
 }
 
 impl PodInfo {
-    pub fn of(object: &Object) -> Self {
-        let pod = &**object;
+    pub fn of(pod: &Value) -> Self {
         let no_affinity = pod["spec"]["affinity"].is_null();
+        let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
+        let mut preempted =
+            conditions.filter(|c| c["type"] == "DisruptionTarget" && c["reason"] == "PreemptionByScheduler");
         Self {
             key: Key::of(pod),
+            labels: pod["metadata"]["labels"].clone(),
+            is_leaving: !pod["metadata"]["deletionTimestamp"].is_null(),
+            is_preempted: preempted.next().is_some(),
+            started: pod["status"]["startTime"].as_str().unwrap_or_default().to_owned(),
             asked: quantity::requests(pod),
             weight: quantity::weight(pod),
             ports: host_ports(pod),
             terms: if no_affinity { Terms::default() } else { Terms::read(pod) },
             priority: pod["spec"]["priority"].as_i64().unwrap_or(0),
-            object: object.clone(),
         }
-    }
-
-    pub fn labels(&self) -> &Value {
-        &self.object["metadata"]["labels"]
-    }
-
-    pub fn is_leaving(&self) -> bool {
-        !self.object["metadata"]["deletionTimestamp"].is_null()
     }
 }
 
