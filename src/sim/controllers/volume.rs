@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::until;
 use crate::sim::clock::{parse_time, seconds_text};
-use crate::sim::scheduler::{thousandths, waits_for_consumer};
+use crate::sim::scheduler::{fits, thousandths, waits_for_consumer};
 use crate::sim::store::{DeleteOptions, Key, Object, Store};
 
 const ATTACHMENTS: &str = "volumeattachments.storage.k8s.io";
@@ -54,23 +54,18 @@ pub(super) fn bind(store: &mut Store, key: &Key) {
     });
 }
 
-/// A volume that is reserved for a claim, or else (unless the scheduler has yet to choose) a free one that fits.
+/// A volume that is reserved for a claim, or else (unless the scheduler has yet to choose) the smallest free one that fits.
 fn fitting(store: &Store, claim: &Value, only_reserved: bool) -> Option<String> {
-    let size = |v: &Value| v.as_str().and_then(thousandths).unwrap_or(0);
-    let wanted = size(&claim["spec"]["resources"]["requests"]["storage"]);
-    let fits = |pv: &Value| {
+    let size = |v: &Value| v["spec"]["capacity"]["storage"].as_str().and_then(thousandths).unwrap_or(0);
+    let reserved = |pv: &&Object| {
         let reference = &pv["spec"]["claimRef"];
-        if !reference.is_null() {
-            return reference["name"] == claim["metadata"]["name"]
-                && reference["namespace"] == claim["metadata"]["namespace"];
-        }
-        if only_reserved || pv["status"]["phase"] == "Released" {
-            return false;
-        }
-        let class = |v: &Value| v["spec"]["storageClassName"].as_str().unwrap_or_default().to_owned();
-        class(pv) == class(claim) && size(&pv["spec"]["capacity"]["storage"]) >= wanted
+        reference["name"] == claim["metadata"]["name"] && reference["namespace"] == claim["metadata"]["namespace"]
     };
-    let found = store.list("persistentvolumes").find(|pv| fits(pv))?;
+    let free = || {
+        let free = store.list("persistentvolumes").filter(|pv| !only_reserved && fits(pv, claim));
+        free.min_by_key(|pv| (size(pv), Key::of(pv)))
+    };
+    let found = store.list("persistentvolumes").find(reserved).or_else(free)?;
     found["metadata"]["name"].as_str().map(str::to_owned)
 }
 

@@ -25,7 +25,7 @@ use filter::Refusal;
 pub(in crate::sim) use filter::{affine, pod_tolerates};
 use pod::PodInfo;
 pub(in crate::sim) use quantity::{requests_of, thousandths};
-pub(in crate::sim) use volumes::waits_for_consumer;
+pub(in crate::sim) use volumes::{fits, waits_for_consumer};
 
 use super::store::{Change, ChangeKind, Key, Store};
 

@@ -158,7 +158,7 @@ fn size(quantity: &Value) -> i64 {
 }
 
 /// Whether a free volume is what a claim wants.
-fn fits(volume: &Value, claim: &Value) -> bool {
+pub(in crate::sim) fn fits(volume: &Value, claim: &Value) -> bool {
     let class = |v: &Value| v["spec"]["storageClassName"].as_str().unwrap_or_default().to_owned();
     let has = |mode: &Value| volume["spec"]["accessModes"].as_array().is_some_and(|modes| modes.contains(mode));
     let mut modes = claim["spec"]["accessModes"].as_array().into_iter().flatten();
