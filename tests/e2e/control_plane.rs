@@ -61,6 +61,19 @@ impl ControlPlane {
         Self::with_api_server(name, &["--disable-admission-plugins=ServiceAccount,StorageObjectInUseProtection"])
     }
 
+    /// etcd, the API server and the scheduler: nothing happens but that pods find a place. Admission plugins are off where
+    /// what they add belongs to parts that aren't there.
+    pub fn scheduler_only(name: &str) -> Self {
+        let off = "--disable-admission-plugins=ServiceAccount,StorageObjectInUseProtection,TaintNodesByCondition";
+        let mut plane = Self::with_api_server(name, &[off]);
+        let config = plane.path("kubeconfig");
+        plane.spawn(
+            "kube-scheduler",
+            &["--kubeconfig", &config, "--leader-elect=false", "--secure-port=0", "--kube-api-qps=1000", "--kube-api-burst=1000"],
+        );
+        plane
+    }
+
     fn with_api_server(name: &str, more: &[&str]) -> Self {
         let binaries = std::env::var("VIRTROLL_CONTROL_PLANE")
             .expect("VIRTROLL_CONTROL_PLANE=$(tests/control-plane/build.sh)");

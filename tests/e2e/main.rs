@@ -2,6 +2,8 @@
 
 #![allow(clippy::print_stdout, reason = "figures and progress are what the test log is for")]
 
+mod agreement;
+mod behaviour;
 mod control_plane;
 mod differential;
 mod suite;
