@@ -6,6 +6,7 @@ mod exit;
 mod host;
 mod output;
 mod power;
+mod sim;
 mod validate;
 
 use std::path::PathBuf;
@@ -69,6 +70,8 @@ enum Command {
     Uncordon(drain::Cordon),
     /// Say whether nodes can be powered off: exit code 0 if so, 5 if not.
     SafePoweroff(power::SafePoweroff),
+    /// Serve an embedded cluster to kubectl and any other Kubernetes client.
+    Sim(sim::Sim),
     /// Print a completion script.
     Completions {
         /// Which shell.
@@ -104,6 +107,7 @@ pub fn main() -> ExitCode {
         Command::Cordon(cordon) => cordon.run(&cli.cluster, true),
         Command::Uncordon(cordon) => cordon.run(&cli.cluster, false),
         Command::SafePoweroff(power) => power.run(&cli.cluster),
+        Command::Sim(sim) => sim.run(&cli.cluster),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "virtroll", &mut script);

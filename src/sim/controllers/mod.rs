@@ -3,7 +3,7 @@
 //! # Why
 //! Controllers here are plain functions over the store: `reconcile(store, key, now)` brings one object's world closer to
 //! its spec and may ask to be called again later. One queue, ordered by due time and then by arrival, makes the history a
-//! function of the requests and the seed. Time is tokio's, so the same code runs paused, scaled or real.
+//! function of the requests and the seed. Time is the cluster's clock, so the same code runs paused, scaled or real.
 
 mod budget;
 mod daemon_set;
@@ -23,8 +23,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::Instant;
 
+use super::clock::sleep_until;
 use super::queue::Queue;
 use super::scheduler::Scheduler;
 use super::store::{Key, Store};
@@ -82,7 +82,7 @@ impl Manager {
 
     /// Runs until dropped.
     pub async fn run(mut self) {
-        let Ok(notify) = self.store.lock().map(|s| s.notify()) else {
+        let Ok((notify, clock)) = self.store.lock().map(|s| (s.notify(), s.clock())) else {
             return;
         };
         loop {
@@ -93,15 +93,9 @@ impl Manager {
                 return;
             }
             let next = self.queue.next();
-            let timer = async move {
-                match next {
-                    Some(at) => tokio::time::sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 biased;
-                () = timer => {}
+                () = sleep_until(clock, next) => {}
                 () = &mut notified => {}
             }
         }
@@ -111,11 +105,12 @@ impl Manager {
     fn round(&mut self) -> bool {
         let store = self.store.clone();
         let Ok(mut store) = store.lock() else { return false };
+        let clock = store.clock();
         self.take_in(&mut store);
-        while let Some((controller, key)) = self.queue.due(Instant::now()) {
+        while let Some((controller, key)) = self.queue.due(clock.instant()) {
             let again = self.reconcile(&mut store, controller, &key);
             if let Some(after) = again {
-                self.queue.put((controller, key), Instant::now() + after);
+                self.queue.put((controller, key), clock.instant() + after);
             }
             self.take_in(&mut store);
         }
@@ -124,7 +119,7 @@ impl Manager {
 
     fn take_in(&mut self, store: &mut Store) {
         for change in store.take_changes() {
-            let now = Instant::now();
+            let now = store.clock().instant();
             let mut put = |controller: Controller, key: Key| {
                 self.queue.put((controller, key), now + controller.latency());
             };
