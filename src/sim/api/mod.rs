@@ -9,14 +9,19 @@
 //! `managedFields` are kept by path and only for server-side apply, and a continued list sees the present, not the moment
 //! of its first page.
 
+mod access;
 mod admission;
+mod columns;
 mod defaults;
 mod discovery;
 mod eviction;
+mod openapi;
 mod patch;
+mod protobuf;
 mod route;
 mod selector;
 mod service;
+mod table;
 mod watch;
 mod write;
 
