@@ -14,6 +14,7 @@ pub mod api;
 mod clock;
 mod controllers;
 mod error;
+mod events;
 mod extension;
 pub mod kubevirt;
 mod load;
@@ -78,6 +79,7 @@ pub struct EmbeddedCluster {
     store: Arc<Mutex<Store>>,
     server: ApiServer,
     clock: Clock,
+    events: bool,
     kubevirt: Option<kubevirt::Model>,
 }
 
@@ -105,7 +107,7 @@ impl EmbeddedCluster {
         });
         let store = Arc::new(Mutex::new(store));
         let server = ApiServer::new(store.clone(), settings.latency);
-        let mut cluster = Self { store, server, clock, kubevirt: None };
+        let mut cluster = Self { store, server, clock, events: settings.events, kubevirt: None };
         if let Some(version) = version {
             let version = Some(settings.kubevirt.version.unwrap_or(version));
             let settings = kubevirt::Settings { seed: settings.seed, version, ..settings.kubevirt };
@@ -149,7 +151,8 @@ impl EmbeddedCluster {
     /// Starts controllers, scheduler, kubelets and, if the cluster has KubeVirt, its model.
     /// They run as tasks of the current runtime until it ends.
     pub async fn start(&self) {
-        tokio::spawn(controllers::Manager::new(self.store.clone()).run());
+        let recorder = self.events.then(events::Recorder::default);
+        tokio::spawn(controllers::Manager::new(self.store.clone(), recorder).run());
         if let Some(model) = self.kubevirt.clone() {
             tokio::spawn(async move { model.run().await });
         }

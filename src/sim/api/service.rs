@@ -145,6 +145,7 @@ impl ApiServer {
             Route::parse(&store, &call.path)?
         };
         self.count(&call, &route);
+        self.check_modelled(&route)?;
         let watches = call.query.get("watch").is_some_and(|v| v == "true" || v == "1");
         if call.method == Method::GET && watches {
             let stream = watch::begin(&self.store, &route, &call)?.map_ok(Frame::data);
@@ -178,6 +179,20 @@ impl ApiServer {
             Some(presenter) => Ok(full(code, &presenter.present(&value))),
             None => Ok(full(code, &value)),
         }
+    }
+
+    /// What needs a real container is refused by name, whatever the request looks like: its body may be a stream.
+    fn check_modelled(&self, route: &Route) -> Result<(), Refusal> {
+        const CONTAINERS: [&str; 6] =
+            ["attach", "ephemeralcontainers", "exec", "log", "portforward", "proxy"];
+        let Some(subresource) = route.subresource.as_deref().filter(|s| CONTAINERS.contains(s)) else {
+            return Ok(());
+        };
+        let name = route.name.as_deref().unwrap_or_default();
+        if self.store()?.get(&route.resource.name, &route.namespace, name).is_none() {
+            return Err(Refusal::not_found(&route.resource.name, name));
+        }
+        Err(Refusal::not_modelled(&format!("{}/{subresource}", route.resource.name)))
     }
 
     /// What the API server looks at before it asks webhooks: the namespace takes new objects, and an eviction names its pod.

@@ -25,6 +25,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::clock::sleep_until;
+use super::events::Recorder;
 use super::queue::Queue;
 use super::scheduler::Scheduler;
 use super::store::{Key, Store};
@@ -73,11 +74,16 @@ pub(in crate::sim) struct Manager {
     store: Arc<Mutex<Store>>,
     scheduler: Scheduler,
     queue: Queue<Work>,
+    recorder: Option<Recorder>,
+    /// What is older was there from the beginning, and is no news.
+    news_from: u64,
 }
 
 impl Manager {
-    pub fn new(store: Arc<Mutex<Store>>) -> Self {
-        Self { store, scheduler: Scheduler::default(), queue: Queue::new() }
+    /// With a recorder, what happens is told in events.
+    pub fn new(store: Arc<Mutex<Store>>, recorder: Option<Recorder>) -> Self {
+        let news_from = store.lock().map(|s| s.revision()).unwrap_or_default();
+        Self { store, scheduler: Scheduler::default(), queue: Queue::new(), recorder, news_from }
     }
 
     /// Runs until dropped.
@@ -123,6 +129,9 @@ impl Manager {
             let mut put = |controller: Controller, key: Key| {
                 self.queue.put((controller, key), now + controller.latency());
             };
+            if let Some(recorder) = self.recorder.as_mut().filter(|_| change.revision > self.news_from) {
+                recorder.observe(store, &change);
+            }
             for key in self.scheduler.observe(&change) {
                 put(Controller::Scheduler, key);
             }
