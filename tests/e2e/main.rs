@@ -6,6 +6,8 @@ mod control_plane;
 mod suite;
 mod virt_api;
 
+#[path = "../clients/mod.rs"]
+mod clients;
 #[path = "../scenarios/mod.rs"]
 mod scenarios;
 

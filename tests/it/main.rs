@@ -10,6 +10,7 @@ mod faults;
 mod layering;
 mod recovery;
 mod scene;
+mod served;
 
 #[path = "../scenarios/mod.rs"]
 mod scenarios;

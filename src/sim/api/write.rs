@@ -174,7 +174,8 @@ fn store_back(store: &mut Store, call: &Call, route: &Route, object: Value) -> R
         Some("status") if resource.has_status => updated(store, call, route, object, true),
         Some("scale") if resource.has_scale => {
             let mut scaled = whole(&current(store, route)?);
-            scaled["spec"]["replicas"] = object["spec"]["replicas"].clone();
+            // Go clients leave a zero out.
+            scaled["spec"]["replicas"] = json!(object["spec"]["replicas"].as_i64().unwrap_or(0));
             scaled["metadata"]["resourceVersion"] = object["metadata"]["resourceVersion"].clone();
             updated(store, call, route, scaled, false).map(|stored| scale_of(&stored))
         }

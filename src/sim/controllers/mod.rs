@@ -7,6 +7,7 @@
 
 mod budget;
 mod daemon_set;
+mod definition;
 mod deployment;
 mod garbage;
 mod interest;
@@ -48,6 +49,8 @@ pub(in crate::sim) enum Controller {
     DaemonSet,
     Job,
     Budget,
+    /// Of CustomResourceDefinitions.
+    Definition,
 }
 
 impl Controller {
@@ -56,7 +59,7 @@ impl Controller {
         Duration::from_millis(match self {
             Self::Kubelet | Self::Scheduler | Self::Node => 10,
             Self::Budget | Self::Volume | Self::Attachment => 20,
-            Self::Garbage | Self::Namespace => 50,
+            Self::Garbage | Self::Namespace | Self::Definition => 50,
             Self::Deployment
             | Self::ReplicaSet
             | Self::Replication
@@ -146,6 +149,7 @@ impl Manager {
         match controller {
             Controller::Garbage => garbage::reconcile(store, key),
             Controller::Namespace => namespace::reconcile(store, key),
+            Controller::Definition => definition::reconcile(store, key),
             Controller::Node => return node::reconcile(store, key, now),
             Controller::Kubelet => return kubelet::reconcile(store, key, now),
             Controller::Scheduler => return self.scheduler.schedule(store, key),

@@ -168,3 +168,6 @@ fn begins_to_go(change: &Change) -> bool {
 fn controller(object: &Value) -> Option<&Value> {
     list(&object["metadata"]["ownerReferences"]).find(|o| o["controller"] == true)
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,6 @@ use serde_json::{Map, Value, json};
 use crate::sim::store::{Refusal, Resource, Store};
 
 const DEFINITIONS: &str = "customresourcedefinitions.apiextensions.k8s.io";
-const METADATA: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 
 /// Documents by path and hash, as they were served last.
 static SERVED: Mutex<BTreeMap<String, (String, Arc<Value>)>> = Mutex::new(BTreeMap::new());
@@ -171,13 +170,12 @@ fn custom(store: &Store, resource: &Resource, version: &str, place: &str) -> Val
     if !schema["properties"].is_object() {
         schema["properties"] = json!({});
     }
-    for (field, description) in
-        [("apiVersion", "Version of the schema that this object is in."), ("kind", "Kind of the object.")]
-    {
-        schema["properties"][field] = json!({"type": "string", "description": description});
+    // As every built-in kind has them.
+    let like = kinds::schemas(std::iter::once("configmaps"), place);
+    let like = kinds::name("configmaps").and_then(|name| like.get(&name).cloned()).unwrap_or_default();
+    for field in ["apiVersion", "kind", "metadata"] {
+        schema["properties"][field] = like["properties"][field].clone();
     }
-    schema["properties"]["metadata"] =
-        json!({"$ref": format!("#{place}/{METADATA}"), "description": "Standard object's metadata."});
     schema
 }
 
