@@ -10,6 +10,8 @@ mod suite;
 mod truth;
 mod virt_api;
 
+#[path = "../clients/mod.rs"]
+mod clients;
 #[path = "../scenarios/mod.rs"]
 mod scenarios;
 

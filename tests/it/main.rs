@@ -13,6 +13,7 @@ mod recovery;
 mod report;
 mod scene;
 mod snapshot;
+mod served;
 
 #[path = "../scenarios/mod.rs"]
 mod scenarios;
