@@ -59,7 +59,7 @@ async fn plays(stage: &mut Stage, minor: u32) {
     release(stage, minor).await;
     stage.nodes(2).await;
     stage.cordon(&stage.node_name(2), true).await;
-    stage.vm("g", "Always", MOVES, "sim.virtroll.dev/migration-takes: 30s").await;
+    stage.vm("g", "Always", MOVES, "sim.virtroll.dev/migration-takes: 12s").await;
     stage.running(1).await;
     stage.cordon(&stage.node_name(2), false).await;
     let has_budgets = minor <= 5;
