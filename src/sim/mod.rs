@@ -56,7 +56,7 @@ impl Default for Settings {
             seed: 1,
             start: Timestamp::constant(1_767_650_400, 0),
             latency: Duration::from_millis(2),
-            history: 20_000,
+            history: 5_000,
             kubevirt: kubevirt::Settings::default(),
         }
     }
@@ -78,6 +78,14 @@ impl EmbeddedCluster {
     /// A document that can't be read, isn't an object, or is refused; nothing runs then.
     pub fn from_manifests(name: &str, text: &str, settings: Settings) -> Result<Self, Error> {
         Self::from_objects(name, load::read(name, text)?, settings)
+    }
+
+    /// Loads a file of manifests, or a snapshot. Call it inside the runtime whose clock it shall keep.
+    ///
+    /// # Errors
+    /// A file that can't be read, and those of [`Self::from_manifests`].
+    pub fn from_file(path: &std::path::Path, settings: Settings) -> Result<Self, Error> {
+        Self::from_objects(&path.display().to_string(), load::read_file(path)?, settings)
     }
 
     /// Loads objects, such as those captured from a live cluster.
@@ -160,6 +168,11 @@ impl EmbeddedCluster {
             seen = now;
         }
         false
+    }
+
+    /// Writes to its store so far, those of its own controllers included.
+    pub fn writes(&self) -> u64 {
+        self.store.lock().map(|s| s.revision()).unwrap_or_default()
     }
 
     fn revision(&self) -> u64 {

@@ -44,7 +44,7 @@ fn hold(name: &str, scenarios: &[(&'static str, Scenario)], at_a_time: usize) {
     let failed: Vec<&str> = runtime.block_on(async {
         let target = Target { kubeconfig: Some(plane.path("kubeconfig").into()), context: None };
         let (client, _) = connect(&target).await.expect("connects");
-        virt_api::install(&plane, client).await;
+        virt_api::install(&plane, client, virt_api::BRISK).await;
         let log = PathBuf::from(plane.path("audit.log"));
         // A connection for each, as each virtroll has its own.
         let mut played = Vec::new();

@@ -18,12 +18,12 @@ use virtroll::sim::kubevirt::{Model, Settings, Version, crds, default_installati
 
 use crate::control_plane::ControlPlane;
 
-/// Real seconds for each of the model's: nobody waits for a guest to boot here.
-const PACE: f64 = 0.2;
+/// Real seconds for each of the model's: where nobody waits for a guest to boot.
+pub const BRISK: f64 = 0.2;
 
-/// Installs KubeVirt's kinds, webhook and subresource API, and runs its model until the runtime ends. The release is the KubeVirt
-/// object's to say.
-pub async fn install(plane: &ControlPlane, client: kube::Client) {
+/// Installs KubeVirt's kinds, webhook and subresource API, and runs its model at a pace until the runtime ends. The release is the
+/// KubeVirt object's to say.
+pub async fn install(plane: &ControlPlane, client: kube::Client, pace: f64) {
     for object in crds() {
         plane.create(&object.to_string());
     }
@@ -37,7 +37,7 @@ pub async fn install(plane: &ControlPlane, client: kube::Client) {
     let done = plane.kubectl(&[&patched[..], &[status.as_str()]].concat());
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 
-    let settings = Settings::default().scaled(PACE);
+    let settings = Settings::default().scaled(pace);
     let clock = virtroll::sim::Clock::starting_at(jiff::Timestamp::now());
     let model = Model::new(client, clock, settings);
     let (port, certificate) = listen(model.clone()).await;

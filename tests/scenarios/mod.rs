@@ -7,6 +7,7 @@ pub mod drains;
 pub mod hooks;
 pub mod nodes;
 pub mod stage;
+pub mod story;
 pub mod vms;
 pub mod vms_hands;
 pub mod vms_kubevirt;

@@ -109,6 +109,8 @@ pub struct Settings {
     pub bandwidth: u64,
     /// Memory is copied this many times, because the guest goes on writing.
     pub dirty_factor: f64,
+    /// The probability that a migration fails half-way, whatever its guest says.
+    pub migration_failures: f64,
     /// virt-handler's heartbeat: at least …
     pub heartbeat_min: Duration,
     /// … and at most.
@@ -156,6 +158,7 @@ impl Default for Settings {
             step: Duration::from_millis(300),
             bandwidth: 500_000_000,
             dirty_factor: 1.4,
+            migration_failures: 0.0,
             heartbeat_min: s(60),
             heartbeat_max: s(132),
             device_plugins: s(10),
@@ -190,6 +193,7 @@ impl Settings {
             step: f(self.step),
             bandwidth: (self.bandwidth as f64 / factor) as u64,
             dirty_factor: self.dirty_factor,
+            migration_failures: self.migration_failures,
             heartbeat_min: f(self.heartbeat_min),
             heartbeat_max: f(self.heartbeat_max),
             device_plugins: f(self.device_plugins),

@@ -184,6 +184,7 @@ async fn run(
         MigrationFailures::Always => true,
         MigrationFailures::First(count) => failures < count,
     };
+    let fails = fails || draws_failure(world, migration);
     let since = world.since(uid(migration), "transfer");
     let (end, outcome) = outcome(&guest, takes, deadline(vmi, &settings), fails, &settings);
     if let Some(wait) = left(since, end) {
@@ -203,6 +204,12 @@ async fn run(
         }
     }
     Ok(None)
+}
+
+/// Whether chance has this migration fail: always the same answer for the same one.
+fn draws_failure(world: &World, migration: &Value) -> bool {
+    let drawn = world.chance(&["fails", uid(migration)]) >> 11;
+    (drawn as f64) / ((1_u64 << 53) as f64) < world.settings.migration_failures
 }
 
 /// The target has the running guest: node, label, mark and end in one update.
