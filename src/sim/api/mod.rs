@@ -15,6 +15,7 @@ mod decode;
 mod defaults;
 mod discovery;
 mod eviction;
+mod labels;
 mod list;
 mod options;
 mod patch;
