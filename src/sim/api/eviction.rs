@@ -39,10 +39,19 @@ pub fn evict(
         store.would_delete("pods", &key, &options)?;
     } else {
         let now = store.clock().now_text();
-        if pod["metadata"]["deletionTimestamp"].is_null() && store.would_delete("pods", &key, &options).is_ok() {
+        if pod["metadata"]["deletionTimestamp"].is_null()
+            && store.would_delete("pods", &key, &options).is_ok()
+        {
             store.modify("pods", &key, |pod| {
                 let status = &mut pod["status"];
-                set_condition(status, "DisruptionTarget", "True", "EvictionByEvictionAPI", "Eviction API: evicting", &now);
+                set_condition(
+                    status,
+                    "DisruptionTarget",
+                    "True",
+                    "EvictionByEvictionAPI",
+                    "Eviction API: evicting",
+                    &now,
+                );
             });
         }
         // The condition made a version of its own.
