@@ -6,7 +6,12 @@ mod exit;
 mod host;
 mod output;
 mod power;
+mod preflight;
+mod rehearse;
+mod report;
+mod snapshot;
 mod validate;
+mod what_if;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -69,6 +74,8 @@ enum Command {
     Uncordon(drain::Cordon),
     /// Say whether nodes can be powered off: exit code 0 if so, 5 if not.
     SafePoweroff(power::SafePoweroff),
+    /// Write what a rehearsal needs of a cluster to a file; nothing secret is in it.
+    Snapshot(snapshot::Snapshot),
     /// Print a completion script.
     Completions {
         /// Which shell.
@@ -104,6 +111,7 @@ pub fn main() -> ExitCode {
         Command::Cordon(cordon) => cordon.run(&cli.cluster, true),
         Command::Uncordon(cordon) => cordon.run(&cli.cluster, false),
         Command::SafePoweroff(power) => power.run(&cli.cluster),
+        Command::Snapshot(snapshot) => snapshot.run(&cli.cluster),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "virtroll", &mut script);

@@ -10,7 +10,9 @@ mod embedded;
 mod faults;
 mod layering;
 mod recovery;
+mod report;
 mod scene;
+mod snapshot;
 
 #[path = "../scenarios/mod.rs"]
 mod scenarios;

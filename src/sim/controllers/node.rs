@@ -19,6 +19,8 @@ const DOWN: &str = "sim.virtroll.dev/down";
 const DOWN_SINCE: &str = "sim.virtroll.dev/down-since";
 const UP_AGAIN: &str = "sim.virtroll.dev/up-again-at";
 const REBOOTS_IN: &str = "sim.virtroll.dev/reboots-in";
+/// How slow this machine is: a reboot takes so many times as long.
+const PACE: &str = "sim.virtroll.dev/pace";
 const KERNEL: &str = "sim.virtroll.dev/kernel-after-reboot";
 const REBOOT_REQUEST: &str = "virtroll.dev/reboot-requested";
 
@@ -62,6 +64,8 @@ fn power(store: &mut Store, key: &Key, node: &Value, now: Timestamp) -> Option<D
     }
     if let Some(asked) = asks_for_reboot(store, key, node) {
         let takes = annotation(node, REBOOTS_IN).and_then(duration).unwrap_or(REBOOT);
+        let pace = annotation(node, PACE).and_then(|p| p.parse::<f64>().ok()).filter(|p| *p > 0.0);
+        let takes = SignedDuration::from_millis((takes.as_secs_f64() * pace.unwrap_or(1.0) * 1000.0) as i64);
         let up_again = seconds_text(now + takes);
         store.modify("nodes", key, |node| node["metadata"]["annotations"][UP_AGAIN] = json!(up_again));
         set_ready(store, key, "False", "KubeletNotReady", now);
