@@ -209,14 +209,13 @@ pub fn create(store: &mut Store, file: &str, mut objects: Vec<Value>) -> Result<
     Ok(())
 }
 
-/// Finalizers of components that nobody plays here would hold their objects for ever: a detached volume, an ended guest.
+/// Finalizers of components that nobody plays here would hold their objects for ever: a detached volume.
 fn drop_unplayed_finalizers(metadata: &mut Value) {
-    const UNPLAYED: [&str; 5] = [
+    const UNPLAYED: [&str; 4] = [
         "external-attacher/",
         "external-provisioner.volume.kubernetes.io/",
         "kubernetes.io/pv-protection",
         "kubernetes.io/pvc-protection",
-        "foregroundDeleteVirtualMachine",
     ];
     if let Some(list) = metadata.get_mut("finalizers").and_then(Value::as_array_mut) {
         list.retain(|f| !f.as_str().is_some_and(|f| UNPLAYED.iter().any(|start| f.starts_with(start))));

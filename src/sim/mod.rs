@@ -56,7 +56,7 @@ impl Default for Settings {
             seed: 1,
             start: Timestamp::constant(1_767_650_400, 0),
             latency: Duration::from_millis(2),
-            history: 20_000,
+            history: 5_000,
             kubevirt: kubevirt::Settings::default(),
         }
     }
@@ -105,9 +105,10 @@ impl EmbeddedCluster {
         let server = ApiServer::new(store.clone(), settings.latency);
         let mut cluster = Self { store, server, clock, kubevirt: None };
         if let Some(version) = version {
-            let version = Some(settings.kubevirt.version.unwrap_or(version));
-            let settings = kubevirt::Settings { seed: settings.seed, version, ..settings.kubevirt };
+            let version = settings.kubevirt.version.unwrap_or(version);
+            let settings = kubevirt::Settings { seed: settings.seed, ..settings.kubevirt };
             let model = kubevirt::Model::new(cluster.client(), clock, settings);
+            model.observe(version);
             cluster.server.extend(Arc::new(model.clone()));
             cluster.kubevirt = Some(model);
         }
@@ -167,6 +168,11 @@ impl EmbeddedCluster {
             seen = now;
         }
         false
+    }
+
+    /// Writes to its store so far, those of its own controllers included.
+    pub fn writes(&self) -> u64 {
+        self.store.lock().map(|s| s.revision()).unwrap_or_default()
     }
 
     fn revision(&self) -> u64 {

@@ -2,7 +2,10 @@
 
 #![allow(clippy::print_stdout, reason = "figures and progress are what the test log is for")]
 
+mod agreement;
+mod behaviour;
 mod control_plane;
+mod differential;
 mod suite;
 mod truth;
 mod virt_api;

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, reason = "figures and progress are what the test log is for")]
 
 mod bad_plans;
+mod behaviour;
 mod campaigns;
 mod cli;
 mod embedded;

@@ -10,13 +10,22 @@
 //! of its first page.
 
 mod admission;
+mod body;
+mod decode;
 mod defaults;
 mod discovery;
 mod eviction;
+mod list;
+mod options;
 mod patch;
+mod quantity;
 mod route;
+mod scale;
 mod selector;
+mod strategy;
 mod service;
+mod types;
+mod validate;
 mod watch;
 mod write;
 

@@ -65,7 +65,7 @@ impl Route {
         }
         let version = json!(self.resource.api_version_of(&self.version));
         let list = format!("{}List", self.resource.kind);
-        for item in value["items"].as_array_mut().into_iter().flatten() {
+        for item in value.get_mut("items").and_then(Value::as_array_mut).into_iter().flatten() {
             item["apiVersion"] = version.clone();
         }
         if value["kind"] == self.resource.kind.as_str() || value["kind"] == list.as_str() {

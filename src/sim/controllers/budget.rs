@@ -66,8 +66,18 @@ fn count(
         }
         let (value, reason) = if allowed > 0 { ("True", "SufficientPods") } else { ("False", "InsufficientPods") };
         set_condition(&mut budget["status"], CONDITION, value, reason, "", &now_text);
+        note_generation(&mut budget["status"]);
     });
     again
+}
+
+/// A budget's condition says which generation it is about.
+fn note_generation(status: &mut Value) {
+    let observed = status["observedGeneration"].clone();
+    let mut conditions = status["conditions"].as_array_mut().into_iter().flatten();
+    if let Some(condition) = conditions.find(|c| c["type"] == CONDITION).filter(|_| !observed.is_null()) {
+        condition["observedGeneration"] = observed;
+    }
 }
 
 /// The evicted pods that are still on their way out, and when the first of them counts again.
@@ -93,6 +103,7 @@ fn fail_safe(store: &mut Store, key: &Key, why: &str, now: Timestamp) {
     store.modify(BUDGETS, key, |budget| {
         budget["status"]["disruptionsAllowed"] = json!(0);
         set_condition(&mut budget["status"], CONDITION, "False", SYNC_FAILED, why, &now);
+        note_generation(&mut budget["status"]);
     });
 }
 

@@ -11,7 +11,7 @@ use crate::sim::scheduler::{pod_tolerates, set_condition};
 use crate::sim::store::{DeleteOptions, Key, Object, Store, mix_text};
 
 /// A node is doubted after this long without a heartbeat (the node monitor's grace period).
-const GRACE: SignedDuration = SignedDuration::from_secs(40);
+const GRACE: SignedDuration = SignedDuration::from_secs(50);
 /// How long a reboot takes unless the node says otherwise.
 const REBOOT: SignedDuration = SignedDuration::from_secs(90);
 
@@ -44,6 +44,7 @@ pub(super) fn reconcile(store: &mut Store, key: &Key, now: Timestamp) -> Option<
     if let Some(wait) = evict_by_taint(store, key, now) {
         again = Some(again.map_or(wait, |a| a.min(wait)));
     }
+    out_of_service(store, key);
     again
 }
 
@@ -213,6 +214,10 @@ fn evict_by_taint(store: &mut Store, key: &Key, now: Timestamp) -> Option<Durati
                 Some(seconds) => since + SignedDuration::from_secs(seconds),
             };
             if now >= due {
+                let says = "Taint manager: deleting due to NoExecute taint";
+                store.modify("pods", &Key::of(pod), |pod| {
+                    set_condition(&mut pod["status"], "DisruptionTarget", "True", "DeletionByTaintManager", says, &text);
+                });
                 let _ = store.delete("pods", &Key::of(pod), &DeleteOptions::default());
             } else {
                 again = Some(again.map_or(until(now, due), |a| a.min(until(now, due))));
@@ -220,6 +225,22 @@ fn evict_by_taint(store: &mut Store, key: &Key, now: Timestamp) -> Option<Durati
         }
     }
     again
+}
+
+/// A node that isn't Ready and is declared out of service: its pods that are on their way out are gone, and with them what
+/// keeps their volumes there.
+fn out_of_service(store: &mut Store, key: &Key) {
+    let Some(node) = store.get_key("nodes", key) else { return };
+    let mut taints = node["spec"]["taints"].as_array().into_iter().flatten();
+    let declared = taints.any(|t| t["key"] == "node.kubernetes.io/out-of-service");
+    if !declared || pods::condition(node, "Ready") == Some("True") {
+        return;
+    }
+    let leaving = |p: &&Object| !p["metadata"]["deletionTimestamp"].is_null();
+    let pods: Vec<Key> = store.pods_on(&key.name).filter(leaving).map(|p| Key::of(p)).collect();
+    for pod in pods {
+        let _ = store.delete("pods", &pod, &DeleteOptions { grace_seconds: Some(0), ..DeleteOptions::default() });
+    }
 }
 
 /// Seconds for which a pod tolerates a taint; `None`: for ever.
