@@ -21,6 +21,6 @@ pub use campaigns::{
 pub use capture::{Destination, Unread, Written, capture, write_snapshot};
 pub use connect::{Target, connect};
 pub use error::{Error, chain};
-pub use may::may_evict;
+pub use may::{latency, may_evict};
 pub use observe::{Observer, Scope};
 pub use wire::node as node_of;

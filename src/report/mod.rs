@@ -14,7 +14,7 @@ mod waits;
 pub use lines::line;
 pub use progress::Bars;
 pub use rehearsal::{
-    EvictionCheck, Finding, Forecast, Leaving, NotModelled, Percentiles, Rehearsal, Variant, Variants,
+    EvictionCheck, Finding, Forecast, Leaving, NotModelled, Percentiles, Rehearsal, Step, Variant, Variants,
 };
 pub use summary::{Report, ReportNode, ReportVm};
 pub use text::{forecast, tables};

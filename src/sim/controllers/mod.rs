@@ -72,12 +72,18 @@ type Work = (Controller, Key);
 pub(in crate::sim) struct Manager {
     store: Arc<Mutex<Store>>,
     scheduler: Scheduler,
+    kubelets: kubelet::Kubelets,
     queue: Queue<Work>,
 }
 
 impl Manager {
     pub fn new(store: Arc<Mutex<Store>>) -> Self {
-        Self { store, scheduler: Scheduler::default(), queue: Queue::new() }
+        Self {
+            store,
+            scheduler: Scheduler::default(),
+            kubelets: kubelet::Kubelets::default(),
+            queue: Queue::new(),
+        }
     }
 
     /// Runs until dropped.
@@ -143,7 +149,7 @@ impl Manager {
             Controller::Garbage => garbage::reconcile(store, key),
             Controller::Namespace => namespace::reconcile(store, key),
             Controller::Node => return node::reconcile(store, key, now),
-            Controller::Kubelet => return kubelet::reconcile(store, key, now),
+            Controller::Kubelet => return self.kubelets.reconcile(store, key, now),
             Controller::Scheduler => return self.scheduler.schedule(store, key),
             Controller::Volume => volume::bind(store, key),
             Controller::Attachment => return volume::attach(store, key, now),

@@ -83,7 +83,10 @@ fn starts(world: &mut World, node: &Value) -> Option<Duration> {
     let since = world.since(uid(node), "starts");
     let boot = text(&node["status"]["nodeInfo"]["bootID"]);
     let chance = world.chance(&["device-plugins", uid(node), boot]) % 1000;
-    let takes = world.settings.device_plugins.mul_f64(chance as f64 / 1000.0);
+    let said = node["metadata"]["annotations"]["sim.virtroll.dev/handler-starts-after"].as_str();
+    let takes = said
+        .and_then(super::guest::duration)
+        .unwrap_or_else(|| world.settings.device_plugins.mul_f64(chance as f64 / 1000.0));
     if let Some(wait) = left(since, takes) {
         return Some(wait);
     }
