@@ -105,7 +105,7 @@ pub(super) fn combinations(changes: &[WhatIf], nodes: &[String]) -> Vec<Vec<What
         };
         all = all
             .iter()
-            .flat_map(|so_far| choices.iter().map(move |c| [&so_far[..], &[c.clone()]].concat()))
+            .flat_map(|so_far| choices.iter().map(move |c| [&so_far[..], std::slice::from_ref(c)].concat()))
             .collect();
     }
     all

@@ -4,6 +4,7 @@
 
 mod bad_plans;
 mod campaigns;
+mod canaries;
 mod cli;
 mod embedded;
 mod faults;
@@ -11,6 +12,7 @@ mod layering;
 mod recovery;
 mod scene;
 mod snapshot;
+mod what_if;
 
 #[path = "../scenarios/mod.rs"]
 mod scenarios;

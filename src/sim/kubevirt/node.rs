@@ -69,6 +69,12 @@ pub(super) async fn beat(world: &mut World, name: &str) -> Result<Option<Duratio
             }
         })
         .await?;
+    if let Some(every) = node["metadata"]["annotations"]["sim.virtroll.dev/heartbeat-every"]
+        .as_str()
+        .and_then(super::guest::duration)
+    {
+        return Ok(Some(every));
+    }
     let settings = &world.settings;
     let spread = settings.heartbeat_max.saturating_sub(settings.heartbeat_min);
     let chance = world.chance(&[name, &now]) % 1000;

@@ -23,6 +23,8 @@ pub struct Scene {
     pub rest: &'static str,
     /// A node that somebody has cordoned.
     cordoned: Option<usize>,
+    /// How often virt-handlers give a sign of life, which is when KubeVirt tries a failed migration again.
+    heartbeats: &'static str,
 }
 
 const PLAIN: Scene = Scene {
@@ -35,6 +37,7 @@ const PLAIN: Scene = Scene {
     groups: "",
     rest: "",
     cordoned: None,
+    heartbeats: "90s",
 };
 
 const SLOW: &str =
@@ -136,6 +139,7 @@ pub const SCENES: &[Scene] = &[
         name: "vms-fail",
         lane: 1,
         nodes: 2,
+        heartbeats: "3s",
         guests: &[(
             "a",
             "Always",
