@@ -163,16 +163,20 @@ impl Observer {
         Ok(observer)
     }
 
-    /// Waits for the next observation and applies it, together with everything else that is there already.
+    /// Waits for the next observation that has something new (heartbeats haven't) and applies it, together with everything
+    /// else that is there already. When it is dropped half-way, what it has taken in is in the inventory.
     ///
     /// # Errors
     /// A watch that can't go on.
     pub async fn changed(&mut self, inventory: &mut Inventory) -> Result<(), Error> {
-        let Some(first) = self.seen.recv().await else {
-            return Err(Error::Unreachable("all watches have ended".to_owned()));
-        };
-        self.apply(first, inventory)?;
-        self.catch_up(inventory)
+        loop {
+            let Some(first) = self.seen.recv().await else {
+                return Err(Error::Unreachable("all watches have ended".to_owned()));
+            };
+            if self.apply(first, inventory)? {
+                return self.catch_up(inventory);
+            }
+        }
     }
 
     /// Applies every observation that is there already, without waiting.
@@ -186,9 +190,10 @@ impl Observer {
         Ok(())
     }
 
-    fn apply(&mut self, seen: Seen, inventory: &mut Inventory) -> Result<(), Error> {
+    /// True if it has something new.
+    fn apply(&mut self, seen: Seen, inventory: &mut Inventory) -> Result<bool, Error> {
         match seen {
-            Seen::Put(object) => put(inventory, *object),
+            Seen::Put(object) => return Ok(put(inventory, *object)),
             Seen::Gone(kind, name) => remove(inventory, kind, &name),
             Seen::Listed(kind, node, present) => {
                 self.unsynced = self.unsynced.saturating_sub(1);
@@ -200,18 +205,23 @@ impl Observer {
             }
             Seen::Failed(error) => return Err(error),
         }
-        Ok(())
+        Ok(true)
     }
 }
 
-fn put(inventory: &mut Inventory, object: Slim) {
+fn put(inventory: &mut Inventory, object: Slim) -> bool {
     match object {
         Slim::Node(node) => inventory.put_node(node),
         Slim::Pod(pod) => inventory.put_pod(pod),
         Slim::Budget(budget) => inventory.put_budget(budget),
         Slim::DaemonSet(set) => inventory.put_daemon_set(set),
         Slim::Attachment(attachment) => inventory.put_attachment(attachment),
-        Slim::KubeVirt(kubevirt) => inventory.kubevirt = Some(kubevirt),
+        Slim::KubeVirt(kubevirt) => {
+            let kubevirt = Some(kubevirt);
+            let is_news = inventory.kubevirt != kubevirt;
+            inventory.kubevirt = kubevirt;
+            is_news
+        }
         Slim::Vm(vm) => inventory.put_vm(vm),
         Slim::Vmi(vmi) => inventory.put_vmi(vmi),
         Slim::Migration(migration) => inventory.put_migration(migration),

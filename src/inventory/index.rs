@@ -55,6 +55,15 @@ fn is_older(version: &str, known: &str) -> bool {
     }
 }
 
+/// Adds or replaces a value; true if it is new, or another one.
+fn put<K: Ord, V: PartialEq>(map: &mut BTreeMap<K, V>, key: K, value: V) -> bool {
+    if map.get(&key) == Some(&value) {
+        return false;
+    }
+    map.insert(key, value);
+    true
+}
+
 fn unlink<K: Ord, V: Ord>(index: &mut BTreeMap<K, BTreeSet<V>>, key: &K, value: &V) {
     if let Some(set) = index.get_mut(key) {
         set.remove(value);
@@ -82,14 +91,16 @@ impl Inventory {
 
     /// Adds or replaces a node, unless a newer observation of it is there: the answer to a patch and the events of a watch
     /// come in any order, and an older one must not hide a newer one.
-    pub fn put_node(&mut self, node: Node) {
-        let newer_known = self
-            .nodes
-            .get(&node.name)
-            .is_some_and(|known| is_older(&node.resource_version, &known.resource_version));
-        if !newer_known {
-            self.nodes.insert(node.name.clone(), node);
+    ///
+    /// This and the other `put_…` say whether there is anything new in it: a node's heartbeat is not.
+    pub fn put_node(&mut self, node: Node) -> bool {
+        let known = self.nodes.get(&node.name);
+        if known.is_some_and(|known| is_older(&node.resource_version, &known.resource_version)) {
+            return false;
         }
+        let is_news = known.is_none_or(|known| known.differs(&node));
+        self.nodes.insert(node.name.clone(), node);
+        is_news
     }
 
     /// Forgets a node.
@@ -124,7 +135,10 @@ impl Inventory {
     }
 
     /// Adds or replaces a pod.
-    pub fn put_pod(&mut self, pod: Pod) {
+    pub fn put_pod(&mut self, pod: Pod) -> bool {
+        if self.pods.get(&pod.name) == Some(&pod) {
+            return false;
+        }
         self.remove_pod(&pod.name.clone());
         match &pod.node {
             Some(node) => {
@@ -135,6 +149,7 @@ impl Inventory {
             }
         }
         self.pods.insert(pod.name.clone(), pod);
+        true
     }
 
     /// Forgets a pod.
@@ -160,8 +175,8 @@ impl Inventory {
     }
 
     /// Adds or replaces a budget.
-    pub fn put_budget(&mut self, budget: Budget) {
-        self.budgets.insert(budget.name.clone(), budget);
+    pub fn put_budget(&mut self, budget: Budget) -> bool {
+        put(&mut self.budgets, budget.name.clone(), budget)
     }
 
     /// Forgets a budget.
@@ -185,8 +200,8 @@ impl Inventory {
     }
 
     /// Adds or replaces a DaemonSet.
-    pub fn put_daemon_set(&mut self, daemon_set: Workload) {
-        self.daemon_sets.insert(daemon_set.name.clone(), daemon_set);
+    pub fn put_daemon_set(&mut self, daemon_set: Workload) -> bool {
+        put(&mut self.daemon_sets, daemon_set.name.clone(), daemon_set)
     }
 
     /// Forgets a DaemonSet.
@@ -200,11 +215,15 @@ impl Inventory {
     }
 
     /// Adds or replaces a volume attachment.
-    pub fn put_attachment(&mut self, attachment: VolumeAttachment) {
+    pub fn put_attachment(&mut self, attachment: VolumeAttachment) -> bool {
+        if self.attachments.get(&attachment.name) == Some(&attachment) {
+            return false;
+        }
         self.remove_attachment(&attachment.name.clone());
         let names = self.attachments_by_node.entry(attachment.node.clone()).or_default();
         names.insert(attachment.name.clone());
         self.attachments.insert(attachment.name.clone(), attachment);
+        true
     }
 
     /// Forgets a volume attachment.
@@ -220,8 +239,8 @@ impl Inventory {
     }
 
     /// Adds or replaces a VirtualMachine.
-    pub fn put_vm(&mut self, vm: VirtualMachine) {
-        self.vms.insert(vm.name.clone(), vm);
+    pub fn put_vm(&mut self, vm: VirtualMachine) -> bool {
+        put(&mut self.vms, vm.name.clone(), vm)
     }
 
     /// Forgets a VirtualMachine.
@@ -262,7 +281,10 @@ impl Inventory {
     }
 
     /// Adds or replaces a VMI.
-    pub fn put_vmi(&mut self, vmi: VirtualMachineInstance) {
+    pub fn put_vmi(&mut self, vmi: VirtualMachineInstance) -> bool {
+        if self.vmis.get(&vmi.name) == Some(&vmi) {
+            return false;
+        }
         self.remove_vmi(&vmi.name.clone());
         if let Some(node) = &vmi.node {
             self.vmis_by_node.entry(node.clone()).or_default().insert(vmi.name.clone());
@@ -271,6 +293,7 @@ impl Inventory {
             self.vmis_by_target.entry(node.clone()).or_default().insert(vmi.name.clone());
         }
         self.vmis.insert(vmi.name.clone(), vmi);
+        true
     }
 
     /// Forgets a VMI.
@@ -295,10 +318,14 @@ impl Inventory {
     }
 
     /// Adds or replaces a migration.
-    pub fn put_migration(&mut self, migration: Migration) {
+    pub fn put_migration(&mut self, migration: Migration) -> bool {
+        if self.migrations.get(&migration.name) == Some(&migration) {
+            return false;
+        }
         let vmi = ObjectName::new(&migration.name.namespace, &migration.vmi);
         self.migrations_by_vmi.entry(vmi).or_default().insert(migration.name.clone());
         self.migrations.insert(migration.name.clone(), migration);
+        true
     }
 
     /// Forgets a migration.

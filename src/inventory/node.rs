@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+/// KubeVirt's sign of life, the only annotation of a node that nobody maintains.
+const HEARTBEAT: &str = "kubevirt.io/heartbeat";
+
 /// What the `Ready` condition of a node says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Readiness {
@@ -60,6 +63,19 @@ impl Node {
     /// True when the kubelet reports `Ready=True`.
     pub fn is_ready(&self) -> bool {
         self.readiness == Readiness::Ready
+    }
+
+    /// True unless only its revision has changed, or its heartbeat while nobody maintains it (then KubeVirt's return is
+    /// told by the heartbeat).
+    pub(super) fn differs(&self, other: &Self) -> bool {
+        let bare = |node: &Self| {
+            let mut bare = Self { resource_version: String::new(), ..node.clone() };
+            if bare.annotations.len() == 1 {
+                bare.annotations.remove(HEARTBEAT);
+            }
+            bare
+        };
+        bare(self) != bare(other)
     }
 
     /// True when nothing new can be placed here: not Ready, or cordoned.

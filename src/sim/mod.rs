@@ -67,7 +67,7 @@ impl Default for Settings {
             speed: 1,
             events: false,
             latency: Duration::from_millis(2),
-            history: 20_000,
+            history: 5_000,
             kubevirt: kubevirt::Settings::default(),
         }
     }
@@ -172,6 +172,11 @@ impl EmbeddedCluster {
             seen = now;
         }
         false
+    }
+
+    /// Writes to its store so far, those of its own controllers included.
+    pub fn writes(&self) -> u64 {
+        self.store.lock().map(|s| s.revision()).unwrap_or_default()
     }
 
     fn revision(&self) -> u64 {

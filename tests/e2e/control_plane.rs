@@ -26,17 +26,7 @@ fn root() -> &'static Path {
 impl ControlPlane {
     /// Starts one. The binaries are where `tests/control-plane/build.sh` said, in VIRTROLL_CONTROL_PLANE.
     pub fn start(name: &str) -> Self {
-        let binaries = std::env::var("VIRTROLL_CONTROL_PLANE")
-            .expect("VIRTROLL_CONTROL_PLANE=$(tests/control-plane/build.sh)");
-        let folder = std::env::temp_dir().join(format!("virtroll-e2e-{name}-{}", std::process::id()));
-        fs::create_dir_all(&folder).expect("a folder");
-        let mut plane = Self { folder, binaries: binaries.into(), children: Vec::new() };
-        plane.keys();
-        let (client, peer, api) = (free_port(), free_port(), free_port());
-        plane.etcd(client, peer);
-        plane.api_server(client, api);
-        plane.kubeconfig(api);
-        plane.wait("the API server", |p| p.kubectl(&["get", "--raw", "/readyz"]).status.success());
+        let mut plane = Self::with_api_server(name, &[]);
         let config = plane.path("kubeconfig");
         let shared = ["--leader-elect=false", "--secure-port=0"];
         let key = plane.path("sa.key");
@@ -63,6 +53,39 @@ impl ControlPlane {
             p.kubectl(&["get", "serviceaccount", "default"]).status.success()
         });
         plane
+    }
+
+    /// etcd and the API server alone: nothing but requests changes anything. Two admission plugins are off, because what they
+    /// add belongs to parts that aren't there: tokens of service accounts, and finalizers that controllers take away.
+    pub fn api_only(name: &str) -> Self {
+        Self::with_api_server(
+            name,
+            &["--disable-admission-plugins=ServiceAccount,StorageObjectInUseProtection"],
+        )
+    }
+
+    fn with_api_server(name: &str, more: &[&str]) -> Self {
+        let binaries = std::env::var("VIRTROLL_CONTROL_PLANE")
+            .expect("VIRTROLL_CONTROL_PLANE=$(tests/control-plane/build.sh)");
+        let folder = std::env::temp_dir().join(format!("virtroll-e2e-{name}-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        let mut plane = Self { folder, binaries: binaries.into(), children: Vec::new() };
+        plane.keys();
+        let (client, peer, api) = (free_port(), free_port(), free_port());
+        plane.etcd(client, peer);
+        plane.api_server(client, api, more);
+        plane.kubeconfig(api);
+        plane.wait("the API server", |p| p.kubectl(&["get", "--raw", "/readyz"]).status.success());
+        plane
+    }
+
+    /// A client of its API server, as the administrator. Call it inside the runtime.
+    pub async fn client(&self) -> kube::Client {
+        let file = kube::config::Kubeconfig::read_from(self.path("kubeconfig")).expect("a kubeconfig");
+        let options = kube::config::KubeConfigOptions::default();
+        let mut config = kube::Config::from_custom_kubeconfig(file, &options).await.expect("a configuration");
+        config.default_retry = false;
+        kube::Client::try_from(config).expect("a client")
     }
 
     /// A file of this control plane's: `kubeconfig`, `audit.log`.
@@ -107,39 +130,37 @@ impl ControlPlane {
         );
     }
 
-    fn api_server(&mut self, etcd: u16, port: u16) {
+    fn api_server(&mut self, etcd: u16, port: u16, more: &[&str]) {
         let policy = root().join("tests/control-plane/audit-policy.yaml").display().to_string();
         let (etcd, port) = (format!("http://127.0.0.1:{etcd}"), port.to_string());
         let files = ["certs", "sa.pub", "sa.key", "tokens", "audit.log"].map(|f| self.path(f));
-        self.spawn(
-            "kube-apiserver",
-            &[
-                "--etcd-servers",
-                &etcd,
-                "--secure-port",
-                &port,
-                "--bind-address",
-                "127.0.0.1",
-                "--cert-dir",
-                &files[0],
-                "--service-account-key-file",
-                &files[1],
-                "--service-account-signing-key-file",
-                &files[2],
-                "--service-account-issuer",
-                "https://virtroll.test",
-                "--token-auth-file",
-                &files[3],
-                "--authorization-mode",
-                "RBAC",
-                "--service-cluster-ip-range",
-                "10.0.0.0/24",
-                "--audit-policy-file",
-                &policy,
-                "--audit-log-path",
-                &files[4],
-            ],
-        );
+        let own = [
+            "--etcd-servers",
+            &etcd,
+            "--secure-port",
+            &port,
+            "--bind-address",
+            "127.0.0.1",
+            "--cert-dir",
+            &files[0],
+            "--service-account-key-file",
+            &files[1],
+            "--service-account-signing-key-file",
+            &files[2],
+            "--service-account-issuer",
+            "https://virtroll.test",
+            "--token-auth-file",
+            &files[3],
+            "--authorization-mode",
+            "RBAC",
+            "--service-cluster-ip-range",
+            "10.0.0.0/24",
+            "--audit-policy-file",
+            &policy,
+            "--audit-log-path",
+            &files[4],
+        ];
+        self.spawn("kube-apiserver", &[&own[..], more].concat());
     }
 
     fn kubeconfig(&self, port: u16) {

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, reason = "figures and progress are what the test log is for")]
 
 mod control_plane;
+mod differential;
 mod suite;
 mod virt_api;
 

@@ -29,6 +29,9 @@ impl Step<'_, '_> {
     /// A VM that arrived since, or whose fate has changed, and that this drain is about to stop: its start is recorded as
     /// owed first. True if that is being written.
     pub(super) fn records_starts(&mut self) -> bool {
+        if self.view.plan.virtual_machines.stays_off != StaysOff::StartAfterwards {
+            return false;
+        }
         let known = |vm: &DrainedVm| {
             self.state.vms.iter().any(|v| v.name == vm.name && v.uid == vm.uid && v.start_afterwards)
         };

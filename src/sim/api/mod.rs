@@ -13,17 +13,26 @@
 
 mod access;
 mod admission;
+mod body;
 mod columns;
+mod decode;
 mod defaults;
 mod discovery;
 mod eviction;
+mod list;
 mod openapi;
+mod options;
 mod patch;
 mod protobuf;
+mod quantity;
 mod route;
+mod scale;
 mod selector;
 mod service;
+mod strategy;
 mod table;
+mod types;
+mod validate;
 mod watch;
 mod write;
 

@@ -2,71 +2,105 @@
 
 use serde_json::{Map, Value, json};
 
+use super::service::Call;
+use super::types::{Shape, Struct, Types};
 use crate::sim::store::Refusal;
 
-/// The list fields that a strategic merge patch merges by a key, for the built-in kinds, as the API's types declare them.
-fn merge_key(field: &str) -> Option<&'static str> {
-    Some(match field {
-        "containers" | "initContainers" | "ephemeralContainers" | "volumes" | "env" | "imagePullSecrets" => {
-            "name"
-        }
-        "volumeMounts" => "mountPath",
-        "volumeDevices" => "devicePath",
-        "ports" => "containerPort",
-        "conditions" | "addresses" => "type",
-        "ownerReferences" => "uid",
-        "hostAliases" => "ip",
-        "topologySpreadConstraints" => "topologyKey",
-        _ => return None,
-    })
+fn media_type(content_type: &str) -> &str {
+    content_type.split(';').next().unwrap_or_default().trim()
 }
 
-/// Applies a patch by its content type. Gives the patched object. A custom resource has no keys to merge by, so that a
-/// strategic merge is no patch for it.
+/// Whether the content type is one of a patch. A custom resource has no keys to merge by, so that a strategic merge is no
+/// patch for it.
 ///
 /// # Errors
-/// 415 for another content type, 400 for a body that can't be read, 422 for a JSON patch that can't be applied.
-pub fn apply(content_type: &str, is_custom: bool, object: &Value, body: &[u8]) -> Result<Value, Refusal> {
+/// 415 for another content type.
+pub fn check_type(content_type: &str, is_custom: bool) -> Result<(), Refusal> {
+    match media_type(content_type) {
+        "application/json-patch+json" | "application/merge-patch+json" | "application/apply-patch+yaml" => {
+            Ok(())
+        }
+        "application/strategic-merge-patch+json" if !is_custom => Ok(()),
+        "application/strategic-merge-patch+json" => {
+            let message = "the body of the request was in an unknown format - accepted media types include: \
+                           application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml, \
+                           application/apply-patch+cbor";
+            Err(unsupported(message))
+        }
+        _ => Err(unsupported("415: Unsupported Media Type")),
+    }
+}
+
+fn unsupported(message: &str) -> Refusal {
+    let mut refusal = Refusal::new(415, "UnsupportedMediaType", message);
+    refusal.details = Some(json!({}));
+    refusal
+}
+
+/// What a patch gets whose result can't be read.
+pub(super) fn unusable(call: &Call, content_type: &str, why: &str) -> Refusal {
+    let shown = match media_type(content_type) {
+        "application/strategic-merge-patch+json" => {
+            serde_json::from_slice::<Value>(&call.body).map(|v| go_map(&v)).unwrap_or_default()
+        }
+        _ => String::from_utf8_lossy(&call.body).into_owned(),
+    };
+    let message = format!("Invalid value: {shown:?}: {why}");
+    let mut refusal = Refusal::new(422, "Invalid", format!(" \"\" is invalid: patch: {message}"));
+    let cause = json!({"reason": "FieldValueInvalid", "message": message, "field": "patch"});
+    refusal.details = Some(json!({"causes": [cause]}));
+    refusal
+}
+
+/// A value as Go prints it in the middle of a text.
+fn go_map(value: &Value) -> String {
+    match value {
+        Value::Object(fields) => {
+            let parts: Vec<String> = fields.iter().map(|(k, v)| format!("{k}:{}", go_map(v))).collect();
+            format!("map[{}]", parts.join(" "))
+        }
+        Value::Array(items) => format!("[{}]", items.iter().map(go_map).collect::<Vec<_>>().join(" ")),
+        Value::String(text) => text.clone(),
+        Value::Null => "<nil>".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// Applies a patch by its content type. Gives the patched object.
+///
+/// # Errors
+/// 400 for a body that can't be read, 422 for a JSON patch that can't be applied.
+pub fn apply(content_type: &str, object: &Value, body: &[u8]) -> Result<Value, Refusal> {
     let mut patched = object.clone();
-    match content_type.split(';').next().unwrap_or_default().trim() {
+    let unreadable = |error: serde_json::Error| super::body::patch_syntax(&error, body);
+    match media_type(content_type) {
         "application/json-patch+json" => {
             let patch: json_patch::Patch = serde_json::from_slice(body).map_err(unreadable)?;
-            json_patch::patch(&mut patched, &patch).map_err(|e| {
-                Refusal::new(
-                    422,
-                    "Invalid",
-                    format!("the server rejected our request due to an error in our request ({e})"),
-                )
+            json_patch::patch(&mut patched, &patch).map_err(|_| {
+                let message = "the server rejected our request due to an error in our request";
+                let mut refusal = Refusal::new(422, "Invalid", message);
+                refusal.details = Some(json!({}));
+                refusal
             })?;
         }
         "application/merge-patch+json" => {
             let patch: Value = serde_json::from_slice(body).map_err(unreadable)?;
             json_patch::merge(&mut patched, &patch);
         }
-        "application/strategic-merge-patch+json" if !is_custom => {
+        _ => {
             let patch: Value = serde_json::from_slice(body).map_err(unreadable)?;
-            strategic(&mut patched, &patch);
-        }
-        other => {
-            let strategic = if is_custom { "" } else { "application/strategic-merge-patch+json, " };
-            let message = format!(
-                "the body of the request was in an unknown format - accepted media types include: \
-                 application/json-patch+json, application/merge-patch+json, {strategic}application/apply-patch+yaml \
-                 (got {other})"
-            );
-            return Err(Refusal::new(415, "UnsupportedMediaType", message));
+            let types = Types::get();
+            let text = |field: &str| object[field].as_str().unwrap_or_default();
+            let structure = types.kind(text("apiVersion"), text("kind"));
+            strategic(&mut patched, &patch, structure.map(|i| types.structure(i)));
         }
     }
     Ok(patched)
 }
 
-fn unreadable(error: serde_json::Error) -> Refusal {
-    Refusal::bad_request(format!("error decoding patch: {error}"))
-}
-
-/// Merges by key where the type says so; `$patch: delete|replace`, `$deleteFromPrimitiveList/…` and `$setElementOrder/…`
-/// are understood as the API server does (an element order only hints at order, and is dropped).
-fn strategic(target: &mut Value, patch: &Value) {
+/// Merges by key where the type says so; `$patch: delete|replace`, `$retainKeys`, `$deleteFromPrimitiveList/…` and
+/// `$setElementOrder/…` are understood as the API server does.
+fn strategic(target: &mut Value, patch: &Value, structure: Option<&Struct>) {
     let Some(fields) = patch.as_object() else {
         *target = patch.clone();
         return;
@@ -75,12 +109,19 @@ fn strategic(target: &mut Value, patch: &Value) {
         *target = Value::Object(fields.iter().filter(|(k, _)| *k != "$patch").map(clone_pair).collect());
         return;
     }
+    if fields.get("$patch") == Some(&json!("delete")) {
+        *target = json!({});
+        return;
+    }
     if !target.is_object() {
         *target = Value::Object(Map::new());
     }
     let Some(object) = target.as_object_mut() else {
         return;
     };
+    if let Some(kept) = fields.get("$retainKeys").and_then(Value::as_array) {
+        object.retain(|name, _| kept.contains(&json!(name)));
+    }
     for (field, value) in fields {
         if let Some(list) = field.strip_prefix("$deleteFromPrimitiveList/") {
             if let (Some(have), Some(gone)) =
@@ -88,25 +129,56 @@ fn strategic(target: &mut Value, patch: &Value) {
             {
                 have.retain(|v| !gone.contains(v));
             }
-        } else if field.starts_with('$') {
-            // Directives about this level were handled above; element orders are hints.
-        } else if value.is_null() {
-            object.remove(field);
-        } else if let (Some(key), Some(items)) =
-            (merge_key(field), value.as_array().filter(|a| a.iter().all(Value::is_object)))
-        {
-            let entry = object.entry(field.clone()).or_insert_with(|| json!([]));
-            merge_list(entry, items, key);
-        } else if field == "finalizers" && value.is_array() {
-            let entry = object.entry(field.clone()).or_insert_with(|| json!([]));
-            if let (Some(have), Some(more)) = (entry.as_array_mut(), value.as_array()) {
-                let new: Vec<_> = more.iter().filter(|v| !have.contains(v)).cloned().collect();
+        } else if !field.starts_with('$') {
+            // Directives about this level were handled above; element orders come after the merge.
+            strategic_field(object, field, value, structure);
+        }
+    }
+    for (field, order) in fields {
+        if let (Some(list), Some(order)) = (field.strip_prefix("$setElementOrder/"), order.as_array()) {
+            let key = structure.and_then(|s| s.field(list)).and_then(|f| f.patch).flatten();
+            if let Some(items) = object.get_mut(list).and_then(Value::as_array_mut) {
+                let place = |item: &Value| {
+                    let same = |o: &Value| key.map_or(o == item, |k| o[k] == item[k]);
+                    order.iter().position(same).unwrap_or(usize::MAX)
+                };
+                items.sort_by_key(place);
+            }
+        }
+    }
+}
+
+fn strategic_field(object: &mut Map<String, Value>, field: &str, value: &Value, structure: Option<&Struct>) {
+    let known = structure.and_then(|s| s.field(field));
+    let inner = known.and_then(|f| match &f.shape {
+        Shape::Struct(index) => Some(Types::get().structure(*index)),
+        Shape::List(element) => match **element {
+            Shape::Struct(index) => Some(Types::get().structure(index)),
+            _ => None,
+        },
+        _ => None,
+    });
+    if value.is_null() {
+        object.remove(field);
+        return;
+    }
+    match (known.and_then(|f| f.patch), value.as_array()) {
+        (Some(Some(key)), Some(items)) if items.iter().all(Value::is_object) => {
+            let entry = object.entry(field.to_owned()).or_insert_with(|| json!([]));
+            merge_list(entry, items, key, inner);
+        }
+        (Some(None), Some(items)) => {
+            let entry = object.entry(field.to_owned()).or_insert_with(|| json!([]));
+            if let Some(have) = entry.as_array_mut() {
+                let new: Vec<_> = items.iter().filter(|v| !have.contains(v)).cloned().collect();
                 have.extend(new);
             }
-        } else if value.is_object() {
-            strategic(object.entry(field.clone()).or_insert(Value::Null), value);
-        } else {
-            object.insert(field.clone(), value.clone());
+        }
+        _ if value.is_object() => {
+            strategic(object.entry(field.to_owned()).or_insert(Value::Null), value, inner);
+        }
+        _ => {
+            object.insert(field.to_owned(), value.clone());
         }
     }
 }
@@ -115,7 +187,7 @@ fn clone_pair((key, value): (&String, &Value)) -> (String, Value) {
     (key.clone(), value.clone())
 }
 
-fn merge_list(target: &mut Value, items: &[Value], key: &str) {
+fn merge_list(target: &mut Value, items: &[Value], key: &str, structure: Option<&Struct>) {
     if !target.is_array() {
         *target = json!([]);
     }
@@ -131,7 +203,7 @@ fn merge_list(target: &mut Value, items: &[Value], key: &str) {
                 list.remove(at);
             }
             (None, true) => {}
-            (Some(at), false) => strategic(&mut list[at], item),
+            (Some(at), false) => strategic(&mut list[at], item, structure),
             (None, false) => list.push(item.clone()),
         }
     }
@@ -188,7 +260,9 @@ pub fn server_side_apply(
     for path in before.iter().filter(|path| !mine.iter().any(|(p, _)| p == *path)) {
         remove(&mut result, path);
     }
-    strategic(&mut result, &wanted);
+    let text = |field: &str| applied[field].as_str().unwrap_or_default();
+    let structure = Types::get().kind(text("apiVersion"), text("kind")).map(|i| Types::get().structure(i));
+    strategic(&mut result, &wanted, structure);
     let fields: Map<String, Value> = mine.into_iter().map(|(path, _)| (path, json!({}))).collect();
     kept.push(json!({
         "manager": manager, "operation": "Apply", "apiVersion": applied["apiVersion"], "time": now,

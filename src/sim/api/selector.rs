@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::sim::store::Refusal;
+use crate::sim::store::{Refusal, Resource};
 
 #[derive(Debug, Clone)]
 enum Test {
@@ -47,6 +47,27 @@ impl Selector {
         Ok(Self { labels, fields })
     }
 
+    /// Reads both parameters for a kind, which has fields that may be asked for.
+    ///
+    /// # Errors
+    /// 400 for what can't be read or isn't supported.
+    pub fn read(resource: &Resource, labels: &str, fields: &str) -> Result<Self, Refusal> {
+        let selector = Self::parse(labels, fields)?;
+        let known = supported(&resource.name);
+        for (field, _, _) in &selector.fields {
+            let always = field == "metadata.name" || (field == "metadata.namespace");
+            if !always && !known.contains(&field.as_str()) {
+                return Err(Refusal::bad_request(format!("field label not supported: {field}")));
+            }
+        }
+        Ok(selector)
+    }
+
+    /// True if it selects everything.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty() && self.fields.is_empty()
+    }
+
     /// The value that `spec.nodeName` must have, if that is asked for: an index serves it.
     pub fn node_name(&self) -> Option<&str> {
         let wanted = self.fields.iter().find(|(key, _, equal)| key == "spec.nodeName" && *equal);
@@ -67,13 +88,51 @@ impl Selector {
     }
 }
 
+/// The fields by which objects of a kind can be selected, beside name and namespace.
+fn supported(resource: &str) -> &'static [&'static str] {
+    match resource {
+        "pods" => &[
+            "spec.nodeName",
+            "spec.restartPolicy",
+            "spec.schedulerName",
+            "spec.serviceAccountName",
+            "spec.hostNetwork",
+            "status.phase",
+            "status.podIP",
+            "status.podIPs",
+            "status.nominatedNodeName",
+        ],
+        "nodes" => &["spec.unschedulable"],
+        "namespaces" => &["status.phase"],
+        "secrets" => &["type"],
+        "jobs.batch" => &["status.successful"],
+        "replicasets.apps" | "replicationcontrollers" => &["status.replicas"],
+        "services" => &["spec.clusterIP", "spec.type"],
+        "events" => &[
+            "involvedObject.kind",
+            "involvedObject.namespace",
+            "involvedObject.name",
+            "involvedObject.uid",
+            "involvedObject.apiVersion",
+            "involvedObject.resourceVersion",
+            "involvedObject.fieldPath",
+            "reason",
+            "reportingComponent",
+            "source",
+            "type",
+        ],
+        _ => &[],
+    }
+}
+
 fn field(object: &Value, path: &str) -> String {
     match path.split('.').try_fold(object, |at, part| at.get(part)) {
         Some(Value::String(text)) => text.clone(),
         Some(Value::Bool(b)) => b.to_string(),
         Some(Value::Number(n)) => n.to_string(),
         // An absent boolean reads as false, an absent text as empty.
-        _ if path == "spec.unschedulable" => "false".to_owned(),
+        _ if matches!(path, "spec.unschedulable" | "spec.hostNetwork") => "false".to_owned(),
+        _ if matches!(path, "status.successful" | "status.replicas") => "0".to_owned(),
         _ => String::new(),
     }
 }

@@ -14,12 +14,11 @@ use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use kube::client::Body;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::route::{self, Route};
-use super::selector::Selector;
 use super::table::Presenter;
-use super::{access, admission, discovery, eviction, openapi, protobuf, watch, write};
+use super::{access, admission, discovery, eviction, openapi, options, protobuf, watch, write};
 use crate::sim::extension::Extension;
 use crate::sim::store::{Refusal, Store};
 
@@ -44,6 +43,8 @@ pub(super) struct Call {
     /// The forms of an answer that the client takes.
     pub accept: String,
     pub body: Bytes,
+    /// What the client is told beside the answer.
+    pub warnings: Mutex<Vec<String>>,
 }
 
 impl Call {
@@ -51,6 +52,13 @@ impl Call {
         serde_json::from_slice(&self.body).map_err(|e| {
             Refusal::bad_request(format!("the object provided is unrecognized (must be JSON): {e}"))
         })
+    }
+
+    /// Tells the client something beside the answer.
+    pub(super) fn warn(&self, text: &str) {
+        if let Ok(mut warnings) = self.warnings.lock() {
+            warnings.push(text.to_owned());
+        }
     }
 
     pub(super) fn is_dry_run(&self) -> bool {
@@ -132,39 +140,50 @@ impl ApiServer {
             content_type,
             accept,
             body,
+            warnings: Mutex::default(),
         };
-        self.answer(call).await.unwrap_or_else(|refusal| refuse(&refusal))
+        let mut response = self.answer(&call).await.unwrap_or_else(|refusal| refuse(&refusal));
+        for warning in call.warnings.into_inner().unwrap_or_default() {
+            if let Ok(value) = http::HeaderValue::from_str(&format!("299 - {warning:?}")) {
+                response.headers_mut().append(http::header::WARNING, value);
+            }
+        }
+        response
     }
 
-    async fn answer(&self, call: Call) -> Result<Response<ResponseBody>, Refusal> {
+    async fn answer(&self, call: &Call) -> Result<Response<ResponseBody>, Refusal> {
         let route = {
             let store = self.store()?;
-            if let Some(answer) = describes(&store, &call)? {
+            if let Some(answer) = describes(&store, call)? {
                 return Ok(answer);
             }
             Route::parse(&store, &call.path)?
         };
-        self.count(&call, &route);
+        self.count(call, &route);
+        if route.resource.name == "endpoints" {
+            call.warn("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice");
+        }
         self.check_modelled(&route)?;
+        options::check(call)?;
         let watches = call.query.get("watch").is_some_and(|v| v == "true" || v == "1");
         if call.method == Method::GET && watches {
-            let stream = watch::begin(&self.store, &route, &call)?.map_ok(Frame::data);
+            let stream = watch::begin(&self.store, &route, call)?.map_ok(Frame::data);
             return Ok(Response::new(StreamBody::new(stream).boxed_unsync()));
         }
         if call.method == Method::POST {
-            self.check_place(&call, &route)?;
+            self.check_place(call, &route)?;
         }
-        self.admit(&call, &route).await?;
+        self.admit(call, &route).await?;
         if route.subresource.as_deref() == Some("eviction") {
-            return self.evict(&call, &route);
+            return self.evict(call, &route);
         }
         let mut store = self.store()?;
         let (code, value) = match call.method {
-            Method::GET => (StatusCode::OK, read(&store, &call, &route)?),
-            Method::POST => (StatusCode::CREATED, write::create(&mut store, &call, &route)?),
-            Method::PUT => (StatusCode::OK, write::replace(&mut store, &call, &route)?),
-            Method::PATCH => write::patch(&mut store, &call, &route)?,
-            Method::DELETE => (StatusCode::OK, write::delete(&mut store, &call, &route)?),
+            Method::GET => (StatusCode::OK, read(&store, call, &route)?),
+            Method::POST => (StatusCode::CREATED, write::create(&mut store, call, &route)?),
+            Method::PUT => write::replace(&mut store, call, &route)?,
+            Method::PATCH => write::patch(&mut store, call, &route)?,
+            Method::DELETE => (StatusCode::OK, write::delete(&mut store, call, &route)?),
             _ => {
                 return Err(Refusal::new(
                     405,
@@ -213,7 +232,7 @@ impl ApiServer {
 
     /// Evicts, as the budgets allow.
     fn evict(&self, call: &Call, route: &Route) -> Result<Response<ResponseBody>, Refusal> {
-        let eviction = call.json()?;
+        let eviction = super::body::read(call, route)?;
         let name = route.name.clone().unwrap_or_default();
         let mut store = self.store()?;
         let status = eviction::evict(&mut store, &route.namespace, &name, &eviction, call.is_dry_run())?;
@@ -291,46 +310,11 @@ fn read(store: &Store, call: &Call, route: &Route) -> Result<Value, Refusal> {
         let object = object.ok_or_else(|| Refusal::not_found(&route.resource.name, name))?;
         return match route.subresource.as_deref() {
             None | Some("status") => Ok((**object).clone()),
-            Some("scale") if route.resource.has_scale => Ok(write::scale_of(object)),
+            Some("scale") if route.resource.has_scale => Ok(super::scale::of(&route.resource, object)),
             Some(other) => Err(Refusal::not_modelled(&format!("{}/{other}", route.resource.name))),
         };
     }
-    list(store, call, route)
-}
-
-/// A page of a list. `continue` is the key to go on from.
-fn list(store: &Store, call: &Call, route: &Route) -> Result<Value, Refusal> {
-    let text = |key: &str| call.query.get(key).map_or("", String::as_str);
-    let selector = Selector::parse(text("labelSelector"), text("fieldSelector"))?;
-    let limit: usize = text("limit").parse().ok().filter(|l| *l > 0).unwrap_or(usize::MAX);
-    let after = text("continue");
-    let name = route.resource.name.as_str();
-    let objects: Vec<_> = match selector.node_name().filter(|_| name == "pods") {
-        Some(node) => store.pods_on(node).collect(),
-        None if route.namespace.is_empty() => store.list(name).collect(),
-        None => store.list_in(name, &route.namespace).collect(),
-    };
-    let place = |o: &Value| {
-        let field = |f: &str| o["metadata"][f].as_str().unwrap_or_default().to_owned();
-        format!("{}\u{1f}{}", field("namespace"), field("name"))
-    };
-    let here =
-        |o: &Value| route.namespace.is_empty() || o["metadata"]["namespace"] == route.namespace.as_str();
-    let mut rest = objects
-        .into_iter()
-        .filter(|o| here(o) && selector.matches(o))
-        .skip_while(|o| !after.is_empty() && place(o).as_str() <= after)
-        .peekable();
-    let page: Vec<_> = rest.by_ref().take(limit).collect();
-    let mut metadata = json!({"resourceVersion": store.revision().to_string()});
-    if rest.peek().is_some() {
-        metadata["continue"] = json!(page.last().map(|o| place(o)).unwrap_or_default());
-        metadata["remainingItemCount"] = json!(rest.count());
-    }
-    Ok(json!({
-        "kind": format!("{}List", route.resource.kind), "apiVersion": route.resource.api_version(),
-        "metadata": metadata, "items": page,
-    }))
+    super::list::list(store, call, route)
 }
 
 impl tower::Service<Request<Body>> for ApiServer {

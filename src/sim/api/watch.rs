@@ -158,7 +158,7 @@ pub(super) fn begin(
     if let Some(name) = &route.name {
         fields = format!("metadata.name={name}");
     }
-    let selector = Selector::parse(text("labelSelector"), &fields)?;
+    let selector = Selector::read(&route.resource, text("labelSelector"), &fields)?;
     let guard = store.lock().map_err(|_| Refusal::new(500, "InternalError", "the store is broken"))?;
     let asked = text("resourceVersion");
     let from_now = asked.is_empty() || asked == "0";

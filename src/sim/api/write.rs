@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::route::Route;
 use super::service::Call;
-use super::{defaults, patch as patches};
+use super::{body, decode, defaults, patch as patches, scale, strategy, validate};
 use crate::sim::store::{DeleteOptions, Key, Object, Refusal, Resource, Store};
 
 fn whole(object: &Object) -> Value {
@@ -14,59 +14,79 @@ fn whole(object: &Object) -> Value {
 
 /// POST: a new object, or a pod's binding.
 pub(super) fn create(store: &mut Store, call: &Call, route: &Route) -> Result<Value, Refusal> {
-    let mut object = call.json()?;
-    if let (Some(name), Some("binding")) = (&route.name, route.subresource.as_deref()) {
-        return bind(store, call, route, name, &object);
+    match (&route.name, route.subresource.as_deref()) {
+        (Some(name), Some("binding")) if route.resource.name == "pods" => {
+            let binding = body::read(call, route)?;
+            return bind(store, call, route, name, &binding);
+        }
+        (Some(_), None) => return Err(Refusal::method_not_allowed()),
+        (Some(_), Some(other)) => {
+            return Err(Refusal::not_modelled(&format!("POST to {}/{other}", route.resource.name)));
+        }
+        (None, _) => {}
     }
-    if let Some(name) = &route.name {
-        let what = route.subresource.clone().unwrap_or_else(|| name.clone());
-        return Err(Refusal::not_modelled(&format!("POST to {}/{what}", route.resource.name)));
-    }
+    let mut object = body::read(call, route)?;
     place(store, &mut object, route)?;
-    if route.resource.has_status && !matches!(route.resource.name.as_str(), "namespaces" | "nodes") {
-        // As in the real one, a status given at creation is dropped, but for nodes, which register with theirs.
-        object.as_object_mut().map(|o| o.remove("status"));
-    }
-    for field in ["uid", "creationTimestamp", "resourceVersion", "deletionTimestamp", "generation"] {
-        object["metadata"].as_object_mut().map(|m| m.remove(field));
-    }
-    defaults::fill(store, &route.resource.name, &mut object);
-    created(store, call, route, object)
+    new_object(store, call, route, object)
 }
 
-fn created(store: &mut Store, call: &Call, route: &Route, object: Value) -> Result<Value, Refusal> {
-    if call.is_dry_run() {
-        return store.would_create(&route.resource.name, object);
+/// Everything between a body that has been read and the stored object: strategy, defaults, admission, validation.
+fn new_object(store: &mut Store, call: &Call, route: &Route, mut object: Value) -> Result<Value, Refusal> {
+    let resource = route.resource.clone();
+    if resource.has_status && resource.name != "nodes" {
+        // As in the real one, a status given at creation is dropped, but for nodes, which register with theirs.
+        object.as_object_mut().map(|o| o.remove("status"));
+        decode::canonical(&mut object, &mut decode::Problems::default());
     }
-    store.create(&route.resource.name, object).map(|o| whole(&o))
+    if object["metadata"]["resourceVersion"].as_str().is_some_and(|v| !v.is_empty()) {
+        return Err(Refusal::new(500, "", "resourceVersion should not be set on objects to be created"));
+    }
+    if let Some(metadata) = object["metadata"].as_object_mut() {
+        for field in [
+            "uid",
+            "creationTimestamp",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "generation",
+            "selfLink",
+        ] {
+            metadata.remove(field);
+        }
+    }
+    let uid = store.new_uid();
+    object["metadata"]["uid"] = json!(uid);
+    store.name_generated(&resource, &mut object);
+    defaults::every_write(&resource.name, &mut object);
+    defaults::when_new(store, &resource.name, &mut object);
+    strategy::new(store, &resource, &mut object)?;
+    validate::new(&resource, &object)?;
+    if call.is_dry_run() {
+        return store.would_create(&resource.name, object);
+    }
+    store.create(&resource.name, object).map(|o| whole(&o))
 }
 
 /// Puts an object where its path says, and checks that this is a place.
 fn place(store: &Store, object: &mut Value, route: &Route) -> Result<(), Refusal> {
-    if !object["metadata"].is_object() {
-        object["metadata"] = json!({});
-    }
     let kind = &route.resource;
-    if object["kind"].as_str().is_some_and(|k| k != kind.kind) {
-        let message = format!(
-            "{} in the request's body does not match the kind {} of the path",
-            object["kind"], kind.kind
-        );
-        return Err(Refusal::bad_request(message));
-    }
     if !kind.namespaced {
         return Ok(());
     }
+    check_namespace(object, route)?;
+    if store.get("namespaces", "", &route.namespace).is_none() {
+        return Err(Refusal::not_found("namespaces", &route.namespace));
+    }
+    object["metadata"]["namespace"] = json!(route.namespace);
+    Ok(())
+}
+
+fn check_namespace(object: &Value, route: &Route) -> Result<(), Refusal> {
     let given = object["metadata"]["namespace"].as_str().unwrap_or_default();
     if !given.is_empty() && given != route.namespace {
         return Err(Refusal::bad_request(
             "the namespace of the provided object does not match the namespace sent on the request",
         ));
     }
-    if store.get("namespaces", "", &route.namespace).is_none() {
-        return Err(Refusal::not_found("namespaces", &route.namespace));
-    }
-    object["metadata"]["namespace"] = json!(route.namespace);
     Ok(())
 }
 
@@ -99,41 +119,72 @@ fn current(store: &Store, route: &Route) -> Result<Object, Refusal> {
     object.ok_or_else(|| Refusal::not_found(&route.resource.name, name))
 }
 
-/// What `/scale` shows of an object.
-pub(super) fn scale_of(object: &Value) -> Value {
-    let selector = object["spec"]["selector"]["matchLabels"].as_object().into_iter().flatten();
-    let selector: Vec<String> =
-        selector.map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or_default())).collect();
-    json!({
-        "kind": "Scale", "apiVersion": "autoscaling/v1",
-        "metadata": {
-            "name": object["metadata"]["name"], "namespace": object["metadata"]["namespace"],
-            "uid": object["metadata"]["uid"], "resourceVersion": object["metadata"]["resourceVersion"],
-        },
-        "spec": {"replicas": object["spec"]["replicas"].as_i64().unwrap_or(0)},
-        "status": {"replicas": object["status"]["replicas"].as_i64().unwrap_or(0), "selector": selector.join(",")},
-    })
-}
-
 /// PUT: the whole object, its status, or its scale.
-pub(super) fn replace(store: &mut Store, call: &Call, route: &Route) -> Result<Value, Refusal> {
-    let mut object = call.json()?;
-    if !object["metadata"].is_object() {
-        return Err(Refusal::bad_request("the object has no metadata"));
-    }
-    let name = route.name.clone().unwrap_or_default();
-    object["metadata"]["name"] = json!(name);
+pub(super) fn replace(store: &mut Store, call: &Call, route: &Route) -> Result<(StatusCode, Value), Refusal> {
+    let mut object = body::read(call, route)?;
+    let name = route.name.clone().ok_or_else(Refusal::method_not_allowed)?;
+    check_subresource(route)?;
+    named(&mut object, &name)?;
     if route.resource.namespaced {
+        check_namespace(&object, route)?;
         object["metadata"]["namespace"] = json!(route.namespace);
     }
     let versioned = object["metadata"]["resourceVersion"].as_str().is_some_and(|v| !v.is_empty());
-    let current = current(store, route)?;
+    let current = match current(store, route) {
+        Ok(current) => current,
+        Err(_) if !versioned && route.subresource.is_none() && creates_on_update(&route.resource) => {
+            place(store, &mut object, route)?;
+            return new_object(store, call, route, object).map(|o| (StatusCode::CREATED, o));
+        }
+        Err(refusal) => return Err(refusal),
+    };
     if !versioned && route.subresource.as_deref() == Some("scale") {
         object["metadata"]["resourceVersion"] = current["metadata"]["resourceVersion"].clone();
     } else if !versioned && !updates_unconditionally(&route.resource) {
         return Err(unversioned(&route.resource, &name));
     }
-    store_back(store, call, route, object)
+    store_back(store, call, route, object).map(|o| (StatusCode::OK, o))
+}
+
+/// The name in the object has to be the one in the path.
+fn named(object: &mut Value, name: &str) -> Result<(), Refusal> {
+    match object["metadata"]["name"].as_str().unwrap_or_default() {
+        "" => object["metadata"]["name"] = json!(name),
+        given if given == name => {}
+        given => {
+            let message =
+                format!("the name of the object ({given}) does not match the name on the URL ({name})");
+            return Err(Refusal::bad_request(message));
+        }
+    }
+    Ok(())
+}
+
+/// Kinds that a PUT creates when they aren't there.
+fn creates_on_update(resource: &Resource) -> bool {
+    const CREATED: [&str; 10] = [
+        "leases.coordination.k8s.io",
+        "events",
+        "endpoints",
+        "endpointslices.discovery.k8s.io",
+        "limitranges",
+        "services",
+        "roles.rbac.authorization.k8s.io",
+        "rolebindings.rbac.authorization.k8s.io",
+        "clusterroles.rbac.authorization.k8s.io",
+        "clusterrolebindings.rbac.authorization.k8s.io",
+    ];
+    CREATED.contains(&resource.name.as_str())
+}
+
+/// Only subresources that are modelled.
+fn check_subresource(route: &Route) -> Result<(), Refusal> {
+    match route.subresource.as_deref() {
+        None => Ok(()),
+        Some("status") if route.resource.has_status => Ok(()),
+        Some("scale") if route.resource.has_scale => Ok(()),
+        Some(other) => Err(Refusal::not_modelled(&format!("{}/{other}", route.resource.name))),
+    }
 }
 
 /// Whether a kind may be replaced without saying which version of it is meant.
@@ -158,54 +209,106 @@ fn updated(
     store: &mut Store,
     call: &Call,
     route: &Route,
-    object: Value,
+    mut object: Value,
     status_only: bool,
 ) -> Result<Value, Refusal> {
-    if call.is_dry_run() {
-        return store.would_update(&route.resource.name, object, status_only);
+    let resource = &route.resource;
+    if !status_only {
+        defaults::every_write(&resource.name, &mut object);
     }
-    store.update(&route.resource.name, object, status_only).map(|o| whole(&o))
+    let (old, mut object) = store.prepare_update(&resource.name, object, status_only)?;
+    strategy::changed(resource, &old, &mut object);
+    validate::changed(resource, &old, &object, route.subresource.as_deref())?;
+    if call.is_dry_run() {
+        return Ok(object);
+    }
+    let version = old["metadata"]["resourceVersion"].clone();
+    let mut stored = whole(&store.commit_update(&resource.name, old, object));
+    if store.get_key(&resource.name, &Key::of(&stored)).is_none() {
+        // Its last finalizer went: what was to be written is answered, and was never a version of its own.
+        stored["metadata"]["resourceVersion"] = version;
+    }
+    Ok(stored)
 }
 
 fn store_back(store: &mut Store, call: &Call, route: &Route, object: Value) -> Result<Value, Refusal> {
-    let resource = &route.resource;
+    check_subresource(route)?;
     match route.subresource.as_deref() {
         None => updated(store, call, route, object, false),
-        Some("status") if resource.has_status => updated(store, call, route, object, true),
-        Some("scale") if resource.has_scale => {
+        Some("status") => updated(store, call, route, object, true),
+        _ => {
             let mut scaled = whole(&current(store, route)?);
-            // Go clients leave a zero out.
-            scaled["spec"]["replicas"] = json!(object["spec"]["replicas"].as_i64().unwrap_or(0));
+            let replicas = object["spec"]["replicas"].as_i64().unwrap_or(0);
+            if replicas < 0 {
+                let why = format!("Invalid value: {replicas}: must be greater than or equal to 0");
+                let name = route.name.as_deref().unwrap_or_default();
+                return Err(Refusal::invalid("autoscaling", "Scale", name, "spec.replicas", &why));
+            }
+            scaled["spec"]["replicas"] = json!(replicas);
             scaled["metadata"]["resourceVersion"] = object["metadata"]["resourceVersion"].clone();
-            updated(store, call, route, scaled, false).map(|stored| scale_of(&stored))
+            updated(store, call, route, scaled, false).map(|stored| scale::of(&route.resource, &stored))
         }
-        Some(other) => Err(Refusal::not_modelled(&format!("{}/{other}", resource.name))),
     }
 }
 
 /// PATCH, of all four types.
 pub(super) fn patch(store: &mut Store, call: &Call, route: &Route) -> Result<(StatusCode, Value), Refusal> {
+    if route.name.is_none() {
+        return Err(Refusal::method_not_allowed());
+    }
+    patches::check_type(&call.content_type, route.resource.is_custom)?;
     if call.content_type.starts_with("application/apply-patch") {
         return apply(store, call, route);
     }
+    check_subresource(route)?;
     let old = current(store, route)?;
-    let base = if route.subresource.as_deref() == Some("scale") { scale_of(&old) } else { whole(&old) };
-    let mut patched = patches::apply(&call.content_type, route.resource.is_custom, &base, &call.body)?;
-    if patched["metadata"]["name"] != base["metadata"]["name"] {
-        return Err(Refusal::bad_request("the name of the object can't be patched"));
+    let base = if route.subresource.as_deref() == Some("scale") {
+        scale::of(&route.resource, &old)
+    } else {
+        route.in_version(whole(&old))
+    };
+    let mut patched = patches::apply(&call.content_type, &base, &call.body)?;
+    patched_form(call, route, &mut patched)?;
+    named(&mut patched, route.name.as_deref().unwrap_or_default())?;
+    if route.resource.namespaced {
+        check_namespace(&patched, route)?;
     }
     // Without a resourceVersion of its own, a patch is applied to whatever is current.
-    if patched["metadata"]["resourceVersion"].is_null() {
+    if patched["metadata"]["resourceVersion"].as_str().is_none_or(str::is_empty) {
         patched["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"].clone();
     }
     Ok((StatusCode::OK, store_back(store, call, route, patched)?))
 }
 
+/// Checks what a patch made of an object, and brings it into its canonical form.
+fn patched_form(call: &Call, route: &Route, patched: &mut Value) -> Result<(), Refusal> {
+    let (api_version, kind) = body::expected(route);
+    let given = |field: &str| patched[field].as_str().unwrap_or_default().to_owned();
+    if given("kind") != kind || given("apiVersion") != api_version {
+        let message = format!(
+            "{} in version {:?} cannot be handled as a {kind}: the patch changed the object's kind",
+            given("kind"),
+            given("apiVersion")
+        );
+        return Err(Refusal::bad_request(message));
+    }
+    let mut problems = decode::Problems::default();
+    decode::canonical(patched, &mut problems);
+    if let Some(why) = problems.refusal() {
+        return Err(patches::unusable(call, &call.content_type, why));
+    }
+    match body::strictness(call, &problems, &[])? {
+        Some(told) => {
+            Err(patches::unusable(call, &call.content_type, &format!("strict decoding error: {told}")))
+        }
+        None => Ok(()),
+    }
+}
+
 fn apply(store: &mut Store, call: &Call, route: &Route) -> Result<(StatusCode, Value), Refusal> {
     let Some(manager) = call.query.get("fieldManager").filter(|m| !m.is_empty()) else {
-        return Err(Refusal::bad_request(
-            "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
-        ));
+        let message = "Required value: is required for apply patch";
+        return Err(super::options::invalid("PatchOptions", "fieldManager", "FieldValueRequired", message));
     };
     let applied: Value = serde_saphyr::from_slice(&call.body)
         .map_err(|e| Refusal::bad_request(format!("error decoding YAML: {e}")))?;
@@ -213,6 +316,7 @@ fn apply(store: &mut Store, call: &Call, route: &Route) -> Result<(StatusCode, V
     let now = store.clock().now_text();
     let old = current(store, route).ok();
     let mut merged = patches::server_side_apply(old.as_deref(), &applied, manager, force, &now)?;
+    decode::canonical(&mut merged, &mut decode::Problems::default());
     match old {
         Some(old) => {
             merged["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"].clone();
@@ -221,8 +325,7 @@ fn apply(store: &mut Store, call: &Call, route: &Route) -> Result<(StatusCode, V
         None => {
             merged["metadata"]["name"] = json!(route.name);
             place(store, &mut merged, route)?;
-            defaults::fill(store, &route.resource.name, &mut merged);
-            created(store, call, route, merged).map(|o| (StatusCode::CREATED, o))
+            new_object(store, call, route, merged).map(|o| (StatusCode::CREATED, o))
         }
     }
 }
@@ -245,24 +348,57 @@ fn delete_options(call: &Call) -> Result<(DeleteOptions, bool), Refusal> {
 
 /// DELETE of an object, or of a collection with selectors.
 pub(super) fn delete(store: &mut Store, call: &Call, route: &Route) -> Result<Value, Refusal> {
-    let (options, dry_run) = delete_options(call)?;
+    let (mut options, dry_run) = delete_options(call)?;
     let resource = route.resource.name.as_str();
+    if options.propagation.is_none() && matches!(resource, "jobs.batch" | "replicationcontrollers") {
+        // The oldest kinds leave their pods behind, unless they are told otherwise.
+        options.propagation = Some("Orphan".to_owned());
+        if resource == "jobs.batch" {
+            call.warn(
+                "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them \
+                 or set propagationPolicy=Orphan to suppress this warning",
+            );
+        }
+    }
+    if let Some(other) = &route.subresource {
+        return Err(Refusal::not_modelled(&format!("DELETE of {resource}/{other}")));
+    }
     if route.name.is_none() {
         return delete_collection(store, call, route, &options, dry_run);
     }
     let old = current(store, route)?;
-    if dry_run {
-        return store.would_delete(resource, &Key::of(&old), &options).map(|o| whole(&o));
-    }
-    let (object, gone) = store.delete(resource, &Key::of(&old), &options)?;
-    if !gone || resource == "pods" {
+    let (object, gone) = if dry_run {
+        store.would_delete(resource, &Key::of(&old), &options)?
+    } else {
+        store.delete(resource, &Key::of(&old), &options)?
+    };
+    if !gone || returns_object(&route.resource) {
         return Ok(whole(&object));
     }
-    let (kind, group) = (route.resource.plural.as_str(), route.resource.group.as_str());
+    let mut details =
+        json!({"name": route.name, "kind": route.resource.plural, "uid": old["metadata"]["uid"]});
+    if !route.resource.group.is_empty() {
+        details["group"] = json!(route.resource.group);
+    }
     Ok(json!({
-        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
-        "details": {"name": route.name, "group": group, "kind": kind, "uid": old["metadata"]["uid"]},
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details,
     }))
+}
+
+/// Kinds that answer with the object when it is gone, and not with a `Status`.
+fn returns_object(resource: &Resource) -> bool {
+    const OBJECT: [&str; 8] = [
+        "pods",
+        "services",
+        "serviceaccounts",
+        "persistentvolumes",
+        "persistentvolumeclaims",
+        "resourcequotas",
+        "storageclasses.storage.k8s.io",
+        "volumeattachments.storage.k8s.io",
+    ];
+    OBJECT.contains(&resource.name.as_str())
+        || matches!(resource.name.as_str(), "csinodes.storage.k8s.io" | "csidrivers.storage.k8s.io")
 }
 
 fn delete_collection(
@@ -273,7 +409,8 @@ fn delete_collection(
     dry_run: bool,
 ) -> Result<Value, Refusal> {
     let text = |key: &str| call.query.get(key).map_or("", String::as_str);
-    let selector = super::selector::Selector::parse(text("labelSelector"), text("fieldSelector"))?;
+    let selector =
+        super::selector::Selector::read(&route.resource, text("labelSelector"), text("fieldSelector"))?;
     let resource = route.resource.name.as_str();
     let here =
         |o: &Object| route.namespace.is_empty() || o["metadata"]["namespace"] == route.namespace.as_str();

@@ -88,8 +88,36 @@ struct Collection {
     name: Arc<str>,
     objects: BTreeMap<Key, Object>,
     history: VecDeque<Change>,
+    /// Values in all objects of the history.
+    history_weight: usize,
     /// Revision of the newest change that the history has dropped.
     forgotten: u64,
+}
+
+/// A history holds so many values (texts, numbers, lists, maps) at the most, about 100 MB: changes of large objects, such as
+/// the record of a campaign over thousands of nodes, are forgotten sooner.
+const HISTORY_WEIGHT: usize = 1_000_000;
+
+impl Collection {
+    fn remember(&mut self, change: Change, limit: usize) {
+        self.history_weight += weight(&change.object);
+        self.history.push_back(change);
+        // The newest stays whatever it weighs.
+        while self.history.len() > limit || (self.history_weight > HISTORY_WEIGHT && self.history.len() > 1) {
+            let Some(dropped) = self.history.pop_front() else { return };
+            self.history_weight -= weight(&dropped.object);
+            self.forgotten = dropped.revision;
+        }
+    }
+}
+
+/// How many values an object consists of.
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::Array(list) => 1 + list.iter().map(weight).sum::<usize>(),
+        Value::Object(map) => 1 + map.values().map(weight).sum::<usize>(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 1,
+    }
 }
 
 /// How an object is deleted.
@@ -147,7 +175,9 @@ impl Store {
             Some(collection) => collection.resource = resource,
             None => {
                 let (objects, history) = (BTreeMap::new(), VecDeque::new());
-                let collection = Collection { resource, name: name.clone(), objects, history, forgotten: 0 };
+                let name_of = name.clone();
+                let collection =
+                    Collection { resource, name: name_of, objects, history, history_weight: 0, forgotten: 0 };
                 self.collections.insert(name.to_string(), collection);
             }
         }
@@ -283,6 +313,29 @@ impl Store {
         Ok(collection.history.range(start..).cloned().collect())
     }
 
+    /// The objects of a kind as they were at a revision, by key; `None` where that is how they are.
+    ///
+    /// # Errors
+    /// 410 if the history doesn't reach back so far.
+    pub(in crate::sim) fn objects_at(
+        &self,
+        resource: &str,
+        revision: u64,
+    ) -> Result<Option<BTreeMap<Key, Object>>, Refusal> {
+        let changes = self.changes_since(resource, revision)?;
+        let Some(collection) = self.collections.get(resource).filter(|_| !changes.is_empty()) else {
+            return Ok(None);
+        };
+        let mut objects = collection.objects.clone();
+        for change in changes.into_iter().rev() {
+            match change.old {
+                Some(old) => objects.insert(Key::of(&old), old),
+                None => objects.remove(&Key::of(&change.object)),
+            };
+        }
+        Ok(Some(objects))
+    }
+
     fn collection(&self, resource: &str) -> Result<&Collection, Refusal> {
         let missing = || Refusal::new(404, "NotFound", "the server could not find the requested resource");
         self.collections.get(resource).ok_or_else(missing)
@@ -323,12 +376,7 @@ impl Store {
         if !is_heartbeat(&change) {
             self.last_work = revision;
         }
-        collection.history.push_back(change.clone());
-        if collection.history.len() > self.history_limit
-            && let Some(dropped) = collection.history.pop_front()
-        {
-            collection.forgotten = dropped.revision;
-        }
+        collection.remember(change.clone(), self.history_limit);
         self.changes.push(change);
         let new = (kind != ChangeKind::Deleted).then_some(&*object);
         self.indexes.change(&name, &key, old.as_deref(), new);

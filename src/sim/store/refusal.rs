@@ -13,6 +13,8 @@ pub struct Refusal {
     pub message: String,
     /// `details`, if any.
     pub details: Option<Value>,
+    /// `metadata`; mostly empty.
+    pub metadata: Value,
 }
 
 impl std::fmt::Display for Refusal {
@@ -26,7 +28,7 @@ impl std::error::Error for Refusal {}
 impl Refusal {
     /// A refusal with a code, a reason and a message.
     pub fn new(code: u16, reason: &str, message: impl Into<String>) -> Self {
-        Self { code, reason: reason.to_owned(), message: message.into(), details: None }
+        Self { code, reason: reason.to_owned(), message: message.into(), details: None, metadata: json!({}) }
     }
 
     /// 404 for an object. `resource` is the full name, such as `deployments.apps`.
@@ -49,6 +51,16 @@ impl Refusal {
     pub fn conflict(resource: &str, name: &str, why: &str) -> Self {
         let (kind, group) = resource.split_once('.').unwrap_or((resource, ""));
         let message = format!("Operation cannot be fulfilled on {resource} {name:?}: {why}");
+        let mut refusal = Self::new(409, "Conflict", message);
+        refusal.details = Some(details(name, group, kind));
+        refusal
+    }
+
+    /// 409 because a deletion's precondition does not hold: told of the kind, not of the resource.
+    pub fn precondition(resource: &str, kind: &str, name: &str, why: &str) -> Self {
+        let group = resource.split_once('.').map_or("", |(_, group)| group);
+        let title = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
+        let message = format!("Operation cannot be fulfilled on {title} {name:?}: {why}");
         let mut refusal = Self::new(409, "Conflict", message);
         refusal.details = Some(details(name, group, kind));
         refusal
@@ -87,6 +99,14 @@ impl Refusal {
         Self::new(400, "BadRequest", message)
     }
 
+    /// 405.
+    pub fn method_not_allowed() -> Self {
+        let message = "the server does not allow this method on the requested resource";
+        let mut refusal = Self::new(405, "MethodNotAllowed", message);
+        refusal.details = Some(json!({}));
+        refusal
+    }
+
     /// 410: the resourceVersion is too old to go on from.
     pub fn expired(message: impl Into<String>) -> Self {
         Self::new(410, "Expired", message)
@@ -100,7 +120,7 @@ impl Refusal {
     /// The `Status` object.
     pub fn status(&self) -> Value {
         let mut status = json!({
-            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "kind": "Status", "apiVersion": "v1", "metadata": self.metadata, "status": "Failure",
             "message": self.message, "code": self.code,
         });
         if !self.reason.is_empty() {

@@ -35,6 +35,28 @@ impl Resource {
         self.api_version_of(&self.version)
     }
 
+    /// Whether its objects count the changes of their spec.
+    pub fn has_generation(&self) -> bool {
+        const COUNTED: [&str; 15] = [
+            "pods",
+            "replicationcontrollers",
+            "deployments.apps",
+            "replicasets.apps",
+            "statefulsets.apps",
+            "daemonsets.apps",
+            "jobs.batch",
+            "cronjobs.batch",
+            "poddisruptionbudgets.policy",
+            "priorityclasses.scheduling.k8s.io",
+            "networkpolicies.networking.k8s.io",
+            "ingresses.networking.k8s.io",
+            "endpointslices.discovery.k8s.io",
+            "validatingwebhookconfigurations.admissionregistration.k8s.io",
+            "customresourcedefinitions.apiextensions.k8s.io",
+        ];
+        self.is_custom || COUNTED.contains(&self.name.as_str())
+    }
+
     /// `apiVersion` of its objects in one of its versions.
     pub fn api_version_of(&self, version: &str) -> String {
         if self.group.is_empty() { version.to_owned() } else { format!("{}/{version}", self.group) }

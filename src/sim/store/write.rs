@@ -25,18 +25,10 @@ impl Store {
     pub fn would_create(&mut self, resource: &str, mut object: Value) -> Result<Value, Refusal> {
         let kind = self.collection(resource)?.resource.clone();
         self.check_namespace(&kind, &object)?;
+        self.name_generated(&kind, &mut object);
         if object["metadata"]["name"].as_str().is_none_or(str::is_empty) {
-            let Some(prefix) = object["metadata"]["generateName"].as_str().filter(|p| !p.is_empty()) else {
-                let why = "Required value: name or generateName is required";
-                return Err(Refusal::invalid(&kind.group, &kind.kind, "", "metadata.name", why));
-            };
-            let prefix = prefix.to_owned();
-            let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
-            let mut name = format!("{prefix}{}", self.names.suffix());
-            while self.get(resource, &namespace, &name).is_some() {
-                name = format!("{prefix}{}", self.names.suffix());
-            }
-            object["metadata"]["name"] = json!(name);
+            let why = "Required value: name or generateName is required";
+            return Err(Refusal::invalid(&kind.group, &kind.kind, "", "metadata.name", why));
         }
         let key = Key::of(&object);
         if self.collection(resource)?.objects.contains_key(&key) {
@@ -51,7 +43,7 @@ impl Store {
         if object["metadata"]["creationTimestamp"].is_null() {
             object["metadata"]["creationTimestamp"] = json!(self.clock.now_text());
         }
-        if kind.has_status || object["metadata"]["generation"].is_null() {
+        if kind.has_generation() {
             object["metadata"]["generation"] = json!(object["metadata"]["generation"].as_i64().unwrap_or(1));
         }
         Ok(object)
@@ -78,10 +70,50 @@ impl Store {
     /// 404; 409 if the given resourceVersion (or UID) isn't the current one.
     pub fn update(&mut self, resource: &str, object: Value, status_only: bool) -> Result<Object, Refusal> {
         let (old, object) = self.replaced(resource, object, status_only)?;
+        Ok(self.commit_update(resource, old, object))
+    }
+
+    /// The object that an update is about, and what it makes of it; stores nothing.
+    ///
+    /// # Errors
+    /// Those of [`Store::update`].
+    pub(in crate::sim) fn prepare_update(
+        &self,
+        resource: &str,
+        object: Value,
+        status_only: bool,
+    ) -> Result<(Object, Value), Refusal> {
+        self.replaced(resource, object, status_only)
+    }
+
+    /// Stores what [`Store::prepare_update`] gave, if it is a change.
+    pub(in crate::sim) fn commit_update(&mut self, resource: &str, old: Object, object: Value) -> Object {
         if object == *old {
-            return Ok(old);
+            return old;
         }
-        Ok(self.store_changed(resource, &Key::of(&old), object))
+        self.store_changed(resource, &Key::of(&old), object)
+    }
+
+    /// A UID for a new object.
+    pub(in crate::sim) fn new_uid(&mut self) -> String {
+        self.names.uid()
+    }
+
+    /// Gives a new object a name, if it asks for one.
+    pub(in crate::sim) fn name_generated(&mut self, kind: &Resource, object: &mut Value) {
+        if object["metadata"]["name"].as_str().is_some_and(|n| !n.is_empty()) {
+            return;
+        }
+        let Some(prefix) = object["metadata"]["generateName"].as_str().filter(|p| !p.is_empty()) else {
+            return;
+        };
+        let prefix = prefix.to_owned();
+        let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
+        let mut name = format!("{prefix}{}", self.names.suffix());
+        while self.get(&kind.name, &namespace, &name).is_some() {
+            name = format!("{prefix}{}", self.names.suffix());
+        }
+        object["metadata"]["name"] = json!(name);
     }
 
     /// What an update would make of an object; stores nothing.
@@ -104,9 +136,20 @@ impl Store {
             self.get_key(resource, &key).cloned().ok_or_else(|| Refusal::not_found(resource, &key.name))?;
         check_version(resource, &key, &old, &object)?;
         if status_only {
-            let status = object["status"].take();
+            let given = object;
             object = (*old).clone();
-            object["status"] = status;
+            if let Some(status) = given.get("status") {
+                object["status"] = status.clone();
+            }
+            if let Some(fields) = object["metadata"].as_object_mut() {
+                // Some kinds take metadata along; the spec never.
+                for field in ["labels", "annotations", "finalizers", "ownerReferences", "managedFields"] {
+                    match given["metadata"].get(field) {
+                        Some(value) => fields.insert(field.to_owned(), value.clone()),
+                        None => fields.remove(field),
+                    };
+                }
+            }
         } else if kind.has_status {
             match old.get("status") {
                 Some(status) => object["status"] = status.clone(),
@@ -157,7 +200,7 @@ impl Store {
         self.commit(resource, key.clone(), Some(object))
     }
 
-    /// What a deletion would find; deletes nothing.
+    /// What a deletion would answer; deletes nothing.
     ///
     /// # Errors
     /// 404; 409 if a precondition doesn't hold.
@@ -166,12 +209,43 @@ impl Store {
         resource: &str,
         key: &Key,
         options: &DeleteOptions,
-    ) -> Result<Object, Refusal> {
+    ) -> Result<(Object, bool), Refusal> {
+        let old = self.to_delete(resource, key, options)?;
+        if is_deleting(&old) {
+            return Ok((old, false));
+        }
+        let (object, gone) = self.marked(resource, &old, options);
+        Ok((Object::new(object), gone))
+    }
+
+    fn to_delete(&self, resource: &str, key: &Key, options: &DeleteOptions) -> Result<Object, Refusal> {
         self.collection(resource)?;
         let old =
             self.get_key(resource, key).cloned().ok_or_else(|| Refusal::not_found(resource, &key.name))?;
         check_preconditions(resource, key, &old, options)?;
         Ok(old)
+    }
+
+    /// An object as a deletion leaves it, and whether that is the end of it.
+    fn marked(&self, resource: &str, old: &Value, options: &DeleteOptions) -> (Value, bool) {
+        let mut object = old.clone();
+        propagate(&mut object, options.propagation.as_deref());
+        let grace = if resource == "pods" { pod_grace(&object, options.grace_seconds) } else { 0 };
+        if grace == 0 && !has_finalizers(&object) {
+            return (object, true);
+        }
+        let at = self.clock.now() + SignedDuration::from_secs(grace);
+        object["metadata"]["deletionTimestamp"] = json!(seconds_text(at));
+        if resource != "namespaces" {
+            object["metadata"]["deletionGracePeriodSeconds"] = json!(grace);
+        }
+        if let Some(generation) = old["metadata"]["generation"].as_i64().filter(|g| *g > 0) {
+            object["metadata"]["generation"] = json!(generation + 1);
+        }
+        if resource == "namespaces" {
+            object["status"]["phase"] = json!("Terminating");
+        }
+        (object, false)
     }
 
     /// Deletes an object as the API server does: pods gracefully, objects with finalizers only in name.
@@ -185,27 +259,16 @@ impl Store {
         key: &Key,
         options: &DeleteOptions,
     ) -> Result<(Object, bool), Refusal> {
-        let old = self.would_delete(resource, key, options)?;
-        let mut object = (*old).clone();
-        match options.propagation.as_deref() {
-            Some("Foreground") => add_finalizer(&mut object, "foregroundDeletion"),
-            Some("Orphan") => add_finalizer(&mut object, "orphan"),
-            _ => {}
-        }
-        let grace = if resource == "pods" { pod_grace(&object, options.grace_seconds) } else { 0 };
+        let old = self.to_delete(resource, key, options)?;
         if is_deleting(&old) {
+            let mut object = (*old).clone();
+            propagate(&mut object, options.propagation.as_deref());
+            let grace = if resource == "pods" { pod_grace(&object, options.grace_seconds) } else { 0 };
             return Ok(self.delete_again(resource, key, &old, object, options.grace_seconds.map(|_| grace)));
         }
-        if grace == 0 && !has_finalizers(&object) {
+        let (object, gone) = self.marked(resource, &old, options);
+        if gone {
             return Ok((self.commit_deletion(resource, key.clone(), object), true));
-        }
-        let at = self.clock.now() + SignedDuration::from_secs(grace);
-        object["metadata"]["deletionTimestamp"] = json!(seconds_text(at));
-        object["metadata"]["deletionGracePeriodSeconds"] = json!(grace);
-        let generation = old["metadata"]["generation"].as_i64().unwrap_or(1);
-        object["metadata"]["generation"] = json!(generation + 1);
-        if resource == "namespaces" {
-            object["status"]["phase"] = json!("Terminating");
         }
         Ok((self.commit(resource, key.clone(), Some(object)), false))
     }
@@ -246,8 +309,11 @@ fn spec_differs(old: &Value, new: &Value) -> bool {
 }
 
 fn count_generation(old: &Value, object: &mut Value) {
-    if spec_differs(old, object) {
-        object["metadata"]["generation"] = json!(old["metadata"]["generation"].as_i64().unwrap_or(1) + 1);
+    let Some(generation) = old["metadata"]["generation"].as_i64() else { return };
+    let counted = object["kind"] == "Deployment"
+        && old["metadata"].get("annotations") != object["metadata"].get("annotations");
+    if counted || spec_differs(old, object) {
+        object["metadata"]["generation"] = json!(generation + 1);
     }
 }
 
@@ -261,6 +327,15 @@ fn has_finalizers(object: &Value) -> bool {
     let any = |list: &Value| list.as_array().is_some_and(|f| !f.is_empty());
     any(&object["metadata"]["finalizers"])
         || (object["kind"] == "Namespace" && any(&object["spec"]["finalizers"]))
+}
+
+/// The finalizers by which the garbage collector knows what shall become of dependants.
+fn propagate(object: &mut Value, policy: Option<&str>) {
+    match policy {
+        Some("Foreground") => add_finalizer(object, "foregroundDeletion"),
+        Some("Orphan") => add_finalizer(object, "orphan"),
+        _ => {}
+    }
 }
 
 fn add_finalizer(object: &mut Value, finalizer: &str) {
@@ -280,6 +355,25 @@ fn pod_grace(pod: &Value, asked: Option<i64>) -> i64 {
         return 0;
     }
     asked.or_else(|| pod["spec"]["terminationGracePeriodSeconds"].as_i64()).unwrap_or(30).max(0)
+}
+
+/// Namespaces are deleted by a way of their own, which has words of its own.
+fn check_namespace_preconditions(
+    key: &Key,
+    uid: &str,
+    version: &str,
+    options: &DeleteOptions,
+) -> Result<(), Refusal> {
+    let differs = |field: &str, given: &str, is: &str| {
+        let why =
+            format!("Precondition failed: {field} in precondition: {given}, {field} in object meta: {is}");
+        Err(Refusal::conflict("namespaces", &key.name, &why))
+    };
+    match (options.uid.as_deref(), options.resource_version.as_deref()) {
+        (Some(given), _) if given != uid => differs("UID", given, uid),
+        (_, Some(given)) if given != version => differs("ResourceVersion", given, version),
+        _ => Ok(()),
+    }
 }
 
 /// The version and the UID that an update names must be the current ones.
@@ -304,19 +398,25 @@ fn check_preconditions(
     options: &DeleteOptions,
 ) -> Result<(), Refusal> {
     let metadata = |field: &str| old["metadata"][field].as_str().unwrap_or_default();
+    let text = |field: &str| old[field].as_str().unwrap_or_default().to_owned();
+    if resource == "namespaces" {
+        return check_namespace_preconditions(key, &metadata("uid"), &metadata("resourceVersion"), options);
+    }
     if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != metadata("uid")) {
         let why = format!(
-            "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+            "the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been deleted \
+             and then recreated",
             metadata("uid")
         );
-        return Err(Refusal::conflict(resource, &key.name, &why));
+        return Err(Refusal::precondition(resource, &text("kind"), &key.name, &why));
     }
     if let Some(version) = options.resource_version.as_deref().filter(|v| *v != metadata("resourceVersion")) {
         let why = format!(
-            "Precondition failed: ResourceVersion in precondition: {version}, ResourceVersion in object meta: {}",
+            "the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record ({}). The \
+             object might have been modified",
             metadata("resourceVersion")
         );
-        return Err(Refusal::conflict(resource, &key.name, &why));
+        return Err(Refusal::precondition(resource, &text("kind"), &key.name, &why));
     }
     Ok(())
 }

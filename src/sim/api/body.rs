@@ -1,0 +1,257 @@
+//! Request bodies: read as JSON, checked to be the kind that the path is about, and brought into their canonical form.
+
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value, json};
+
+use super::decode::{self, Problems};
+use super::route::Route;
+use super::service::Call;
+use super::types::Types;
+use crate::sim::store::Refusal;
+
+/// Reads a value and notes fields that stand twice (the last one counts).
+struct Reading<'a> {
+    path: String,
+    twice: &'a mut Vec<String>,
+}
+
+impl<'de> DeserializeSeed<'de> for Reading<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Reading<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, v: bool) -> Result<Value, E> {
+        Ok(Value::Bool(v))
+    }
+
+    fn visit_i64<E>(self, v: i64) -> Result<Value, E> {
+        Ok(json!(v))
+    }
+
+    fn visit_u64<E>(self, v: u64) -> Result<Value, E> {
+        Ok(json!(v))
+    }
+
+    fn visit_f64<E>(self, v: f64) -> Result<Value, E> {
+        Ok(json!(v))
+    }
+
+    fn visit_str<E>(self, v: &str) -> Result<Value, E> {
+        Ok(Value::String(v.to_owned()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        loop {
+            let path = format!("{}[{}]", self.path, items.len());
+            match seq.next_element_seed(Reading { path, twice: &mut *self.twice })? {
+                Some(item) => items.push(item),
+                None => return Ok(Value::Array(items)),
+            }
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut fields = Map::new();
+        while let Some(name) = map.next_key::<String>()? {
+            let path = if self.path.is_empty() { name.clone() } else { format!("{}.{name}", self.path) };
+            if fields.contains_key(&name) {
+                self.twice.push(path.clone());
+            }
+            let value = map.next_value_seed(Reading { path, twice: &mut *self.twice })?;
+            fields.insert(name, value);
+        }
+        Ok(Value::Object(fields))
+    }
+}
+
+/// The group, version and kind that a path takes.
+pub(super) fn expected(route: &Route) -> (String, String) {
+    let own = |version: &str, kind: &str| (version.to_owned(), kind.to_owned());
+    match route.subresource.as_deref() {
+        Some("scale") => own("autoscaling/v1", "Scale"),
+        Some("eviction") => own("policy/v1", "Eviction"),
+        Some("binding") => own("v1", "Binding"),
+        _ => (route.resource.api_version_of(&route.version), route.resource.kind.clone()),
+    }
+}
+
+/// How Go's JSON reader names what it met.
+fn syntax(error: &serde_json::Error, body: &[u8]) -> String {
+    if error.is_eof() {
+        return "unexpected end of JSON input".to_owned();
+    }
+    let line = error.line().saturating_sub(1);
+    let start: usize = body.split(|b| *b == b'\n').take(line).map(|l| l.len() + 1).sum();
+    let at = (start + error.column()).saturating_sub(1).min(body.len().saturating_sub(1));
+    let character = body.get(at).map_or('?', |b| *b as char);
+    let text = error.to_string();
+    let place = if text.starts_with("key must be a string") {
+        "looking for beginning of object key string"
+    } else if text.starts_with("trailing characters") {
+        "after top-level value"
+    } else if text.starts_with("expected `,` or `}`") {
+        "after object key:value pair"
+    } else if text.starts_with("expected `:`") {
+        "after object key"
+    } else {
+        "looking for beginning of value"
+    };
+    format!("invalid character '{character}' {place}")
+}
+
+/// What a body that isn't JSON gets from a patch.
+pub(super) fn patch_syntax(error: &serde_json::Error, body: &[u8]) -> Refusal {
+    Refusal::bad_request(format!("error decoding patch: {}", syntax(error, body)))
+}
+
+fn unrecognised(call: &Call, kind: &str, why: &str) -> Refusal {
+    let shown = if call.body.is_empty() {
+        "<empty>".to_owned()
+    } else if call.body.iter().all(|b| b.is_ascii_graphic() || *b == b' ') && call.body.first() != Some(&b'[')
+    {
+        String::from_utf8_lossy(&call.body).into_owned()
+    } else {
+        use std::fmt::Write;
+        call.body.iter().fold(String::new(), |mut text, b| {
+            let _ = write!(text, "{b:02x}");
+            text
+        })
+    };
+    let message = format!(
+        "the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; json parse error: {why} \
+         ({shown})"
+    );
+    Refusal::bad_request(message)
+}
+
+/// Reads the object of a POST or PUT.
+///
+/// # Errors
+/// 400 for what isn't JSON, isn't the kind of the path, or has fields of the wrong type; with strict field validation also
+/// for unknown fields and fields that stand twice.
+pub(super) fn read(call: &Call, route: &Route) -> Result<Value, Refusal> {
+    let (api_version, kind) = expected(route);
+    let mut twice = Vec::new();
+    let mut reader = serde_json::Deserializer::from_slice(&call.body);
+    let seed = Reading { path: String::new(), twice: &mut twice };
+    let value = seed.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
+    let mut object = value.map_err(|e| unrecognised(call, &kind, &syntax(&e, &call.body)))?;
+    if !object.is_object() {
+        let what = match &object {
+            Value::Array(_) => "array",
+            Value::String(_) => "string",
+            Value::Bool(_) => "bool",
+            Value::Null => "null",
+            _ => "number",
+        };
+        let why = format!(
+            "json: cannot unmarshal {what} into Go value of type struct {{ APIVersion string \
+             \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}"
+        );
+        return Err(unrecognised(call, &kind, &why));
+    }
+    for (field, value) in [("apiVersion", &api_version), ("kind", &kind)] {
+        if object[field].as_str().is_none_or(str::is_empty) {
+            object[field] = json!(value);
+        }
+    }
+    if object["kind"] != kind.as_str() || object["apiVersion"] != api_version.as_str() {
+        return Err(another_kind(&object, &kind, route));
+    }
+    formed(call, route, &mut object, twice)?;
+    Ok(object)
+}
+
+/// The Go package of a group's internal types.
+fn package(group: &str) -> &str {
+    match group {
+        "" => "core",
+        group => group.split('.').next().unwrap_or(group),
+    }
+}
+
+fn another_kind(object: &Value, kind: &str, route: &Route) -> Refusal {
+    let text = |field: &str| object[field].as_str().unwrap_or_default();
+    let (given, api_version) = (text("kind"), text("apiVersion"));
+    let version = api_version.rsplit('/').next().unwrap_or_default();
+    if route.resource.is_custom && route.subresource.as_deref() != Some("scale") {
+        let expected = expected(route).0;
+        let message = if given == kind {
+            format!(
+                "the API version in the data ({api_version}) does not match the expected API version ({expected})"
+            )
+        } else {
+            format!("the kind in the data ({given}) does not match the expected kind ({kind})")
+        };
+        return Refusal::bad_request(message);
+    }
+    let why = if Types::get().kind(api_version, given).is_some() {
+        let own = package(&route.resource.group);
+        format!("converting (v1.{given}) to ({own}.{kind}): unknown conversion")
+    } else {
+        format!(
+            "no kind {given:?} is registered for version {api_version:?} in scheme \"pkg/runtime/scheme.go:111\""
+        )
+    };
+    Refusal::bad_request(format!("{given} in version {version:?} cannot be handled as a {kind}: {why}"))
+}
+
+/// Brings an object into its canonical form; unknown and doubled fields are refused, told of, or neither, as the request
+/// asks.
+///
+/// # Errors
+/// 400 for fields of the wrong type, and for the above.
+fn formed(call: &Call, route: &Route, object: &mut Value, twice: Vec<String>) -> Result<(), Refusal> {
+    let mut problems = Problems::default();
+    decode::canonical(object, &mut problems);
+    let (api_version, kind) = expected(route);
+    let version = api_version.rsplit('/').next().unwrap_or_default();
+    let refused = |why: &str| {
+        Refusal::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}"))
+    };
+    if let Some(why) = problems.refusal() {
+        return Err(refused(why));
+    }
+    let told = strictness(call, &problems, &twice)?;
+    if let Some(told) = told {
+        return Err(refused(&format!("strict decoding error: {told}")));
+    }
+    Ok(())
+}
+
+/// What field validation makes of unknown and doubled fields: words to refuse with, or warnings.
+///
+/// # Errors
+/// 422 for a validation that doesn't exist.
+pub(super) fn strictness(
+    call: &Call,
+    problems: &Problems,
+    twice: &[String],
+) -> Result<Option<String>, Refusal> {
+    let mut told: Vec<String> = problems.unknown.iter().map(|f| format!("unknown field {f:?}")).collect();
+    told.extend(twice.iter().map(|f| format!("duplicate field {f:?}")));
+    match call.query.get("fieldValidation").map_or("", String::as_str) {
+        "Ignore" => Ok(None),
+        "" | "Warn" => {
+            told.iter().for_each(|w| call.warn(w));
+            Ok(None)
+        }
+        _ if told.is_empty() => Ok(None),
+        _ => Ok(Some(told.join(", "))),
+    }
+}

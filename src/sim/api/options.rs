@@ -1,0 +1,51 @@
+//! Options in the query of a request: `dryRun`, `fieldValidation`, `fieldManager`, `propagationPolicy`.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::service::Call;
+use crate::sim::store::Refusal;
+
+fn unsupported(kind: &str, field: &str, given: &str, supported: &[&str]) -> Refusal {
+    let supported: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
+    let message = format!("Unsupported value: {given:?}: supported values: {}", supported.join(", "));
+    invalid(kind, field, "FieldValueNotSupported", &message)
+}
+
+/// A refusal about an option.
+pub(super) fn invalid(kind: &str, field: &str, reason: &str, message: &str) -> Refusal {
+    let mut refusal =
+        Refusal::new(422, "Invalid", format!("{kind}.meta.k8s.io \"\" is invalid: {field}: {message}"));
+    let cause: Value = json!({"reason": reason, "message": message, "field": field});
+    refusal.details = Some(json!({"group": "meta.k8s.io", "kind": kind, "causes": [cause]}));
+    refusal
+}
+
+/// Refuses options that don't exist.
+///
+/// # Errors
+/// 422 for each.
+pub(super) fn check(call: &Call) -> Result<(), Refusal> {
+    let kind = match call.method {
+        Method::POST => "CreateOptions",
+        Method::PUT => "UpdateOptions",
+        Method::PATCH => "PatchOptions",
+        Method::DELETE => "DeleteOptions",
+        _ => return Ok(()),
+    };
+    if let Some(value) = call.query.get("dryRun").filter(|v| !v.is_empty() && *v != "All") {
+        return Err(unsupported(kind, "dryRun", value, &["All"]));
+    }
+    if call.query.get("fieldManager").is_some_and(|m| m.len() > 128) {
+        let message = "Too long: may not be more than 128 bytes";
+        return Err(invalid(kind, "fieldManager", "FieldValueTooLong", message));
+    }
+    if kind == "DeleteOptions" {
+        return Ok(());
+    }
+    let allowed = ["", "Ignore", "Strict", "Warn"];
+    match call.query.get("fieldValidation").filter(|v| !allowed.contains(&v.as_str())) {
+        Some(value) => Err(unsupported(kind, "fieldValidation", value, &allowed)),
+        None => Ok(()),
+    }
+}

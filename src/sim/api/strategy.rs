@@ -1,0 +1,93 @@
+//! What the kinds' own strategies do to an object on its way into the store.
+
+use serde_json::{Value, json};
+
+use crate::sim::store::{Refusal, Resource, Store};
+
+/// A new object.
+///
+/// # Errors
+/// 403 for a pod whose priority class doesn't exist.
+pub(super) fn new(store: &Store, resource: &Resource, object: &mut Value) -> Result<(), Refusal> {
+    match resource.name.as_str() {
+        "pods" => priority(store, object)?,
+        "nodes" => {
+            // The admission plugin TaintNodesByCondition: nothing is placed before the node is known to be ready.
+            if !object["spec"].is_object() {
+                object["spec"] = json!({});
+            }
+            let taints = &mut object["spec"]["taints"];
+            let key = "node.kubernetes.io/not-ready";
+            if !taints.is_array() {
+                *taints = json!([]);
+            }
+            if let Some(list) = taints.as_array_mut()
+                && !list.iter().any(|t| t["key"] == key && t["effect"] == "NoSchedule")
+            {
+                list.push(json!({"key": key, "effect": "NoSchedule"}));
+            }
+        }
+        "services" => address(store, object),
+        "persistentvolumes" => object["status"]["lastPhaseTransitionTime"] = json!(store.clock().now_text()),
+        _ => {}
+    }
+    Ok(())
+}
+
+fn priority(store: &Store, object: &Value) -> Result<(), Refusal> {
+    let Some(name) = object["spec"]["priorityClassName"].as_str().filter(|n| !n.is_empty()) else {
+        return Ok(());
+    };
+    let known = ["system-node-critical", "system-cluster-critical"].contains(&name)
+        || store.get("priorityclasses.scheduling.k8s.io", "", name).is_some();
+    if known {
+        return Ok(());
+    }
+    let pod = object["metadata"]["name"].as_str().unwrap_or_default();
+    let message = format!("pods {pod:?} is forbidden: no PriorityClass with name {name} was found");
+    let mut refusal = Refusal::new(403, "Forbidden", message);
+    refusal.details = Some(json!({"name": pod, "kind": "pods"}));
+    Err(refusal)
+}
+
+/// A service's address, of the first that are free.
+fn address(store: &Store, object: &mut Value) {
+    let spec = &mut object["spec"];
+    if spec["type"] == "ExternalName" {
+        return;
+    }
+    if spec["clusterIP"].as_str().is_none_or(str::is_empty) {
+        let taken: Vec<&str> =
+            store.list("services").filter_map(|s| s["spec"]["clusterIP"].as_str()).collect();
+        let count = taken.len();
+        let free = (1..).map(|n: usize| format!("10.0.{}.{}", (count + n) / 250, (count + n) % 250 + 1));
+        if let Some(address) = free.take(count + 2).find(|a| !taken.contains(&a.as_str())) {
+            spec["clusterIP"] = json!(address);
+        }
+    }
+    spec["clusterIPs"] = json!([spec["clusterIP"]]);
+    if spec["ipFamilies"].is_null() {
+        spec["ipFamilies"] = json!(["IPv4"]);
+    }
+    if spec["ipFamilyPolicy"].is_null() {
+        spec["ipFamilyPolicy"] = json!("SingleStack");
+    }
+}
+
+/// An object that replaces another: what the type keeps although the request left it out.
+pub(super) fn changed(resource: &Resource, old: &Value, object: &mut Value) {
+    let keep = |object: &mut Value, fields: &[&str]| {
+        for field in fields {
+            if object["spec"][*field].is_null() && !old["spec"][*field].is_null() {
+                object["spec"][*field] = old["spec"][*field].clone();
+            }
+        }
+    };
+    match resource.name.as_str() {
+        "services" => keep(object, &["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"]),
+        "jobs.batch" => {
+            keep(object, &["selector"]);
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,193 @@
+//! The kinds' own fields.
+
+use serde_json::{Value, json};
+
+use super::workload::{count_or_percent, not_negative, selector};
+use super::{Causes, names, pod, workload};
+use crate::sim::store::Resource;
+
+/// Everything of an object but its metadata.
+pub(super) fn whole(resource: &Resource, object: &Value, causes: &mut Causes) {
+    let spec = &object["spec"];
+    match resource.name.as_str() {
+        "pods" => pod::spec(spec, "spec", causes),
+        "deployments.apps" => workload::deployment(spec, causes),
+        "replicasets.apps" => {
+            not_negative(spec, "replicas", "spec", causes);
+            not_negative(spec, "minReadySeconds", "spec", causes);
+            workload::selected_template(spec, "replica set", causes);
+            workload::always_restarts(spec, causes);
+        }
+        "statefulsets.apps" => workload::stateful_set(spec, causes),
+        "daemonsets.apps" => {
+            workload::selected_template(spec, "daemonset", causes);
+            workload::always_restarts(spec, causes);
+            not_negative(spec, "minReadySeconds", "spec", causes);
+        }
+        "jobs.batch" => workload::job(spec, causes),
+        "poddisruptionbudgets.policy" => budget(spec, causes),
+        "configmaps" | "secrets" => data(object, causes),
+        "nodes" => node(spec, causes),
+        "leases.coordination.k8s.io" => lease(spec, causes),
+        "persistentvolumeclaims" => claim(spec, causes),
+        "persistentvolumes" => volume(spec, causes),
+        "priorityclasses.scheduling.k8s.io" => priority(object, causes),
+        "storageclasses.storage.k8s.io" => class(object, causes),
+        "rolebindings.rbac.authorization.k8s.io" | "clusterrolebindings.rbac.authorization.k8s.io" => {
+            if object["roleRef"]["name"].as_str().is_none_or(str::is_empty) {
+                causes.required("roleRef.name", "");
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A PodDisruptionBudget.
+pub(super) fn budget(spec: &Value, causes: &mut Causes) {
+    if !spec["minAvailable"].is_null() && !spec["maxUnavailable"].is_null() {
+        causes.invalid("spec", spec, "minAvailable and maxUnavailable cannot be both set");
+    }
+    count_or_percent(spec, "minAvailable", "spec", true, causes);
+    count_or_percent(spec, "maxUnavailable", "spec", true, causes);
+    selector(&spec["selector"], "spec.selector", causes);
+    let policy = &spec["unhealthyPodEvictionPolicy"];
+    if !policy.is_null() && policy != "AlwaysAllow" && policy != "IfHealthyBudget" {
+        let supported = ["AlwaysAllow", "IfHealthyBudget"];
+        causes.unsupported("spec.unhealthyPodEvictionPolicy", policy, &supported);
+    }
+}
+
+fn data(object: &Value, causes: &mut Causes) {
+    for part in ["data", "binaryData"] {
+        for (key, _) in object[part].as_object().into_iter().flatten() {
+            for why in names::data_key(key) {
+                causes.invalid(format!("{part}[{key}]"), &json!(key), &why);
+            }
+        }
+    }
+}
+
+/// A node's taints.
+pub(super) fn node(spec: &Value, causes: &mut Causes) {
+    let mut seen = Vec::new();
+    for (index, taint) in spec["taints"].as_array().into_iter().flatten().enumerate() {
+        let at = format!("spec.taints[{index}]");
+        for why in names::qualified(taint["key"].as_str().unwrap_or_default()) {
+            causes.invalid(format!("{at}.key"), &json!(taint["key"].as_str().unwrap_or_default()), &why);
+        }
+        for why in names::label_value(taint["value"].as_str().unwrap_or_default()) {
+            causes.invalid(format!("{at}.value"), &taint["value"], &why);
+        }
+        let effect = taint["effect"].as_str().unwrap_or_default();
+        if effect.is_empty() {
+            causes.required(format!("{at}.effect"), "");
+        } else if !["NoSchedule", "PreferNoSchedule", "NoExecute"].contains(&effect) {
+            let supported = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
+            causes.unsupported(format!("{at}.effect"), &taint["effect"], &supported);
+        }
+        let this = (taint["key"].clone(), taint["effect"].clone());
+        if seen.contains(&this) {
+            causes.duplicate(at, taint);
+        }
+        seen.push(this);
+    }
+}
+
+/// A Lease.
+pub(super) fn lease(spec: &Value, causes: &mut Causes) {
+    if spec["leaseDurationSeconds"].as_i64().is_some_and(|n| n <= 0) {
+        causes.invalid("spec.leaseDurationSeconds", &spec["leaseDurationSeconds"], "must be greater than 0");
+    }
+    if spec["leaseTransitions"].as_i64().is_some_and(|n| n < 0) {
+        causes.invalid(
+            "spec.leaseTransitions",
+            &spec["leaseTransitions"],
+            "must be greater than or equal to 0",
+        );
+    }
+}
+
+fn claim(spec: &Value, causes: &mut Causes) {
+    const MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
+    let modes = spec["accessModes"].as_array().cloned().unwrap_or_default();
+    if modes.is_empty() {
+        causes.required("spec.accessModes", "at least 1 access mode is required");
+    }
+    for mode in modes.iter().filter(|m| !m.as_str().is_some_and(|m| MODES.contains(&m))) {
+        causes.unsupported("spec.accessModes", mode, &MODES);
+    }
+    match spec["resources"]["requests"].get("storage") {
+        None => causes.required("spec.resources[storage]", ""),
+        Some(size) if size == "0" || size.as_str().is_some_and(|s| s.starts_with('-')) => {
+            causes.invalid("spec.resources[storage]", size, "must be greater than zero");
+        }
+        Some(_) => {}
+    }
+    if let Some(name) = spec["storageClassName"].as_str().filter(|n| !n.is_empty()) {
+        for why in names::subdomain(name) {
+            causes.invalid("spec.storageClassName", &spec["storageClassName"], &why);
+        }
+    }
+}
+
+fn volume(spec: &Value, causes: &mut Causes) {
+    const MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
+    const OTHER: [&str; 9] = [
+        "accessModes",
+        "capacity",
+        "claimRef",
+        "mountOptions",
+        "nodeAffinity",
+        "persistentVolumeReclaimPolicy",
+        "storageClassName",
+        "volumeAttributesClassName",
+        "volumeMode",
+    ];
+    let modes = spec["accessModes"].as_array().cloned().unwrap_or_default();
+    if modes.is_empty() {
+        causes.required("spec.accessModes", "");
+    }
+    for mode in modes.iter().filter(|m| !m.as_str().is_some_and(|m| MODES.contains(&m))) {
+        causes.unsupported("spec.accessModes", mode, &MODES);
+    }
+    if spec["capacity"].as_object().is_none_or(serde_json::Map::is_empty) {
+        causes.required("spec.capacity", "");
+        causes.unsupported("spec.capacity", &spec["capacity"], &["storage"]);
+    }
+    if !spec.as_object().into_iter().flatten().any(|(field, _)| !OTHER.contains(&field.as_str())) {
+        causes.required("spec", "must specify a volume type");
+    }
+}
+
+fn priority(object: &Value, causes: &mut Causes) {
+    let value = object["value"].as_i64().unwrap_or(0);
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    if name.starts_with("system-") {
+        let why = "priority class names with 'system-' prefix are reserved for system use only. error: only \
+                   system-node-critical and system-cluster-critical are allowed";
+        if !["system-node-critical", "system-cluster-critical"].contains(&name) {
+            causes.forbidden("metadata.name", why);
+        }
+    } else if value > 1_000_000_000 {
+        let why = "maximum allowed value of a user defined priority is 1000000000";
+        causes.forbidden("value", why);
+    }
+    let policy = &object["preemptionPolicy"];
+    if policy != "Never" && policy != "PreemptLowerPriority" {
+        causes.unsupported("preemptionPolicy", policy, &["PreemptLowerPriority", "Never"]);
+    }
+}
+
+fn class(object: &Value, causes: &mut Causes) {
+    if object["provisioner"].as_str().is_none_or(str::is_empty) {
+        causes.required("provisioner", "");
+    }
+    let policy = &object["reclaimPolicy"];
+    if policy != "Delete" && policy != "Retain" {
+        causes.unsupported("reclaimPolicy", policy, &["Delete", "Retain"]);
+    }
+    let mode = &object["volumeBindingMode"];
+    if mode != "Immediate" && mode != "WaitForFirstConsumer" {
+        causes.unsupported("volumeBindingMode", mode, &["Immediate", "WaitForFirstConsumer"]);
+    }
+}

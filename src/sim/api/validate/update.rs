@@ -1,0 +1,102 @@
+//! What of the kinds' own fields may change, and what new values have to be.
+
+use serde_json::Value;
+
+use super::{Causes, kinds, pod_update};
+use crate::sim::store::Resource;
+
+fn immutable(old: &Value, new: &Value, at: &str, causes: &mut Causes) {
+    if old != new {
+        causes.invalid(at, new, "field is immutable");
+    }
+}
+
+/// Judges what an update makes of an object.
+pub(super) fn changed(resource: &Resource, old: &Value, new: &Value, causes: &mut Causes) {
+    match resource.name.as_str() {
+        "pods" => {
+            kinds::whole(resource, new, causes);
+            pod_update::changed(old, new, causes);
+        }
+        "deployments.apps" | "replicasets.apps" | "daemonsets.apps" => {
+            kinds::whole(resource, new, causes);
+            immutable(&old["spec"]["selector"], &new["spec"]["selector"], "spec.selector", causes);
+        }
+        "statefulsets.apps" => {
+            kinds::whole(resource, new, causes);
+            stateful_set(&old["spec"], &new["spec"], causes);
+        }
+        "jobs.batch" => {
+            kinds::whole(resource, new, causes);
+            immutable(&old["spec"]["selector"], &new["spec"]["selector"], "spec.selector", causes);
+            immutable(&old["spec"]["template"], &new["spec"]["template"], "spec.template", causes);
+        }
+        "priorityclasses.scheduling.k8s.io" => {
+            if old["value"] != new["value"] {
+                causes.forbidden("value", "may not be changed in an update.");
+            }
+            immutable(&old["preemptionPolicy"], &new["preemptionPolicy"], "preemptionPolicy", causes);
+        }
+        "storageclasses.storage.k8s.io" => {
+            for (field, words) in [
+                ("parameters", "updates to parameters are forbidden."),
+                ("provisioner", "updates to provisioner are forbidden."),
+                ("reclaimPolicy", "updates to reclaimPolicy are forbidden."),
+            ] {
+                if old[field] != new[field] {
+                    causes.forbidden(field, words);
+                }
+            }
+            immutable(&old["volumeBindingMode"], &new["volumeBindingMode"], "volumeBindingMode", causes);
+        }
+        "rolebindings.rbac.authorization.k8s.io" | "clusterrolebindings.rbac.authorization.k8s.io" => {
+            if old["roleRef"] != new["roleRef"] {
+                causes.invalid("roleRef", &new["roleRef"], "cannot change roleRef");
+            }
+        }
+        "configmaps" | "secrets" => {
+            kinds::whole(resource, new, causes);
+            frozen(resource, old, new, causes);
+        }
+        _ => kinds::whole(resource, new, causes),
+    }
+}
+
+fn stateful_set(old: &Value, new: &Value, causes: &mut Causes) {
+    const MAY: [&str; 7] = [
+        "replicas",
+        "ordinals",
+        "template",
+        "updateStrategy",
+        "revisionHistoryLimit",
+        "persistentVolumeClaimRetentionPolicy",
+        "minReadySeconds",
+    ];
+    let rest = |v: &Value| -> Vec<(String, Value)> {
+        let fields = v.as_object().into_iter().flatten();
+        fields.filter(|(k, _)| !MAY.contains(&k.as_str())).map(|(k, v)| (k.clone(), v.clone())).collect()
+    };
+    if rest(old) != rest(new) {
+        let why = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', \
+                   'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
+        causes.forbidden("spec", why);
+    }
+}
+
+/// An immutable ConfigMap or Secret.
+fn frozen(resource: &Resource, old: &Value, new: &Value, causes: &mut Causes) {
+    if resource.plural == "secrets" {
+        immutable(&old["type"], &new["type"], "type", causes);
+    }
+    if old["immutable"] != true {
+        return;
+    }
+    if new["immutable"] != true {
+        causes.forbidden("immutable", "field is immutable when `immutable` is set");
+    }
+    for part in ["data", "binaryData"] {
+        if old[part] != new[part] {
+            causes.forbidden(part, "field is immutable when `immutable` is set");
+        }
+    }
+}
