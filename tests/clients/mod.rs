@@ -7,14 +7,12 @@ mod story;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// `virtroll sim` in the background. Ended by its own id when dropped, and by itself after a while.
 pub struct Served {
     folder: PathBuf,
     child: Child,
-    /// Where it listens.
-    pub url: String,
 }
 
 impl Served {
@@ -43,16 +41,11 @@ impl Served {
         let stdout = child.stdout.take().expect("stdout");
         BufReader::new(stdout).read_line(&mut url).expect("its address");
         assert!(url.starts_with("http://127.0.0.1:"), "{url:?}");
-        Self { folder, child, url: url.trim().to_owned() }
+        Self { folder, child }
     }
 
     pub fn kubeconfig(&self) -> String {
         self.folder.join("kubeconfig").display().to_string()
-    }
-
-    /// Stock kubectl on it.
-    pub fn kubectl(&self, arguments: &[&str]) -> Output {
-        kubectl_command(&self.kubeconfig(), &self.folder).args(arguments).output().expect("kubectl")
     }
 }
 

@@ -29,11 +29,11 @@ mod quantity;
 mod route;
 mod scale;
 mod selector;
-mod strategy;
 mod service;
+mod strategy;
+mod table;
 mod types;
 mod validate;
-mod table;
 mod watch;
 mod write;
 

@@ -163,7 +163,7 @@ impl ApiServer {
     async fn answer(&self, call: &Call) -> Result<Response<ResponseBody>, Refusal> {
         let route = {
             let store = self.store()?;
-            if let Some(answer) = describes(&store, &call)? {
+            if let Some(answer) = describes(&store, call)? {
                 return Ok(answer);
             }
             Route::parse(&store, &call.path)?

@@ -40,9 +40,10 @@ fn told(cluster: &EmbeddedCluster) -> BTreeSet<String> {
     let line = |event: &Value| {
         let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
         let name = text(&event["involvedObject"]["name"]);
-        let message = text(&event["message"]).replace(&name, "IT").replace(&hash, "SET");
+        let message = text(&event["message"]).replace(&hash, "SET");
         let message =
             message.split_once("SET-").map_or(message.clone(), |(before, _)| format!("{before}POD"));
+        let message = if name == "w1" { message.replace(&name, "IT") } else { message };
         let kind = text(&event["involvedObject"]["kind"]);
         format!("{kind} {} {}: {message}", text(&event["reason"]), text(&event["source"]["component"]))
     };
@@ -60,8 +61,8 @@ async fn a_rollout_a_scaling_and_a_cordon_are_told_as_the_real_components_tell_t
     let begun = told(&cluster);
     for line in [
         "Deployment ScalingReplicaSet deployment-controller: Scaled up replica set SET from 0 to 2",
-        "ReplicaSet SuccessfulCreate replicaset-controller: Created pod: IT-",
-        "Pod Scheduled default-scheduler: Successfully assigned shop/IT to w1",
+        "ReplicaSet SuccessfulCreate replicaset-controller: Created pod: POD",
+        "Pod Scheduled default-scheduler: Successfully assigned shop/POD",
         "Pod Created kubelet: Container created",
         "Pod Started kubelet: Container started",
     ] {
@@ -85,7 +86,7 @@ async fn a_rollout_a_scaling_and_a_cordon_are_told_as_the_real_components_tell_t
     cluster.settle(Duration::from_secs(5), Duration::from_secs(60)).await;
     let scaled = told(&cluster);
     for line in [
-        "ReplicaSet SuccessfulDelete replicaset-controller: Deleted pod: IT-",
+        "ReplicaSet SuccessfulDelete replicaset-controller: Deleted pod: POD",
         "Pod Killing kubelet: Stopping container web",
     ] {
         assert!(scaled.iter().any(|l| l.starts_with(line)), "{line} in {scaled:#?}");

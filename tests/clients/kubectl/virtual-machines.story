@@ -24,7 +24,10 @@
 + api-versions => kubevirt.io/v1
 + config view => virtroll-sim
 + drain worker-01 --ignore-daemonsets --delete-emptydir-data --timeout=100s => node/worker-01 drained
++ create -f migration.yaml => created
++ wait -n home vmim/move --for=jsonpath={.status.phase}=Succeeded --timeout=100s => condition met
 + get vmim -A => Succeeded
++ describe vmim -n home move => Succeeded
 + uncordon worker-01 => uncordoned
 ! logs -n shop deployment/web => the embedded cluster does not model pods/log
 ! exec -n shop deployment/web -- ls => the embedded cluster does not model pods/exec

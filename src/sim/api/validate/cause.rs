@@ -36,7 +36,8 @@ impl Causes {
 
     /// The field is missing.
     pub(in crate::sim::api) fn required(&mut self, field: impl Into<String>, why: &str) {
-        let message = if why.is_empty() { "Required value".to_owned() } else { format!("Required value: {why}") };
+        let message =
+            if why.is_empty() { "Required value".to_owned() } else { format!("Required value: {why}") };
         self.push("FieldValueRequired", field, message);
     }
 
