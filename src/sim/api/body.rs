@@ -248,8 +248,9 @@ fn formed(call: &Call, route: &Route, object: &mut Value, twice: Vec<String>) ->
     decode::canonical(object, &mut problems);
     let (api_version, kind) = expected(route);
     let version = api_version.rsplit('/').next().unwrap_or_default();
-    let refused =
-        |why: &str| Refusal::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}"));
+    let refused = |why: &str| {
+        Refusal::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}"))
+    };
     if let Some(why) = problems.refusal() {
         return Err(refused(why));
     }
@@ -264,13 +265,19 @@ fn formed(call: &Call, route: &Route, object: &mut Value, twice: Vec<String>) ->
 ///
 /// # Errors
 /// 422 for a validation that doesn't exist.
-pub(super) fn strictness(call: &Call, problems: &Problems, twice: &[String]) -> Result<Option<String>, Refusal> {
+pub(super) fn strictness(
+    call: &Call,
+    problems: &Problems,
+    twice: &[String],
+) -> Result<Option<String>, Refusal> {
     let mut told: Vec<String> = problems.unknown.iter().map(|f| format!("unknown field {f:?}")).collect();
     told.extend(twice.iter().map(|f| format!("duplicate field {f:?}")));
     match call.query.get("fieldValidation").map_or("", String::as_str) {
         "Ignore" => Ok(None),
         "" | "Warn" => {
-            told.iter().for_each(|w| call.warn(w));
+            for warning in &told {
+                call.warn(warning);
+            }
             Ok(None)
         }
         _ if told.is_empty() => Ok(None),

@@ -71,12 +71,14 @@ impl Parser {
                         Token::Sign(",") => {
                             let next = self.peek().clone();
                             if !matches!(next, Token::Word(_) | Token::Sign("!")) {
-                                let message = format!("found '{}', expected: identifier after ','", next.text());
+                                let message =
+                                    format!("found '{}', expected: identifier after ','", next.text());
                                 return Err(Refusal::bad_request(message));
                             }
                         }
                         other => {
-                            let message = format!("found '{}', expected: ',' or 'end of string'", other.text());
+                            let message =
+                                format!("found '{}', expected: ',' or 'end of string'", other.text());
                             return Err(Refusal::bad_request(message));
                         }
                     }
@@ -141,7 +143,9 @@ impl Parser {
                 Ok(text)
             }
             Token::End | Token::Sign(",") => Ok(String::new()),
-            other => Err(Self::unparsable(&format!("found '{}', expected: identifier", other.text()))),
+            other @ Token::Sign(_) => {
+                Err(Self::unparsable(&format!("found '{}', expected: identifier", other.text())))
+            }
         }
     }
 

@@ -67,7 +67,8 @@ fn address(store: &Store, object: &mut Value) {
         return;
     }
     if spec["clusterIP"].as_str().is_none_or(str::is_empty) {
-        let taken: Vec<&str> = store.list("services").filter_map(|s| s["spec"]["clusterIP"].as_str()).collect();
+        let taken: Vec<&str> =
+            store.list("services").filter_map(|s| s["spec"]["clusterIP"].as_str()).collect();
         let count = taken.len();
         let free = (1..).map(|n: usize| format!("10.0.{}.{}", (count + n) / 250, (count + n) % 250 + 1));
         if let Some(address) = free.take(count + 2).find(|a| !taken.contains(&a.as_str())) {

@@ -176,7 +176,8 @@ impl Round {
         let (mut sick, mut old, mut alone) = (Vec::new(), Vec::new(), Vec::new());
         for node in wanted {
             let mine = by_node.get(node).map(Vec::as_slice).unwrap_or_default();
-            let alive: Vec<&Object> = mine.iter().filter(|p| p["metadata"]["deletionTimestamp"].is_null()).collect();
+            let alive: Vec<&Object> =
+                mine.iter().filter(|p| p["metadata"]["deletionTimestamp"].is_null()).collect();
             let new = alive.iter().find(|p| self.is_new(p));
             let before = alive.iter().find(|p| !self.is_new(p));
             match (new, before) {

@@ -61,7 +61,9 @@ fn of_pod(store: &Store, change: &Change, key: &Key, work: &mut BTreeSet<Work>) 
     }
     if change.kind == ChangeKind::Deleted {
         // Recreate waits for the last of the old pods.
-        let set = pods::controller(&change.object).filter(|c| c["kind"] == "ReplicaSet").and_then(|c| c["name"].as_str());
+        let set = pods::controller(&change.object)
+            .filter(|c| c["kind"] == "ReplicaSet")
+            .and_then(|c| c["name"].as_str());
         let set = set.and_then(|name| store.get("replicasets.apps", &key.namespace, name));
         work.extend(set.and_then(|set| pods::owner(set)));
     }
@@ -93,7 +95,8 @@ fn of_node(store: &Store, change: &Change, key: &Key, work: &mut BTreeSet<Work>)
 /// What goes, or ends, is used no more.
 fn of_quotas(store: &Store, change: &Change, key: &Key, work: &mut BTreeSet<Work>) {
     let over = |pod: &Value| matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
-    let ended = *change.resource == *"pods" && over(&change.object) && !change.old.as_deref().is_some_and(over);
+    let ended =
+        *change.resource == *"pods" && over(&change.object) && !change.old.as_deref().is_some_and(over);
     if change.kind == ChangeKind::Deleted || ended {
         work.extend(store.list_in("resourcequotas", &key.namespace).map(|q| (Controller::Quota, Key::of(q))));
     }

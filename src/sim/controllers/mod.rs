@@ -63,7 +63,12 @@ impl Controller {
     fn latency(self) -> Duration {
         Duration::from_millis(match self {
             Self::Kubelet | Self::Scheduler | Self::Node => 10,
-            Self::Budget | Self::Volume | Self::Attachment | Self::Quota | Self::AdoptPod | Self::AdoptSet => 20,
+            Self::Budget
+            | Self::Volume
+            | Self::Attachment
+            | Self::Quota
+            | Self::AdoptPod
+            | Self::AdoptSet => 20,
             Self::Garbage | Self::Namespace => 50,
             Self::Deployment
             | Self::ReplicaSet
@@ -159,7 +164,9 @@ impl Manager {
             Controller::Attachment => return volume::attach(store, key, now),
             Controller::Deployment => return deployment::reconcile(store, key, now),
             Controller::ReplicaSet => return replica_set::reconcile(store, "replicasets.apps", key, now),
-            Controller::Replication => return replica_set::reconcile(store, "replicationcontrollers", key, now),
+            Controller::Replication => {
+                return replica_set::reconcile(store, "replicationcontrollers", key, now);
+            }
             Controller::StatefulSet => return stateful_set::reconcile(store, key, now),
             Controller::DaemonSet => return daemon_set::reconcile(store, key, now),
             Controller::Job => return job::reconcile(store, key, now),

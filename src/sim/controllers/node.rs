@@ -216,7 +216,14 @@ fn evict_by_taint(store: &mut Store, key: &Key, now: Timestamp) -> Option<Durati
             if now >= due {
                 let says = "Taint manager: deleting due to NoExecute taint";
                 store.modify("pods", &Key::of(pod), |pod| {
-                    set_condition(&mut pod["status"], "DisruptionTarget", "True", "DeletionByTaintManager", says, &text);
+                    set_condition(
+                        &mut pod["status"],
+                        "DisruptionTarget",
+                        "True",
+                        "DeletionByTaintManager",
+                        says,
+                        &text,
+                    );
                 });
                 let _ = store.delete("pods", &Key::of(pod), &DeleteOptions::default());
             } else {
@@ -239,7 +246,8 @@ fn out_of_service(store: &mut Store, key: &Key) {
     let leaving = |p: &&Object| !p["metadata"]["deletionTimestamp"].is_null();
     let pods: Vec<Key> = store.pods_on(&key.name).filter(leaving).map(|p| Key::of(p)).collect();
     for pod in pods {
-        let _ = store.delete("pods", &pod, &DeleteOptions { grace_seconds: Some(0), ..DeleteOptions::default() });
+        let _ =
+            store.delete("pods", &pod, &DeleteOptions { grace_seconds: Some(0), ..DeleteOptions::default() });
     }
 }
 

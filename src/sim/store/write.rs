@@ -113,7 +113,9 @@ impl Store {
         if object["metadata"]["name"].as_str().is_some_and(|n| !n.is_empty()) {
             return;
         }
-        let Some(prefix) = object["metadata"]["generateName"].as_str().filter(|p| !p.is_empty()) else { return };
+        let Some(prefix) = object["metadata"]["generateName"].as_str().filter(|p| !p.is_empty()) else {
+            return;
+        };
         let prefix = prefix.to_owned();
         let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
         let mut name = format!("{prefix}{}", self.names.suffix());
@@ -415,7 +417,8 @@ fn check_namespace_preconditions(
     options: &DeleteOptions,
 ) -> Result<(), Refusal> {
     let differs = |field: &str, given: &str, is: &str| {
-        let why = format!("Precondition failed: {field} in precondition: {given}, {field} in object meta: {is}");
+        let why =
+            format!("Precondition failed: {field} in precondition: {given}, {field} in object meta: {is}");
         Err(Refusal::conflict("namespaces", &key.name, &why))
     };
     match (options.uid.as_deref(), options.resource_version.as_deref()) {
@@ -457,7 +460,7 @@ fn check_preconditions(
     let metadata = |field: &str| old["metadata"][field].as_str().unwrap_or_default();
     let text = |field: &str| old[field].as_str().unwrap_or_default().to_owned();
     if resource == "namespaces" {
-        return check_namespace_preconditions(key, &metadata("uid"), &metadata("resourceVersion"), options);
+        return check_namespace_preconditions(key, metadata("uid"), metadata("resourceVersion"), options);
     }
     if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != metadata("uid")) {
         let why = format!(

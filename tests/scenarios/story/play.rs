@@ -106,8 +106,13 @@ impl Stand {
 /// # Errors
 /// The step and what didn't hold.
 pub async fn play(story: &Story, arm: Arm) -> Result<(), String> {
-    let mut stand =
-        Stand { client: arm.client, name: story.name.clone(), nodes: 0, patience: arm.patience, now: arm.now };
+    let mut stand = Stand {
+        client: arm.client,
+        name: story.name.clone(),
+        nodes: 0,
+        patience: arm.patience,
+        now: arm.now,
+    };
     set_up(&mut stand, story, arm.service_accounts).await?;
     let mut log = Log::of(&stand.client, &stand.name);
     for manifest in &story.manifests {
@@ -149,9 +154,9 @@ async fn tear_down(stand: &Stand) {
 async fn steps(stand: &mut Stand, log: &mut Log, steps: &[Step], path: &str) -> Result<(), String> {
     for (index, step) in steps.iter().enumerate() {
         let place = format!("{path}[{index}]");
-        take(stand, log, step, &place).await.map_err(|why| {
-            if why.starts_with("steps[") { why } else { format!("{place}: {why}") }
-        })?;
+        take(stand, log, step, &place)
+            .await
+            .map_err(|why| if why.starts_with("steps[") { why } else { format!("{place}: {why}") })?;
     }
     Ok(())
 }

@@ -36,7 +36,8 @@ impl Causes {
 
     /// The field is missing.
     pub(in crate::sim::api) fn required(&mut self, field: impl Into<String>, why: &str) {
-        let message = if why.is_empty() { "Required value".to_owned() } else { format!("Required value: {why}") };
+        let message =
+            if why.is_empty() { "Required value".to_owned() } else { format!("Required value: {why}") };
         self.push("FieldValueRequired", field, message);
     }
 
@@ -51,7 +52,12 @@ impl Causes {
     }
 
     /// The same, and what has to be unique.
-    pub(in crate::sim::api) fn duplicate_because(&mut self, field: impl Into<String>, value: &Value, why: &str) {
+    pub(in crate::sim::api) fn duplicate_because(
+        &mut self,
+        field: impl Into<String>,
+        value: &Value,
+        why: &str,
+    ) {
         self.push("FieldValueDuplicate", field, format!("Duplicate value: {}: {why}", shown(value)));
     }
 
@@ -61,15 +67,15 @@ impl Causes {
     }
 
     /// The value is none of those that there are.
-    pub(in crate::sim::api) fn unsupported(&mut self, field: impl Into<String>, value: &Value, supported: &[&str]) {
+    pub(in crate::sim::api) fn unsupported(
+        &mut self,
+        field: impl Into<String>,
+        value: &Value,
+        supported: &[&str],
+    ) {
         let names: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
         let message = format!("Unsupported value: {}: supported values: {}", shown(value), names.join(", "));
         self.push("FieldValueNotSupported", field, message);
-    }
-
-    /// The value has the wrong type.
-    pub(in crate::sim::api) fn wrong_type(&mut self, field: impl Into<String>, value: &Value, why: &str) {
-        self.push("FieldValueTypeInvalid", field, format!("Invalid value: {}: {why}", shown(value)));
     }
 
     /// The value is too long.
