@@ -77,6 +77,7 @@ impl Route {
         }
         let version = json!(self.resource.api_version_of(&self.version));
         let list = format!("{}List", self.resource.kind);
+        // Indexing would put in what is asked for, and clients take an object with items for a list.
         for item in value.get_mut("items").and_then(Value::as_array_mut).into_iter().flatten() {
             item["apiVersion"] = version.clone();
         }

@@ -14,10 +14,11 @@ use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use kube::client::Body;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::route::{self, Route};
-use super::{admission, discovery, eviction, options, watch, write};
+use super::table::Presenter;
+use super::{access, admission, discovery, eviction, openapi, options, protobuf, watch, write};
 use crate::sim::extension::Extension;
 use crate::sim::store::{Refusal, Store};
 
@@ -39,6 +40,8 @@ pub(super) struct Call {
     pub path: String,
     pub query: BTreeMap<String, String>,
     pub content_type: String,
+    /// The forms of an answer that the client takes.
+    pub accept: String,
     pub body: Bytes,
     /// What the client is told beside the answer.
     pub warnings: Mutex<Vec<String>>,
@@ -131,13 +134,21 @@ impl ApiServer {
                     .map(|bytes| Full::new(bytes).map_err(|never| match never {}).boxed_unsync());
             }
         }
-        let content_type = parts.headers.get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+        let header = |name| parts.headers.get(name).and_then(|v: &http::HeaderValue| v.to_str().ok());
+        let (content_type, accept) = (header(http::header::CONTENT_TYPE), header(http::header::ACCEPT));
+        let (content_type, accept) =
+            (content_type.unwrap_or("application/json").to_owned(), accept.unwrap_or_default().to_owned());
+        let (content_type, body) = match plain(content_type, body) {
+            Ok(body) => body,
+            Err(refusal) => return refuse(&refusal),
+        };
         let (path, query) = route::place(parts.uri.path(), parts.uri.query().unwrap_or_default());
         let call = Call {
             method: parts.method,
             path,
             query,
-            content_type: content_type.unwrap_or("application/json").to_owned(),
+            content_type,
+            accept,
             body,
             warnings: Mutex::default(),
         };
@@ -153,15 +164,8 @@ impl ApiServer {
     async fn answer(&self, call: &Call) -> Result<Response<ResponseBody>, Refusal> {
         let route = {
             let store = self.store()?;
-            if call.method == Method::GET
-                && let Some(answer) = discovery::answer(&store, &call.path)
-            {
-                return Ok(full(StatusCode::OK, &answer));
-            }
-            if call.path.ends_with("/selfsubjectaccessreviews") {
-                let mut review = call.json()?;
-                review["status"] = json!({"allowed": true});
-                return Ok(full(StatusCode::CREATED, &review));
+            if let Some(answer) = describes(&store, call)? {
+                return Ok(answer);
             }
             Route::parse(&store, &call.path)?
         };
@@ -172,10 +176,11 @@ impl ApiServer {
             call.warn("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice");
         }
         options::check(call)?;
+        self.check_modelled(&route)?;
         let watches = call.query.get("watch").is_some_and(|v| v == "true" || v == "1");
         // One object isn't watched by its own path: it is read.
         if call.method == Method::GET && watches && route.name.is_none() {
-            let stream = watch::begin(&self.store, &route, &call.query)?.map_ok(Frame::data);
+            let stream = watch::begin(&self.store, &route, &call)?.map_ok(Frame::data);
             return Ok(Response::new(StreamBody::new(stream).boxed_unsync()));
         }
         if call.method == Method::POST {
@@ -200,7 +205,26 @@ impl ApiServer {
                 ));
             }
         };
-        Ok(full(code, &route.in_version(value)))
+        let value = route.in_version(value);
+        let include = call.query.get("includeObject").map(String::as_str);
+        match Presenter::of(&store, &route, &call.accept, include) {
+            Some(presenter) => Ok(full(code, &presenter.present(&value))),
+            None => Ok(full(code, &value)),
+        }
+    }
+
+    /// What needs a real container is refused by name, whatever the request looks like: its body may be a stream.
+    fn check_modelled(&self, route: &Route) -> Result<(), Refusal> {
+        const CONTAINERS: [&str; 6] =
+            ["attach", "ephemeralcontainers", "exec", "log", "portforward", "proxy"];
+        let Some(subresource) = route.subresource.as_deref().filter(|s| CONTAINERS.contains(s)) else {
+            return Ok(());
+        };
+        let name = route.name.as_deref().unwrap_or_default();
+        if self.store()?.get(&route.resource.name, &route.namespace, name).is_none() {
+            return Err(Refusal::not_found(&route.resource.name, name));
+        }
+        Err(Refusal::not_modelled(&format!("{}/{subresource}", route.resource.name)))
     }
 
     /// What the API server looks at before it asks webhooks: the namespace takes new objects, and an eviction names its pod.
@@ -253,6 +277,44 @@ impl ApiServer {
     fn store(&self) -> Result<std::sync::MutexGuard<'_, Store>, Refusal> {
         self.store.lock().map_err(|_| Refusal::new(500, "InternalError", "the store is broken"))
     }
+}
+
+/// What the API server says of itself: discovery, health, access.
+fn describes(store: &Store, call: &Call) -> Result<Option<Response<ResponseBody>>, Refusal> {
+    if let Some(answer) = access::answer(call) {
+        return Ok(Some(full(StatusCode::CREATED, &answer?)));
+    }
+    if call.method != Method::GET {
+        return Ok(None);
+    }
+    if let Some(answer) = discovery::aggregated(store, &call.path, &call.accept) {
+        return Ok(Some(typed(full(StatusCode::OK, &answer), discovery::AGGREGATED)));
+    }
+    if let Some(text) = discovery::health(&call.path, call.query.contains_key("verbose")) {
+        let body = Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed_unsync();
+        return Ok(Some(typed(Response::new(body), "text/plain; charset=utf-8")));
+    }
+    if let Some(document) = openapi::answer(store, &call.path, &call.accept) {
+        return Ok(Some(full(StatusCode::OK, &*document?)));
+    }
+    Ok(discovery::answer(store, &call.path).map(|answer| full(StatusCode::OK, &answer)))
+}
+
+/// The body as JSON, if it came as protobuf.
+fn plain(content_type: String, body: Bytes) -> Result<(String, Bytes), Refusal> {
+    if !content_type.starts_with(protobuf::MEDIA) || body.is_empty() {
+        return Ok((content_type, body));
+    }
+    let object = protobuf::read(&body).map_err(Refusal::bad_request)?.ok_or_else(|| {
+        let message = "the embedded cluster does not read this kind in protobuf; send JSON";
+        Refusal::new(415, "UnsupportedMediaType", message)
+    })?;
+    Ok(("application/json".to_owned(), Bytes::from(object.to_string())))
+}
+
+fn typed(mut response: Response<ResponseBody>, media: &'static str) -> Response<ResponseBody> {
+    response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(media));
+    response
 }
 
 fn read(store: &Store, call: &Call, route: &Route) -> Result<Value, Refusal> {
