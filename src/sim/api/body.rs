@@ -122,7 +122,8 @@ pub(super) fn patch_syntax(error: &serde_json::Error, body: &[u8]) -> Refusal {
 fn unrecognised(call: &Call, kind: &str, why: &str) -> Refusal {
     let shown = if call.body.is_empty() {
         "<empty>".to_owned()
-    } else if call.body.iter().all(|b| b.is_ascii_graphic() || *b == b' ') && call.body.first() != Some(&b'[') {
+    } else if call.body.iter().all(|b| b.is_ascii_graphic() || *b == b' ') && call.body.first() != Some(&b'[')
+    {
         String::from_utf8_lossy(&call.body).into_owned()
     } else {
         use std::fmt::Write;
@@ -220,8 +221,9 @@ fn formed(call: &Call, route: &Route, object: &mut Value, twice: Vec<String>) ->
     decode::canonical(object, &mut problems);
     let (api_version, kind) = expected(route);
     let version = api_version.rsplit('/').next().unwrap_or_default();
-    let refused =
-        |why: &str| Refusal::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}"));
+    let refused = |why: &str| {
+        Refusal::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}"))
+    };
     if let Some(why) = problems.refusal() {
         return Err(refused(why));
     }
@@ -236,7 +238,11 @@ fn formed(call: &Call, route: &Route, object: &mut Value, twice: Vec<String>) ->
 ///
 /// # Errors
 /// 422 for a validation that doesn't exist.
-pub(super) fn strictness(call: &Call, problems: &Problems, twice: &[String]) -> Result<Option<String>, Refusal> {
+pub(super) fn strictness(
+    call: &Call,
+    problems: &Problems,
+    twice: &[String],
+) -> Result<Option<String>, Refusal> {
     let mut told: Vec<String> = problems.unknown.iter().map(|f| format!("unknown field {f:?}")).collect();
     told.extend(twice.iter().map(|f| format!("duplicate field {f:?}")));
     match call.query.get("fieldValidation").map_or("", String::as_str) {

@@ -141,9 +141,7 @@ pub(super) fn list(store: &Store, call: &Call, route: &Route) -> Result<Value, R
         })?),
     };
     if token.is_some() && !matches!(text("resourceVersion"), "" | "0") {
-        return Err(Refusal::bad_request(
-            "specifying resource version is not allowed when using continue",
-        ));
+        return Err(Refusal::bad_request("specifying resource version is not allowed when using continue"));
     }
     let exact = text("resourceVersionMatch") == "Exact";
     let revision = match &token {

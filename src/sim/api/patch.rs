@@ -17,7 +17,9 @@ fn media_type(content_type: &str) -> &str {
 /// 415 for another content type.
 pub fn check_type(content_type: &str, is_custom: bool) -> Result<(), Refusal> {
     match media_type(content_type) {
-        "application/json-patch+json" | "application/merge-patch+json" | "application/apply-patch+yaml" => Ok(()),
+        "application/json-patch+json" | "application/merge-patch+json" | "application/apply-patch+yaml" => {
+            Ok(())
+        }
         "application/strategic-merge-patch+json" if !is_custom => Ok(()),
         "application/strategic-merge-patch+json" => {
             let message = "the body of the request was in an unknown format - accepted media types include: \

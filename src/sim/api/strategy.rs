@@ -44,8 +44,7 @@ fn priority(store: &Store, object: &Value) -> Result<(), Refusal> {
         return Ok(());
     }
     let pod = object["metadata"]["name"].as_str().unwrap_or_default();
-    let message =
-        format!("pods {pod:?} is forbidden: no PriorityClass with name {name} was found");
+    let message = format!("pods {pod:?} is forbidden: no PriorityClass with name {name} was found");
     let mut refusal = Refusal::new(403, "Forbidden", message);
     refusal.details = Some(json!({"name": pod, "kind": "pods"}));
     Err(refusal)
@@ -58,7 +57,8 @@ fn address(store: &Store, object: &mut Value) {
         return;
     }
     if spec["clusterIP"].as_str().is_none_or(str::is_empty) {
-        let taken: Vec<&str> = store.list("services").filter_map(|s| s["spec"]["clusterIP"].as_str()).collect();
+        let taken: Vec<&str> =
+            store.list("services").filter_map(|s| s["spec"]["clusterIP"].as_str()).collect();
         let count = taken.len();
         let free = (1..).map(|n: usize| format!("10.0.{}.{}", (count + n) / 250, (count + n) % 250 + 1));
         if let Some(address) = free.take(count + 2).find(|a| !taken.contains(&a.as_str())) {

@@ -42,9 +42,14 @@ fn new_object(store: &mut Store, call: &Call, route: &Route, mut object: Value) 
         return Err(Refusal::new(500, "", "resourceVersion should not be set on objects to be created"));
     }
     if let Some(metadata) = object["metadata"].as_object_mut() {
-        for field in
-            ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink"]
-        {
+        for field in [
+            "uid",
+            "creationTimestamp",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "generation",
+            "selfLink",
+        ] {
             metadata.remove(field);
         }
     }
@@ -293,7 +298,9 @@ fn patched_form(call: &Call, route: &Route, patched: &mut Value) -> Result<(), R
         return Err(patches::unusable(call, &call.content_type, why));
     }
     match body::strictness(call, &problems, &[])? {
-        Some(told) => Err(patches::unusable(call, &call.content_type, &format!("strict decoding error: {told}"))),
+        Some(told) => {
+            Err(patches::unusable(call, &call.content_type, &format!("strict decoding error: {told}")))
+        }
         None => Ok(()),
     }
 }
@@ -402,7 +409,8 @@ fn delete_collection(
     dry_run: bool,
 ) -> Result<Value, Refusal> {
     let text = |key: &str| call.query.get(key).map_or("", String::as_str);
-    let selector = super::selector::Selector::read(&route.resource, text("labelSelector"), text("fieldSelector"))?;
+    let selector =
+        super::selector::Selector::read(&route.resource, text("labelSelector"), text("fieldSelector"))?;
     let resource = route.resource.name.as_str();
     let here =
         |o: &Object| route.namespace.is_empty() || o["metadata"]["namespace"] == route.namespace.as_str();

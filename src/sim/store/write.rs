@@ -113,7 +113,9 @@ impl Store {
         if object["metadata"]["name"].as_str().is_some_and(|n| !n.is_empty()) {
             return;
         }
-        let Some(prefix) = object["metadata"]["generateName"].as_str().filter(|p| !p.is_empty()) else { return };
+        let Some(prefix) = object["metadata"]["generateName"].as_str().filter(|p| !p.is_empty()) else {
+            return;
+        };
         let prefix = prefix.to_owned();
         let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
         let mut name = format!("{prefix}{}", self.names.suffix());
@@ -372,7 +374,8 @@ fn check_namespace_preconditions(
     options: &DeleteOptions,
 ) -> Result<(), Refusal> {
     let differs = |field: &str, given: &str, is: &str| {
-        let why = format!("Precondition failed: {field} in precondition: {given}, {field} in object meta: {is}");
+        let why =
+            format!("Precondition failed: {field} in precondition: {given}, {field} in object meta: {is}");
         Err(Refusal::conflict("namespaces", &key.name, &why))
     };
     match (options.uid.as_deref(), options.resource_version.as_deref()) {

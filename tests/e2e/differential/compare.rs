@@ -64,7 +64,12 @@ impl Normal {
         if let Some(causes) = details.and_then(|d| d.get_mut("causes")).and_then(Value::as_array_mut) {
             // The real one judges metadata once to three times, by the kind, and says the same as often.
             let mut told: Vec<Value> = Vec::new();
-            causes.retain(|c| !told.contains(c) && { told.push(c.clone()); true });
+            causes.retain(|c| {
+                !told.contains(c) && {
+                    told.push(c.clone());
+                    true
+                }
+            });
         }
         self.walk(&mut body, "");
         let mut whole = json!({"code": answer.code, "body": body});

@@ -75,7 +75,9 @@ pub(super) fn every_write(resource: &str, object: &mut Value) {
         "secrets" => secret(object),
         "endpoints" => {
             for subset in each(object, "subsets") {
-                each(subset, "ports").filter_map(Value::as_object_mut).for_each(|p| default_text(p, "protocol", "TCP"));
+                each(subset, "ports")
+                    .filter_map(Value::as_object_mut)
+                    .for_each(|p| default_text(p, "protocol", "TCP"));
             }
         }
         "namespaces" => {

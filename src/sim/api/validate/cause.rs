@@ -36,7 +36,8 @@ impl Causes {
 
     /// The field is missing.
     pub(in crate::sim::api) fn required(&mut self, field: impl Into<String>, why: &str) {
-        let message = if why.is_empty() { "Required value".to_owned() } else { format!("Required value: {why}") };
+        let message =
+            if why.is_empty() { "Required value".to_owned() } else { format!("Required value: {why}") };
         self.push("FieldValueRequired", field, message);
     }
 
@@ -56,7 +57,12 @@ impl Causes {
     }
 
     /// The value is none of those that there are.
-    pub(in crate::sim::api) fn unsupported(&mut self, field: impl Into<String>, value: &Value, supported: &[&str]) {
+    pub(in crate::sim::api) fn unsupported(
+        &mut self,
+        field: impl Into<String>,
+        value: &Value,
+        supported: &[&str],
+    ) {
         let mut names: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
         names.sort();
         let message = format!("Unsupported value: {}: supported values: {}", shown(value), names.join(", "));

@@ -99,7 +99,11 @@ pub(super) fn lease(spec: &Value, causes: &mut Causes) {
         causes.invalid("spec.leaseDurationSeconds", &spec["leaseDurationSeconds"], "must be greater than 0");
     }
     if spec["leaseTransitions"].as_i64().is_some_and(|n| n < 0) {
-        causes.invalid("spec.leaseTransitions", &spec["leaseTransitions"], "must be greater than or equal to 0");
+        causes.invalid(
+            "spec.leaseTransitions",
+            &spec["leaseTransitions"],
+            "must be greater than or equal to 0",
+        );
     }
 }
 

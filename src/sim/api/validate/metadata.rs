@@ -124,8 +124,12 @@ pub(super) fn changed(old: &Value, object: &Value, causes: &mut Causes) {
     if !old["deletionTimestamp"].is_null() {
         let list = |v: &Value| v["finalizers"].as_array().cloned().unwrap_or_default();
         let before = list(old);
-        let mut more: Vec<String> =
-            list(new).iter().filter(|f| !before.contains(f)).filter_map(|f| f.as_str()).map(|f| format!("{f:?}")).collect();
+        let mut more: Vec<String> = list(new)
+            .iter()
+            .filter(|f| !before.contains(f))
+            .filter_map(|f| f.as_str())
+            .map(|f| format!("{f:?}"))
+            .collect();
         more.sort();
         more.dedup();
         if !more.is_empty() {

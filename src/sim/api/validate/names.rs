@@ -119,8 +119,8 @@ pub(super) fn data_key(text: &str) -> Vec<String> {
     if text.len() > 253 {
         told.push("must be no more than 253 bytes".to_owned());
     }
-    let fine = !text.is_empty()
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+    let fine =
+        !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
     if !fine {
         told.push(
             "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  \

@@ -23,7 +23,9 @@ pub(super) fn changed(old: &Value, new: &Value, causes: &mut Causes) {
     }
     let mut munged = new.clone();
     for list in ["containers", "initContainers"] {
-        for (index, container) in munged.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten().enumerate() {
+        for (index, container) in
+            munged.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten().enumerate()
+        {
             container["image"] = old[list][index]["image"].clone();
         }
     }
