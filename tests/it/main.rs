@@ -5,6 +5,7 @@
 mod bad_plans;
 mod behaviour;
 mod campaigns;
+mod canaries;
 mod cli;
 mod embedded;
 mod faults;
@@ -13,6 +14,8 @@ mod recovery;
 mod report;
 mod scene;
 mod snapshot;
+mod served;
+mod what_if;
 
 #[path = "../scenarios/mod.rs"]
 mod scenarios;

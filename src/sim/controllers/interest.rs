@@ -48,6 +48,7 @@ fn own(resource: &str) -> Option<Controller> {
         "persistentvolumeclaims" => Controller::Volume,
         "namespaces" => Controller::Namespace,
         "nodes" => Controller::Node,
+        "customresourcedefinitions.apiextensions.k8s.io" => Controller::Definition,
         "pods" => Controller::Kubelet,
         _ => return None,
     })
