@@ -9,8 +9,8 @@ mod power;
 mod preflight;
 mod rehearse;
 mod report;
-mod snapshot;
 mod sim;
+mod snapshot;
 mod validate;
 mod what_if;
 

@@ -55,6 +55,15 @@ impl ControlPlane {
         plane
     }
 
+    /// etcd and the API server alone: nothing but requests changes anything. Two admission plugins are off, because what they
+    /// add belongs to parts that aren't there: tokens of service accounts, and finalizers that controllers take away.
+    pub fn api_only(name: &str) -> Self {
+        Self::with_api_server(
+            name,
+            &["--disable-admission-plugins=ServiceAccount,StorageObjectInUseProtection"],
+        )
+    }
+
     /// etcd, the API server and the scheduler: nothing happens but that pods find a place. Admission plugins are off where
     /// what they add belongs to parts that aren't there.
     pub fn scheduler_only(name: &str) -> Self {

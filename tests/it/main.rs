@@ -13,8 +13,8 @@ mod layering;
 mod recovery;
 mod report;
 mod scene;
-mod snapshot;
 mod served;
+mod snapshot;
 mod what_if;
 
 #[path = "../scenarios/mod.rs"]

@@ -220,7 +220,9 @@ fn malformed(problems: &mut Problems, why: String) {
 
 fn wrong(problems: &mut Problems, what: &str, shape: &Shape, at: &Place<'_>) {
     let why = match shape {
-        Shape::Time | Shape::MicroTime => format!("json: cannot unmarshal {what} into Go value of type string"),
+        Shape::Time | Shape::MicroTime => {
+            format!("json: cannot unmarshal {what} into Go value of type string")
+        }
         Shape::Quantity => quantity::PATTERN_MESSAGE.to_owned(),
         _ => format!(
             "json: cannot unmarshal {what} into Go struct field {}.{} of type {}",

@@ -71,12 +71,14 @@ impl Parser {
                         Token::Sign(",") => {
                             let next = self.peek().clone();
                             if !matches!(next, Token::Word(_) | Token::Sign("!")) {
-                                let message = format!("found '{}', expected: identifier after ','", next.text());
+                                let message =
+                                    format!("found '{}', expected: identifier after ','", next.text());
                                 return Err(Refusal::bad_request(message));
                             }
                         }
                         other => {
-                            let message = format!("found '{}', expected: ',' or 'end of string'", other.text());
+                            let message =
+                                format!("found '{}', expected: ',' or 'end of string'", other.text());
                             return Err(Refusal::bad_request(message));
                         }
                     }

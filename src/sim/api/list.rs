@@ -140,7 +140,9 @@ pub(super) fn list(store: &Store, call: &Call, route: &Route) -> Result<Value, R
     let token = match text("continue") {
         "" => None,
         given => Some(Token::read(given).ok_or_else(|| {
-            Refusal::bad_request("invalid continue token: continue key is not valid: it is none of this server's")
+            Refusal::bad_request(
+                "invalid continue token: continue key is not valid: it is none of this server's",
+            )
         })?),
     };
     if token.is_some() && !matches!(text("resourceVersion"), "" | "0") {

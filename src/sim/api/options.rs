@@ -31,7 +31,12 @@ pub(super) fn check_propagation(policy: Option<&str>, orphans: bool) -> Result<(
     let Some(policy) = policy else { return Ok(()) };
     let field = "propagationPolicy";
     if !matches!(policy, "Foreground" | "Background" | "Orphan") {
-        return Err(unsupported("DeleteOptions", field, policy, &["Foreground", "Background", "Orphan", "nil"]));
+        return Err(unsupported(
+            "DeleteOptions",
+            field,
+            policy,
+            &["Foreground", "Background", "Orphan", "nil"],
+        ));
     }
     if orphans {
         let message =

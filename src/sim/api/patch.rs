@@ -115,7 +115,9 @@ fn not_a(go_type: &str, value: &Value) -> Refusal {
         Value::Bool(_) => "bool",
         _ => "number",
     };
-    Refusal::bad_request(format!("error decoding patch: json: cannot unmarshal {what} into Go value of type {go_type}"))
+    Refusal::bad_request(format!(
+        "error decoding patch: json: cannot unmarshal {what} into Go value of type {go_type}"
+    ))
 }
 
 /// One operation after another. A replacement of what isn't there adds it, as the API server has it.

@@ -94,8 +94,12 @@ impl Selector {
             Test::NotIn(key, values) => !label(key).is_some_and(|v| values.iter().any(|w| w == v)),
             Test::Exists(key) => label(key).is_some(),
             Test::Absent(key) => label(key).is_none(),
-            Test::Above(key, than) => label(key).and_then(|v| v.parse::<i64>().ok()).is_some_and(|v| v > *than),
-            Test::Below(key, than) => label(key).and_then(|v| v.parse::<i64>().ok()).is_some_and(|v| v < *than),
+            Test::Above(key, than) => {
+                label(key).and_then(|v| v.parse::<i64>().ok()).is_some_and(|v| v > *than)
+            }
+            Test::Below(key, than) => {
+                label(key).and_then(|v| v.parse::<i64>().ok()).is_some_and(|v| v < *than)
+            }
         };
         self.labels.iter().all(holds)
             && self.fields.iter().all(|(path, value, equal)| (field(object, path) == *value) == *equal)
@@ -168,4 +172,3 @@ fn split(text: &str) -> Vec<String> {
     parts.push(part);
     parts.into_iter().map(|p| p.trim().to_owned()).filter(|p| !p.is_empty()).collect()
 }
-

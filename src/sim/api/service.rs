@@ -79,7 +79,8 @@ fn full(code: StatusCode, value: &Value) -> Response<ResponseBody> {
 
 fn refuse(refusal: &Refusal) -> Response<ResponseBody> {
     if refusal.is_text() {
-        let body = Full::new(Bytes::from(refusal.message.clone())).map_err(|never| match never {}).boxed_unsync();
+        let body =
+            Full::new(Bytes::from(refusal.message.clone())).map_err(|never| match never {}).boxed_unsync();
         let mut response = Response::new(body);
         *response.status_mut() = StatusCode::NOT_FOUND;
         let plain = http::HeaderValue::from_static("text/plain; charset=utf-8");

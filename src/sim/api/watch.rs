@@ -1,6 +1,6 @@
 //! Watches: a stream of events from a revision on, with bookmarks, selectors, streaming lists and 410.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -179,7 +179,7 @@ pub(super) fn begin(
     }
     let selector = Selector::read(&route.resource, text("labelSelector"), &fields)?;
     let guard = store.lock().map_err(|_| Refusal::new(500, "InternalError", "the store is broken"))?;
-    check(query)?;
+    check(&call.query)?;
     let asked = text("resourceVersion");
     let from_now = asked.is_empty() || asked == "0";
     let revision = if from_now {
@@ -191,7 +191,7 @@ pub(super) fn begin(
             refusal
         })?
     };
-    let timeout = super::list::number(query.get("timeoutSeconds"))?.and_then(|t| u64::try_from(t).ok());
+    let timeout = super::list::number(call.query.get("timeoutSeconds"))?.and_then(|t| u64::try_from(t).ok());
     let mut watch = Watch {
         store: store.clone(),
         route: route.clone(),

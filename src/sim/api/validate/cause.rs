@@ -52,7 +52,12 @@ impl Causes {
     }
 
     /// The same, and what has to be unique.
-    pub(in crate::sim::api) fn duplicate_because(&mut self, field: impl Into<String>, value: &Value, why: &str) {
+    pub(in crate::sim::api) fn duplicate_because(
+        &mut self,
+        field: impl Into<String>,
+        value: &Value,
+        why: &str,
+    ) {
         self.push("FieldValueDuplicate", field, format!("Duplicate value: {}: {why}", shown(value)));
     }
 
@@ -62,7 +67,12 @@ impl Causes {
     }
 
     /// The value is none of those that there are.
-    pub(in crate::sim::api) fn unsupported(&mut self, field: impl Into<String>, value: &Value, supported: &[&str]) {
+    pub(in crate::sim::api) fn unsupported(
+        &mut self,
+        field: impl Into<String>,
+        value: &Value,
+        supported: &[&str],
+    ) {
         let names: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
         let message = format!("Unsupported value: {}: supported values: {}", shown(value), names.join(", "));
         self.push("FieldValueNotSupported", field, message);

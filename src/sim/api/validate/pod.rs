@@ -262,7 +262,11 @@ fn tolerated(toleration: &Value, at: &str, causes: &mut Causes) {
         }
         "Exists" => {
             if !text(toleration, "value").is_empty() {
-                causes.invalid(format!("{at}.operator"), &toleration["value"], "value must be empty when `operator` is 'Exists'");
+                causes.invalid(
+                    format!("{at}.operator"),
+                    &toleration["value"],
+                    "value must be empty when `operator` is 'Exists'",
+                );
             }
         }
         _ => causes.unsupported(format!("{at}.operator"), &toleration["operator"], &["Equal", "Exists"]),
