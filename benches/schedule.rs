@@ -92,7 +92,8 @@ fn measure(nodes: usize, pods: usize) -> Duration {
         };
         cluster.start().await;
         tokio::time::sleep(Duration::from_secs(30)).await;
-        let pods: kube::Api<k8s_openapi::api::core::v1::Pod> = kube::Api::namespaced(cluster.client(), "load");
+        let pods: kube::Api<k8s_openapi::api::core::v1::Pod> =
+            kube::Api::namespaced(cluster.client(), "load");
         let began = Instant::now();
         for n in 0..NEW {
             let workload = n % workloads.min(NEW);

@@ -9,6 +9,7 @@ mod power;
 mod preflight;
 mod rehearse;
 mod report;
+mod sim;
 mod snapshot;
 mod validate;
 mod what_if;
@@ -76,6 +77,8 @@ enum Command {
     SafePoweroff(power::SafePoweroff),
     /// Write what a rehearsal needs of a cluster to a file; nothing secret is in it.
     Snapshot(snapshot::Snapshot),
+    /// Serve an embedded cluster to kubectl and any other Kubernetes client.
+    Sim(sim::Sim),
     /// Print a completion script.
     Completions {
         /// Which shell.
@@ -112,6 +115,7 @@ pub fn main() -> ExitCode {
         Command::Uncordon(cordon) => cordon.run(&cli.cluster, false),
         Command::SafePoweroff(power) => power.run(&cli.cluster),
         Command::Snapshot(snapshot) => snapshot.run(&cli.cluster),
+        Command::Sim(sim) => sim.run(&cli.cluster),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "virtroll", &mut script);

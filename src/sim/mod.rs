@@ -5,7 +5,7 @@
 //!
 //! # Why
 //! * A real `kube::Client` over an in-process `tower::Service`: the engine has one code path for every cluster.
-//! * Time is tokio's clock, paused: a day of waiting takes milliseconds. The same seed gives the same history, byte for byte:
+//! * Time is tokio's clock, paused (served: running, and scaled): a day of waiting takes milliseconds. The same seed gives the same history, byte for byte:
 //!   one thread, ordered maps, no ambient randomness.
 //! * Built-in controllers work on the store directly, in one ordered queue; KubeVirt is an ordinary client of the API, so
 //!   that the same code serves the real control plane.
@@ -14,11 +14,13 @@ pub mod api;
 mod clock;
 mod controllers;
 mod error;
+mod events;
 mod extension;
 pub mod kubevirt;
 mod load;
 mod queue;
 mod scheduler;
+pub mod serve;
 pub mod store;
 
 use std::sync::{Arc, Mutex};
@@ -41,6 +43,12 @@ pub struct Settings {
     pub seed: u64,
     /// The time at which it starts.
     pub start: Timestamp,
+    /// How long its clock keeps pace with tokio's before it runs faster: time to come to rest in.
+    pub warm_up: Duration,
+    /// How many times as fast as tokio's its clock then runs.
+    pub speed: u32,
+    /// Controllers record events, which takes time and memory.
+    pub events: bool,
     /// What each API request costs.
     pub latency: Duration,
     /// How many changes of a kind a watch can lag behind before it gets 410.
@@ -50,11 +58,14 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// Seed 1, starting 2026-01-05 22:00 UTC, 2 ms a request.
+    /// Seed 1, starting 2026-01-05 22:00 UTC, as fast as tokio's clock, without events, 2 ms a request.
     fn default() -> Self {
         Self {
             seed: 1,
             start: Timestamp::constant(1_767_650_400, 0),
+            warm_up: Duration::ZERO,
+            speed: 1,
+            events: false,
             latency: Duration::from_millis(2),
             history: 5_000,
             kubevirt: kubevirt::Settings::default(),
@@ -68,6 +79,7 @@ pub struct EmbeddedCluster {
     store: Arc<Mutex<Store>>,
     server: ApiServer,
     clock: Clock,
+    events: bool,
     kubevirt: Option<kubevirt::Model>,
 }
 
@@ -93,7 +105,7 @@ impl EmbeddedCluster {
     /// # Errors
     /// An object that is refused.
     pub fn from_objects(name: &str, objects: Vec<Value>, settings: Settings) -> Result<Self, Error> {
-        let clock = Clock::starting_at(settings.start);
+        let clock = Clock::faster(settings.start, settings.warm_up, settings.speed);
         let mut store = Store::new(clock, settings.seed, settings.history);
         load::create(&mut store, name, objects)?;
         let version = store.list(load::KUBEVIRT).next().map(|kubevirt| {
@@ -103,7 +115,7 @@ impl EmbeddedCluster {
         });
         let store = Arc::new(Mutex::new(store));
         let server = ApiServer::new(store.clone(), settings.latency);
-        let mut cluster = Self { store, server, clock, kubevirt: None };
+        let mut cluster = Self { store, server, clock, events: settings.events, kubevirt: None };
         if let Some(version) = version {
             let version = settings.kubevirt.version.unwrap_or(version);
             let settings = kubevirt::Settings { seed: settings.seed, ..settings.kubevirt };
@@ -148,7 +160,8 @@ impl EmbeddedCluster {
     /// Starts controllers, scheduler, kubelets and, if the cluster has KubeVirt, its model.
     /// They run as tasks of the current runtime until it ends.
     pub async fn start(&self) {
-        tokio::spawn(controllers::Manager::new(self.store.clone()).run());
+        let recorder = self.events.then(events::Recorder::default);
+        tokio::spawn(controllers::Manager::new(self.store.clone(), recorder).run());
         if let Some(model) = self.kubevirt.clone() {
             tokio::spawn(async move { model.run().await });
         }
@@ -157,10 +170,10 @@ impl EmbeddedCluster {
     /// Waits until nothing has changed for `quiet` of (virtual) time, heartbeats apart, at most for `at_most`. True if it
     /// got quiet.
     pub async fn settle(&self, quiet: Duration, at_most: Duration) -> bool {
-        let end = tokio::time::Instant::now() + at_most;
+        let end = self.clock.instant() + at_most;
         let mut seen = self.revision();
-        while tokio::time::Instant::now() < end {
-            tokio::time::sleep(quiet).await;
+        while self.clock.instant() < end {
+            self.clock.sleep(quiet).await;
             let now = self.revision();
             if now == seen {
                 return true;

@@ -27,7 +27,10 @@ fn every_story_holds_on_the_real_control_plane() {
 async fn played(story: Story, client: kube::Client) -> Option<String> {
     let began = Instant::now();
     let arm = Arm { client, patience: 3, service_accounts: true, now: Box::new(jiff::Timestamp::now) };
-    let end = AssertUnwindSafe(play(&story, arm)).catch_unwind().await.unwrap_or_else(|_| Err("panicked".to_owned()));
+    let end = AssertUnwindSafe(play(&story, arm))
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| Err("panicked".to_owned()));
     let word = if end.is_ok() { "ok    " } else { "FAILED" };
     println!("{word} {} in {:.1?}", story.name, began.elapsed());
     end.err().map(|why| format!("{}.yaml: {}\n  {why}", story.name, story.story))

@@ -58,18 +58,29 @@ impl ControlPlane {
     /// etcd and the API server alone: nothing but requests changes anything. Two admission plugins are off, because what they
     /// add belongs to parts that aren't there: tokens of service accounts, and finalizers that controllers take away.
     pub fn api_only(name: &str) -> Self {
-        Self::with_api_server(name, &["--disable-admission-plugins=ServiceAccount,StorageObjectInUseProtection"])
+        Self::with_api_server(
+            name,
+            &["--disable-admission-plugins=ServiceAccount,StorageObjectInUseProtection"],
+        )
     }
 
     /// etcd, the API server and the scheduler: nothing happens but that pods find a place. Admission plugins are off where
     /// what they add belongs to parts that aren't there.
     pub fn scheduler_only(name: &str) -> Self {
-        let off = "--disable-admission-plugins=ServiceAccount,StorageObjectInUseProtection,TaintNodesByCondition";
+        let off =
+            "--disable-admission-plugins=ServiceAccount,StorageObjectInUseProtection,TaintNodesByCondition";
         let mut plane = Self::with_api_server(name, &[off]);
         let config = plane.path("kubeconfig");
         plane.spawn(
             "kube-scheduler",
-            &["--kubeconfig", &config, "--leader-elect=false", "--secure-port=0", "--kube-api-qps=1000", "--kube-api-burst=1000"],
+            &[
+                "--kubeconfig",
+                &config,
+                "--leader-elect=false",
+                "--secure-port=0",
+                "--kube-api-qps=1000",
+                "--kube-api-burst=1000",
+            ],
         );
         plane
     }
@@ -112,7 +123,10 @@ impl ControlPlane {
                 Command::new("openssl").args(arguments).stderr(Stdio::null()).status().expect("openssl");
             assert!(done.success());
         }
-        fs::write(self.path("tokens"), "admin-token,admin,1,\"system:masters\"\n").expect("tokens");
+        // An administrator, and some whose rights a test grants.
+        let users = ["reader", "half", "blind"].map(|u| format!("{u}-token,{u},{u}\n")).concat();
+        let text = format!("admin-token,admin,1,\"system:masters\"\n{users}");
+        fs::write(self.path("tokens"), text).expect("tokens");
     }
 
     fn etcd(&mut self, client: u16, peer: u16) {
@@ -145,30 +159,30 @@ impl ControlPlane {
         let (etcd, port) = (format!("http://127.0.0.1:{etcd}"), port.to_string());
         let files = ["certs", "sa.pub", "sa.key", "tokens", "audit.log"].map(|f| self.path(f));
         let own = [
-                "--etcd-servers",
-                &etcd,
-                "--secure-port",
-                &port,
-                "--bind-address",
-                "127.0.0.1",
-                "--cert-dir",
-                &files[0],
-                "--service-account-key-file",
-                &files[1],
-                "--service-account-signing-key-file",
-                &files[2],
-                "--service-account-issuer",
-                "https://virtroll.test",
-                "--token-auth-file",
-                &files[3],
-                "--authorization-mode",
-                "RBAC",
-                "--service-cluster-ip-range",
-                "10.0.0.0/24",
-                "--audit-policy-file",
-                &policy,
-                "--audit-log-path",
-                &files[4],
+            "--etcd-servers",
+            &etcd,
+            "--secure-port",
+            &port,
+            "--bind-address",
+            "127.0.0.1",
+            "--cert-dir",
+            &files[0],
+            "--service-account-key-file",
+            &files[1],
+            "--service-account-signing-key-file",
+            &files[2],
+            "--service-account-issuer",
+            "https://virtroll.test",
+            "--token-auth-file",
+            &files[3],
+            "--authorization-mode",
+            "RBAC",
+            "--service-cluster-ip-range",
+            "10.0.0.0/24",
+            "--audit-policy-file",
+            &policy,
+            "--audit-log-path",
+            &files[4],
         ];
         self.spawn("kube-apiserver", &[&own[..], more].concat());
     }
@@ -217,7 +231,7 @@ impl ControlPlane {
 
     fn virtroll_command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_virtroll"));
-        command.current_dir(root()).arg("--kubeconfig").arg(self.path("kubeconfig")).args(arguments);
+        command.current_dir(root()).env("KUBECONFIG", self.path("kubeconfig")).args(arguments);
         command
     }
 

@@ -6,10 +6,13 @@ mod agreement;
 mod behaviour;
 mod control_plane;
 mod differential;
+mod rights;
 mod suite;
 mod truth;
 mod virt_api;
 
+#[path = "../clients/mod.rs"]
+mod clients;
 #[path = "../scenarios/mod.rs"]
 mod scenarios;
 

@@ -30,7 +30,13 @@ fn every_story_holds_on_the_embedded_cluster() {
         Some(format!("{}.yaml: {}\n  {}", story.name, story.story, end.err()?))
     });
     let failed: Vec<String> = told.collect();
-    assert!(failed.is_empty(), "{} of {} stories failed:\n{}", failed.len(), stories.len(), failed.join("\n"));
+    assert!(
+        failed.is_empty(),
+        "{} of {} stories failed:\n{}",
+        failed.len(),
+        stories.len(),
+        failed.join("\n")
+    );
 }
 
 /// A story with these steps, which are indented already.
@@ -48,7 +54,10 @@ fn a_bad_story_file_says_where_and_what() {
         (story("- expect: {when: 5s, that: []}\n"), "unknown field"),
         (story("- wait: soon\n"), "line 9"),
         (story("- scale: {of: deployments, to: many}\n"), "line 9"),
-        (story("- cordon: NAME-1\n- delete: {of: cucumber/x}\n"), "bad.yaml: steps[1]: unknown kind \"cucumber\""),
+        (
+            story("- cordon: NAME-1\n- delete: {of: cucumber/x}\n"),
+            "bad.yaml: steps[1]: unknown kind \"cucumber\"",
+        ),
         (story("- expect: {that: [{of: pod/web}]}\n"), "bad.yaml: steps[0]: pod/web: nothing to check"),
         (story("- expect: {that: [{of: pod/web, count: 1}]}\n"), "count and where are for several objects"),
         (story("- report: {node: NAME-1, ready: maybe}\n"), "ready is 'True' or 'False', not \"maybe\""),
@@ -63,16 +72,28 @@ fn a_bad_story_file_says_where_and_what() {
 #[test]
 fn a_story_that_does_not_hold_says_which_step_and_why() {
     for (steps, expected) in [
-        ("- expect: {within: 5s, that: [{of: pod/web, has: {status: {phase: Failed}}}]}\n", "steps[0]: not within 5s: pod/web (web): .status.phase is \"Running\", not \"Failed\""),
-        ("- stays: {for: 5s, that: [{of: pods, count: {atLeast: 2}}]}\n", "steps[0]: didn't stay so for 5s: pods :  is 1, not {\"atLeast\":2} (web)"),
+        (
+            "- expect: {within: 5s, that: [{of: pod/web, has: {status: {phase: Failed}}}]}\n",
+            "steps[0]: not within 5s: pod/web (web): .status.phase is \"Running\", not \"Failed\"",
+        ),
+        (
+            "- stays: {for: 5s, that: [{of: pods, count: {atLeast: 2}}]}\n",
+            "steps[0]: didn't stay so for 5s: pods :  is 1, not {\"atLeast\":2} (web)",
+        ),
         ("- wait: 5s\n- refused: {code: 403, step: {delete: {of: pod/web}}}\n", "steps[1]: not refused"),
         ("- delete: {of: pod/other}\n", "steps[0]: ApiError"),
         (
             "- during: {always: [{of: pods, count: 1}], steps: [{delete: {of: pod/web, grace: 0}}, {wait: 5s}]}\n",
             "steps[0]: didn't hold all the time: pods :  is 0, not 1 ()",
         ),
-        ("- happened: {within: 5s, inOrder: [ready web, created web]}\n", "steps[0]: \"created web\" didn't follow"),
-        ("- happened: {within: 5s, inOrder: [ready web], without: ['bound *']}\n", "steps[0]: \"bound web\" came between"),
+        (
+            "- happened: {within: 5s, inOrder: [ready web, created web]}\n",
+            "steps[0]: \"created web\" didn't follow",
+        ),
+        (
+            "- happened: {within: 5s, inOrder: [ready web], without: ['bound *']}\n",
+            "steps[0]: \"bound web\" came between",
+        ),
     ] {
         let story = Story::read("bad.yaml", &story(steps)).expect("readable");
         let why = played(&story).expect_err(steps);

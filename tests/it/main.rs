@@ -5,6 +5,7 @@
 mod bad_plans;
 mod behaviour;
 mod campaigns;
+mod canaries;
 mod cli;
 mod embedded;
 mod faults;
@@ -12,7 +13,9 @@ mod layering;
 mod recovery;
 mod report;
 mod scene;
+mod served;
 mod snapshot;
+mod what_if;
 
 #[path = "../scenarios/mod.rs"]
 mod scenarios;

@@ -4,26 +4,34 @@
 //! An unmodified `kube::Client` stands on it, so the engine can't tell it from a real cluster. What isn't modelled answers
 //! 501 with a `Status` that names it, never silence.
 //!
+//! Tables, discovery, OpenAPI and protobuf bodies are for clients that people use; see [`crate::sim::serve`].
+//!
 //! Departures from the real one that a client could notice: no authentication or authorisation (every request is
 //! allowed), custom resources are not validated against their schema and their versions differ by `apiVersion` only,
 //! `managedFields` are kept by path and only for server-side apply, and a continued list sees the present, not the moment
 //! of its first page.
 
+mod access;
 mod admission;
 mod body;
+mod columns;
 mod decode;
 mod defaults;
 mod discovery;
 mod eviction;
+mod labels;
 mod list;
+mod openapi;
 mod options;
 mod patch;
+mod protobuf;
 mod quantity;
 mod route;
 mod scale;
 mod selector;
-mod strategy;
 mod service;
+mod strategy;
+mod table;
 mod types;
 mod validate;
 mod watch;

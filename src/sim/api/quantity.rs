@@ -5,18 +5,8 @@ pub(super) const PATTERN_MESSAGE: &str =
     "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
 
 /// Powers of ten, with their suffixes.
-const DECIMAL: [(i32, &str); 10] = [
-    (18, "E"),
-    (15, "P"),
-    (12, "T"),
-    (9, "G"),
-    (6, "M"),
-    (3, "k"),
-    (0, ""),
-    (-3, "m"),
-    (-6, "u"),
-    (-9, "n"),
-];
+const DECIMAL: [(i32, &str); 10] =
+    [(18, "E"), (15, "P"), (12, "T"), (9, "G"), (6, "M"), (3, "k"), (0, ""), (-3, "m"), (-6, "u"), (-9, "n")];
 /// Powers of 1024, with their suffixes.
 const BINARY: [(u32, &str); 6] = [(6, "Ei"), (5, "Pi"), (4, "Ti"), (3, "Gi"), (2, "Mi"), (1, "Ki")];
 
@@ -102,7 +92,8 @@ fn binary(digits: i128, places: i32, power: u32, sign: &str) -> Option<String> {
     if bytes < 1024 {
         return Some(format!("{sign}{bytes}"));
     }
-    let (power, suffix) = BINARY.iter().find(|(p, _)| bytes % 1024_i128.pow(*p) == 0).copied().unwrap_or((0, ""));
+    let (power, suffix) =
+        BINARY.iter().find(|(p, _)| bytes % 1024_i128.pow(*p) == 0).copied().unwrap_or((0, ""));
     Some(format!("{sign}{}{suffix}", bytes / 1024_i128.pow(power)))
 }
 

@@ -22,7 +22,9 @@ pub(super) fn of(resource: &Resource, object: &Value) -> Value {
     }
     if resource.is_custom {
         // By the path that its definition gives; the usual one is a text in the status.
-        if let Some(text) = object["status"]["labelSelector"].as_str().or(object["status"]["selector"].as_str()) {
+        if let Some(text) =
+            object["status"]["labelSelector"].as_str().or(object["status"]["selector"].as_str())
+        {
             scale["status"]["selector"] = json!(text);
         }
     } else if !selector.is_empty() {
@@ -33,14 +35,17 @@ pub(super) fn of(resource: &Resource, object: &Value) -> Value {
 
 /// A label selector as text. A plain map, as a ReplicationController's, is one of equalities.
 fn selector(selector: &Value) -> String {
-    let labels = selector.get("matchLabels").or_else(|| selector.get("matchExpressions").is_none().then_some(selector));
+    let labels = selector
+        .get("matchLabels")
+        .or_else(|| selector.get("matchExpressions").is_none().then_some(selector));
     let mut parts: Vec<(String, String)> = Vec::new();
     for (key, value) in labels.and_then(Value::as_object).into_iter().flatten() {
         parts.push((key.clone(), format!("{key}={}", value.as_str().unwrap_or_default())));
     }
     for expression in selector["matchExpressions"].as_array().into_iter().flatten() {
         let key = expression["key"].as_str().unwrap_or_default();
-        let mut values: Vec<&str> = expression["values"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let mut values: Vec<&str> =
+            expression["values"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         values.sort_unstable();
         let text = match expression["operator"].as_str().unwrap_or_default() {
             "In" => format!("{key} in ({})", values.join(",")),

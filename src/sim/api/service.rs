@@ -14,10 +14,11 @@ use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use kube::client::Body;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::route::{self, Route};
-use super::{admission, discovery, eviction, options, watch, write};
+use super::table::Presenter;
+use super::{access, admission, discovery, eviction, openapi, options, protobuf, watch, write};
 use crate::sim::extension::Extension;
 use crate::sim::store::{Refusal, Store};
 
@@ -39,6 +40,8 @@ pub(super) struct Call {
     pub path: String,
     pub query: BTreeMap<String, String>,
     pub content_type: String,
+    /// The forms of an answer that the client takes.
+    pub accept: String,
     pub body: Bytes,
     /// What the client is told beside the answer.
     pub warnings: Mutex<Vec<String>>,
@@ -75,6 +78,15 @@ fn full(code: StatusCode, value: &Value) -> Response<ResponseBody> {
 }
 
 fn refuse(refusal: &Refusal) -> Response<ResponseBody> {
+    if refusal.is_text() {
+        let body =
+            Full::new(Bytes::from(refusal.message.clone())).map_err(|never| match never {}).boxed_unsync();
+        let mut response = Response::new(body);
+        *response.status_mut() = StatusCode::NOT_FOUND;
+        let plain = http::HeaderValue::from_static("text/plain; charset=utf-8");
+        response.headers_mut().insert(http::header::CONTENT_TYPE, plain);
+        return response;
+    }
     full(StatusCode::from_u16(refusal.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), &refusal.status())
 }
 
@@ -122,12 +134,21 @@ impl ApiServer {
                     .map(|bytes| Full::new(bytes).map_err(|never| match never {}).boxed_unsync());
             }
         }
-        let content_type = parts.headers.get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+        let header = |name| parts.headers.get(name).and_then(|v: &http::HeaderValue| v.to_str().ok());
+        let (content_type, accept) = (header(http::header::CONTENT_TYPE), header(http::header::ACCEPT));
+        let (content_type, accept) =
+            (content_type.unwrap_or("application/json").to_owned(), accept.unwrap_or_default().to_owned());
+        let (content_type, body) = match plain(content_type, body) {
+            Ok(body) => body,
+            Err(refusal) => return refuse(&refusal),
+        };
+        let (path, query) = route::place(parts.uri.path(), parts.uri.query().unwrap_or_default());
         let call = Call {
             method: parts.method,
-            path: parts.uri.path().to_owned(),
-            query: route::query(parts.uri.query().unwrap_or_default()),
-            content_type: content_type.unwrap_or("application/json").to_owned(),
+            path,
+            query,
+            content_type,
+            accept,
             body,
             warnings: Mutex::default(),
         };
@@ -143,26 +164,23 @@ impl ApiServer {
     async fn answer(&self, call: &Call) -> Result<Response<ResponseBody>, Refusal> {
         let route = {
             let store = self.store()?;
-            if call.method == Method::GET
-                && let Some(answer) = discovery::answer(&store, &call.path)
-            {
-                return Ok(full(StatusCode::OK, &answer));
-            }
-            if call.path.ends_with("/selfsubjectaccessreviews") {
-                let mut review = call.json()?;
-                review["status"] = json!({"allowed": true});
-                return Ok(full(StatusCode::CREATED, &review));
+            if let Some(answer) = describes(&store, call)? {
+                return Ok(answer);
             }
             Route::parse(&store, &call.path)?
         };
         self.count(call, &route);
-        if route.resource.name == "endpoints" {
+        if route.resource.name == "endpoints"
+            && (call.method != Method::PATCH || super::patch::check_type(&call.content_type, false).is_ok())
+        {
             call.warn("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice");
         }
         options::check(call)?;
+        self.check_modelled(&route)?;
         let watches = call.query.get("watch").is_some_and(|v| v == "true" || v == "1");
-        if call.method == Method::GET && watches {
-            let stream = watch::begin(&self.store, &route, &call.query)?.map_ok(Frame::data);
+        // One object isn't watched by its own path: it is read.
+        if call.method == Method::GET && watches && route.name.is_none() {
+            let stream = watch::begin(&self.store, &route, &call)?.map_ok(Frame::data);
             return Ok(Response::new(StreamBody::new(stream).boxed_unsync()));
         }
         if call.method == Method::POST {
@@ -187,7 +205,26 @@ impl ApiServer {
                 ));
             }
         };
-        Ok(full(code, &route.in_version(value)))
+        let value = route.in_version(value);
+        let include = call.query.get("includeObject").map(String::as_str);
+        match Presenter::of(&store, &route, &call.accept, include) {
+            Some(presenter) => Ok(full(code, &presenter.present(&value))),
+            None => Ok(full(code, &value)),
+        }
+    }
+
+    /// What needs a real container is refused by name, whatever the request looks like: its body may be a stream.
+    fn check_modelled(&self, route: &Route) -> Result<(), Refusal> {
+        const CONTAINERS: [&str; 6] =
+            ["attach", "ephemeralcontainers", "exec", "log", "portforward", "proxy"];
+        let Some(subresource) = route.subresource.as_deref().filter(|s| CONTAINERS.contains(s)) else {
+            return Ok(());
+        };
+        let name = route.name.as_deref().unwrap_or_default();
+        if self.store()?.get(&route.resource.name, &route.namespace, name).is_none() {
+            return Err(Refusal::not_found(&route.resource.name, name));
+        }
+        Err(Refusal::not_modelled(&format!("{}/{subresource}", route.resource.name)))
     }
 
     /// What the API server looks at before it asks webhooks: the namespace takes new objects, and an eviction names its pod.
@@ -242,8 +279,56 @@ impl ApiServer {
     }
 }
 
+/// What the API server says of itself: discovery, health, access.
+fn describes(store: &Store, call: &Call) -> Result<Option<Response<ResponseBody>>, Refusal> {
+    if let Some(answer) = access::answer(call) {
+        return Ok(Some(full(StatusCode::CREATED, &answer?)));
+    }
+    if call.method != Method::GET {
+        return Ok(None);
+    }
+    if let Some(answer) = discovery::aggregated(store, &call.path, &call.accept) {
+        return Ok(Some(typed(full(StatusCode::OK, &answer), discovery::AGGREGATED)));
+    }
+    if let Some(text) = discovery::health(&call.path, call.query.contains_key("verbose")) {
+        let body = Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed_unsync();
+        return Ok(Some(typed(Response::new(body), "text/plain; charset=utf-8")));
+    }
+    if let Some(document) = openapi::answer(store, &call.path, &call.accept) {
+        return Ok(Some(full(StatusCode::OK, &*document?)));
+    }
+    Ok(discovery::answer(store, &call.path).map(|answer| full(StatusCode::OK, &answer)))
+}
+
+/// The body as JSON, if it came as protobuf.
+fn plain(content_type: String, body: Bytes) -> Result<(String, Bytes), Refusal> {
+    if !content_type.starts_with(protobuf::MEDIA) || body.is_empty() {
+        return Ok((content_type, body));
+    }
+    let object = protobuf::read(&body).map_err(Refusal::bad_request)?.ok_or_else(|| {
+        let message = "the embedded cluster does not read this kind in protobuf; send JSON";
+        Refusal::new(415, "UnsupportedMediaType", message)
+    })?;
+    Ok(("application/json".to_owned(), Bytes::from(object.to_string())))
+}
+
+fn typed(mut response: Response<ResponseBody>, media: &'static str) -> Response<ResponseBody> {
+    response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(media));
+    response
+}
+
 fn read(store: &Store, call: &Call, route: &Route) -> Result<Value, Refusal> {
     if let Some(name) = &route.name {
+        if !route.has_subresource() {
+            return Err(Refusal::no_such_resource());
+        }
+        let asked = call.query.get("resourceVersion").map_or("", String::as_str);
+        super::list::version(asked).map_err(|mut refusal| {
+            // Reading one object, the same mistake counts as the server's own.
+            refusal.code = 500;
+            refusal.reason = String::new();
+            refusal
+        })?;
         let object = store.get(&route.resource.name, &route.namespace, name);
         let object = object.ok_or_else(|| Refusal::not_found(&route.resource.name, name))?;
         return match route.subresource.as_deref() {

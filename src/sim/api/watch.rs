@@ -11,6 +11,8 @@ use tokio::time::Instant;
 
 use super::route::Route;
 use super::selector::Selector;
+use super::service::Call;
+use super::table::Presenter;
 use crate::sim::store::{Change, ChangeKind, Refusal, Store};
 
 /// How often an idle watch with bookmarks is told the newest revision (the API server: about once a minute).
@@ -20,6 +22,7 @@ struct Watch {
     store: Arc<Mutex<Store>>,
     route: Route,
     selector: Selector,
+    presenter: Option<Presenter>,
     revision: u64,
     bookmarks: bool,
     next_bookmark: Instant,
@@ -35,24 +38,33 @@ fn line(kind: &str, object: &Value) -> Bytes {
 }
 
 impl Watch {
-    fn bookmark(&self, initial_end: bool) -> Bytes {
+    fn bookmark(&mut self, initial_end: bool) -> Bytes {
         let mut object = json!({
             "kind": self.route.resource.kind,
             "apiVersion": self.route.resource.api_version_of(&self.route.version),
-            "metadata": {"resourceVersion": self.revision.to_string(), "creationTimestamp": null},
+            "metadata": {"resourceVersion": self.revision.to_string()},
         });
         if initial_end {
             object["metadata"]["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }
-        line("BOOKMARK", &object)
+        self.shown("BOOKMARK", &object)
     }
 
-    fn object_line(&self, kind: &str, object: &Value) -> Bytes {
+    fn object_line(&mut self, kind: &str, object: &Value) -> Bytes {
         // A copy is needed only where versions may differ.
         if self.route.resource.is_custom {
-            line(kind, &self.route.in_version(object.clone()))
+            let object = self.route.in_version(object.clone());
+            self.shown(kind, &object)
         } else {
-            line(kind, object)
+            self.shown(kind, object)
+        }
+    }
+
+    /// In the form that the client asked for.
+    fn shown(&mut self, kind: &str, object: &Value) -> Bytes {
+        match &mut self.presenter {
+            Some(presenter) => line(kind, &presenter.present_next(object)),
+            None => line(kind, object),
         }
     }
 
@@ -63,7 +75,7 @@ impl Watch {
     }
 
     /// What a watcher with this selector sees of a change: entering is ADDED, leaving is DELETED.
-    fn event(&self, change: &Change) -> Option<Bytes> {
+    fn event(&mut self, change: &Change) -> Option<Bytes> {
         let now = change.kind != ChangeKind::Deleted && self.selects(&change.object);
         let before = change.old.as_deref().is_some_and(|old| self.selects(old));
         let kind = match (before, now) {
@@ -72,6 +84,12 @@ impl Watch {
             (true, true) => "MODIFIED",
             (true, false) => "DELETED",
         };
+        if let (true, false, ChangeKind::Modified, Some(old)) = (before, now, change.kind, &change.old) {
+            // What leaves the selection is shown as it was in it.
+            let mut last = (**old).clone();
+            last["metadata"]["resourceVersion"] = json!(change.revision.to_string());
+            return Some(self.object_line(kind, &last));
+        }
         Some(self.object_line(kind, &change.object))
     }
 
@@ -131,16 +149,29 @@ impl Watch {
     }
 }
 
+/// Options that don't go together.
+fn check(query: &BTreeMap<String, String>) -> Result<(), Refusal> {
+    let text = |key: &str| query.get(key).map_or("", String::as_str);
+    let matching = text("resourceVersionMatch");
+    let initial = query.contains_key("sendInitialEvents");
+    let why = match (initial, matching) {
+        (true, "NotOlderThan") | (false, "") => return Ok(()),
+        (true, _) => "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        (false, _) => "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+    };
+    super::list::refuse(vec![("FieldValueForbidden", "resourceVersionMatch", format!("Forbidden: {why}"))])
+}
+
 /// Begins a watch.
 ///
 /// # Errors
 /// 400 for parameters that can't be read, 410 for a revision that is too old.
-pub fn begin(
+pub(super) fn begin(
     store: &Arc<Mutex<Store>>,
     route: &Route,
-    query: &BTreeMap<String, String>,
+    call: &Call,
 ) -> Result<impl Stream<Item = Result<Bytes, std::io::Error>> + Send + use<>, Refusal> {
-    let text = |key: &str| query.get(key).map_or("", String::as_str);
+    let text = |key: &str| call.query.get(key).map_or("", String::as_str);
     let flag = |key: &str| matches!(text(key), "true" | "1");
     let mut fields = text("fieldSelector").to_owned();
     if let Some(name) = &route.name {
@@ -148,18 +179,29 @@ pub fn begin(
     }
     let selector = Selector::read(&route.resource, text("labelSelector"), &fields)?;
     let guard = store.lock().map_err(|_| Refusal::new(500, "InternalError", "the store is broken"))?;
+    check(&call.query)?;
     let asked = text("resourceVersion");
     let from_now = asked.is_empty() || asked == "0";
     let revision = if from_now {
         guard.revision()
     } else {
-        asked.parse().map_err(|_| Refusal::bad_request(format!("invalid resource version {asked:?}")))?
+        super::list::version(asked).map_err(|mut refusal| {
+            refusal.code = 500;
+            refusal.reason = String::new();
+            refusal
+        })?
     };
-    let timeout: Option<u64> = text("timeoutSeconds").parse().ok();
+    let timeout = super::list::number(call.query.get("timeoutSeconds"))?.and_then(|t| u64::try_from(t).ok());
     let mut watch = Watch {
         store: store.clone(),
         route: route.clone(),
         selector,
+        presenter: Presenter::of(
+            &guard,
+            route,
+            &call.accept,
+            call.query.get("includeObject").map(String::as_str),
+        ),
         revision,
         bookmarks: flag("allowWatchBookmarks"),
         next_bookmark: Instant::now() + BOOKMARK_EVERY,
@@ -169,9 +211,12 @@ pub fn begin(
     };
     if flag("sendInitialEvents") || from_now {
         watch.revision = guard.revision();
-        let selected = guard.list(&route.resource.name).filter(|o| watch.selects(o));
-        let initial: Vec<Bytes> = selected.map(|o| watch.object_line("ADDED", o)).collect();
-        watch.ready.extend(initial);
+        for object in guard.list(&route.resource.name) {
+            if watch.selects(object) {
+                let line = watch.object_line("ADDED", object);
+                watch.ready.push_back(line);
+            }
+        }
         if flag("sendInitialEvents") {
             let bookmark = watch.bookmark(true);
             watch.ready.push_back(bookmark);

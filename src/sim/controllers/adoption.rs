@@ -7,7 +7,8 @@ use crate::sim::api::selects;
 use crate::sim::store::{Change, ChangeKind, Key, Object, Store};
 
 /// Kinds that adopt pods, in the order in which they are asked.
-const OF_PODS: [&str; 4] = ["replicasets.apps", "replicationcontrollers", "statefulsets.apps", "daemonsets.apps"];
+const OF_PODS: [&str; 4] =
+    ["replicasets.apps", "replicationcontrollers", "statefulsets.apps", "daemonsets.apps"];
 const OF_SETS: [&str; 1] = ["deployments.apps"];
 
 /// The kinds that may adopt objects of this kind.
@@ -32,7 +33,7 @@ pub(super) fn interest(store: &Store, change: &Change) -> Vec<(&'static str, Key
     if let Some(resource) = own {
         let controlled = pods::controller(object).is_some();
         let is_new = change.kind == ChangeKind::Added;
-        let changed = !is_new && !(same("labels") && same("ownerReferences"));
+        let changed = !(is_new || same("labels") && same("ownerReferences"));
         if changed || (is_new && !controlled) {
             found.push((resource, change.key()));
         }
@@ -41,7 +42,8 @@ pub(super) fn interest(store: &Store, change: &Change) -> Vec<(&'static str, Key
         for resource in ["pods", "replicasets.apps"] {
             if parents(resource).contains(&&*change.resource) {
                 let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
-                let free = |o: &&Object| pods::controller(o).is_none() && does_select(&change.resource, object, o);
+                let free =
+                    |o: &&Object| pods::controller(o).is_none() && does_select(&change.resource, object, o);
                 found.extend(store.list_in(resource, namespace).filter(free).map(|o| (resource, Key::of(o))));
             }
         }
@@ -90,7 +92,9 @@ pub(super) fn reconcile(store: &mut Store, resource: &str, key: &Key) {
     }
     let owner = parents(resource).iter().find_map(|parent| {
         let mut owners = store.list_in(parent, &key.namespace);
-        owners.find(|o| o["metadata"]["deletionTimestamp"].is_null() && does_select(parent, o, &object)).cloned()
+        owners
+            .find(|o| o["metadata"]["deletionTimestamp"].is_null() && does_select(parent, o, &object))
+            .cloned()
     });
     if let Some(owner) = owner {
         let reference = pods::reference(&owner);

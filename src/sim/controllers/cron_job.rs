@@ -46,7 +46,8 @@ pub(super) fn reconcile(store: &mut Store, key: &Key, now: Timestamp) -> Option<
 /// The latest time that has passed without its Job, and the next one.
 fn times(cron: &Value, now: Timestamp) -> Option<(Option<Timestamp>, Timestamp)> {
     let schedule: croner::Cron = cron["spec"]["schedule"].as_str()?.parse().ok()?;
-    let zone = cron["spec"]["timeZone"].as_str().and_then(|name| TimeZone::get(name).ok()).unwrap_or(TimeZone::UTC);
+    let zone =
+        cron["spec"]["timeZone"].as_str().and_then(|name| TimeZone::get(name).ok()).unwrap_or(TimeZone::UTC);
     let after = |time: Timestamp| {
         let next = schedule.find_next_occurrence(&time.to_zoned(zone.clone()), false).ok()?;
         Some(next.timestamp())
@@ -75,7 +76,10 @@ fn ended(job: &Value) -> bool {
 }
 
 fn active(store: &Store, cron: &Value) -> Vec<Object> {
-    jobs(store, cron).into_iter().filter(|j| !ended(j) && j["metadata"]["deletionTimestamp"].is_null()).collect()
+    jobs(store, cron)
+        .into_iter()
+        .filter(|j| !ended(j) && j["metadata"]["deletionTimestamp"].is_null())
+        .collect()
 }
 
 /// The Job of a time is named after it, so that there is one at most.
@@ -90,7 +94,8 @@ fn create(store: &mut Store, cron: &Value, due: Timestamp) {
     metadata["namespace"] = cron["metadata"]["namespace"].clone();
     metadata["ownerReferences"] = json!([pods::reference(cron)]);
     metadata["annotations"]["batch.kubernetes.io/cronjob-scheduled-timestamp"] = json!(seconds_text(due));
-    let mut job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": template["spec"]});
+    let mut job =
+        json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": template["spec"]});
     fill_defaults(store, JOBS, &mut job);
     let _ = store.create(JOBS, job);
 }
@@ -102,7 +107,8 @@ fn forget(store: &mut Store, cron: &Value) {
         [("Complete", "successfulJobsHistoryLimit", 3), ("Failed", "failedJobsHistoryLimit", 1)]
     {
         let kept = cron["spec"][field].as_i64().unwrap_or(default).max(0) as usize;
-        let mut of_kind: Vec<&Object> = all.iter().filter(|j| pods::condition(j, kind) == Some("True")).collect();
+        let mut of_kind: Vec<&Object> =
+            all.iter().filter(|j| pods::condition(j, kind) == Some("True")).collect();
         of_kind.sort_by_key(|j| j["status"]["startTime"].to_string());
         let surplus = of_kind.len().saturating_sub(kept);
         for job in of_kind.into_iter().take(surplus) {

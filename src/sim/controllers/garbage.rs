@@ -112,7 +112,8 @@ fn finalize(store: &mut Store, resource: &str, owner: &Value, uid: &str) {
         }
         // Only those that say so keep their owner.
         let blocks = |(resource, key): &(String, Key)| {
-            let references = store.get_key(resource, key).and_then(|o| o["metadata"]["ownerReferences"].as_array());
+            let references =
+                store.get_key(resource, key).and_then(|o| o["metadata"]["ownerReferences"].as_array());
             references.into_iter().flatten().any(|r| r["uid"] == uid && r["blockOwnerDeletion"] == true)
         };
         if !store.dependants(uid).iter().any(blocks) {

@@ -3,12 +3,13 @@
 //! # Why
 //! Controllers here are plain functions over the store: `reconcile(store, key, now)` brings one object's world closer to
 //! its spec and may ask to be called again later. One queue, ordered by due time and then by arrival, makes the history a
-//! function of the requests and the seed. Time is tokio's, so the same code runs paused, scaled or real.
+//! function of the requests and the seed. Time is the cluster's clock, so the same code runs paused, scaled or real.
 
 mod adoption;
 mod budget;
 mod cron_job;
 mod daemon_set;
+mod definition;
 mod deployment;
 mod garbage;
 mod interest;
@@ -27,8 +28,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::Instant;
 
+use super::clock::sleep_until;
+use super::events::Recorder;
 use super::queue::Queue;
 use super::scheduler::Scheduler;
 use super::store::{Key, Store};
@@ -56,6 +58,8 @@ pub(in crate::sim) enum Controller {
     CronJob,
     Budget,
     Quota,
+    /// Of CustomResourceDefinitions.
+    Definition,
 }
 
 impl Controller {
@@ -63,8 +67,13 @@ impl Controller {
     fn latency(self) -> Duration {
         Duration::from_millis(match self {
             Self::Kubelet | Self::Scheduler | Self::Node => 10,
-            Self::Budget | Self::Volume | Self::Attachment | Self::Quota | Self::AdoptPod | Self::AdoptSet => 20,
-            Self::Garbage | Self::Namespace => 50,
+            Self::Budget
+            | Self::Volume
+            | Self::Attachment
+            | Self::Quota
+            | Self::AdoptPod
+            | Self::AdoptSet => 20,
+            Self::Garbage | Self::Namespace | Self::Definition => 50,
             Self::Deployment
             | Self::ReplicaSet
             | Self::Replication
@@ -82,17 +91,30 @@ type Work = (Controller, Key);
 pub(in crate::sim) struct Manager {
     store: Arc<Mutex<Store>>,
     scheduler: Scheduler,
+    kubelets: kubelet::Kubelets,
     queue: Queue<Work>,
+    recorder: Option<Recorder>,
+    /// What is older was there from the beginning, and is no news.
+    news_from: u64,
 }
 
 impl Manager {
-    pub fn new(store: Arc<Mutex<Store>>) -> Self {
-        Self { store, scheduler: Scheduler::default(), queue: Queue::new() }
+    /// With a recorder, what happens is told in events.
+    pub fn new(store: Arc<Mutex<Store>>, recorder: Option<Recorder>) -> Self {
+        let news_from = store.lock().map(|s| s.revision()).unwrap_or_default();
+        Self {
+            store,
+            scheduler: Scheduler::default(),
+            kubelets: kubelet::Kubelets::default(),
+            queue: Queue::new(),
+            recorder,
+            news_from,
+        }
     }
 
     /// Runs until dropped.
     pub async fn run(mut self) {
-        let Ok(notify) = self.store.lock().map(|mut s| s.begin_admission()) else {
+        let Ok((notify, clock)) = self.store.lock().map(|mut s| (s.begin_admission(), s.clock())) else {
             return;
         };
         loop {
@@ -103,15 +125,9 @@ impl Manager {
                 return;
             }
             let next = self.queue.next();
-            let timer = async move {
-                match next {
-                    Some(at) => tokio::time::sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 biased;
-                () = timer => {}
+                () = sleep_until(clock, next) => {}
                 () = &mut notified => {}
             }
         }
@@ -121,11 +137,12 @@ impl Manager {
     fn round(&mut self) -> bool {
         let store = self.store.clone();
         let Ok(mut store) = store.lock() else { return false };
+        let clock = store.clock();
         self.take_in(&mut store);
-        while let Some((controller, key)) = self.queue.due(Instant::now()) {
+        while let Some((controller, key)) = self.queue.due(clock.instant()) {
             let again = self.reconcile(&mut store, controller, &key);
             if let Some(after) = again {
-                self.queue.put((controller, key), Instant::now() + after);
+                self.queue.put((controller, key), clock.instant() + after);
             }
             self.take_in(&mut store);
         }
@@ -134,10 +151,13 @@ impl Manager {
 
     fn take_in(&mut self, store: &mut Store) {
         for change in store.take_changes() {
-            let now = Instant::now();
+            let now = store.clock().instant();
             let mut put = |controller: Controller, key: Key| {
                 self.queue.put((controller, key), now + controller.latency());
             };
+            if let Some(recorder) = self.recorder.as_mut().filter(|_| change.revision > self.news_from) {
+                recorder.observe(store, &change);
+            }
             for key in self.scheduler.observe(&change) {
                 put(Controller::Scheduler, key);
             }
@@ -152,14 +172,17 @@ impl Manager {
         match controller {
             Controller::Garbage => garbage::reconcile(store, key),
             Controller::Namespace => namespace::reconcile(store, key),
+            Controller::Definition => definition::reconcile(store, key),
             Controller::Node => return node::reconcile(store, key, now),
-            Controller::Kubelet => return kubelet::reconcile(store, key, now),
+            Controller::Kubelet => return self.kubelets.reconcile(store, key, now),
             Controller::Scheduler => return self.scheduler.schedule(store, key),
             Controller::Volume => volume::bind(store, key),
             Controller::Attachment => return volume::attach(store, key, now),
             Controller::Deployment => return deployment::reconcile(store, key, now),
             Controller::ReplicaSet => return replica_set::reconcile(store, "replicasets.apps", key, now),
-            Controller::Replication => return replica_set::reconcile(store, "replicationcontrollers", key, now),
+            Controller::Replication => {
+                return replica_set::reconcile(store, "replicationcontrollers", key, now);
+            }
             Controller::StatefulSet => return stateful_set::reconcile(store, key, now),
             Controller::DaemonSet => return daemon_set::reconcile(store, key, now),
             Controller::Job => return job::reconcile(store, key, now),

@@ -66,7 +66,8 @@ fn power(store: &mut Store, key: &Key, node: &Value, now: Timestamp) -> Option<D
         let takes = annotation(node, REBOOTS_IN).and_then(duration).unwrap_or(REBOOT);
         let pace = annotation(node, PACE).and_then(|p| p.parse::<f64>().ok()).filter(|p| *p > 0.0);
         let takes = SignedDuration::from_millis((takes.as_secs_f64() * pace.unwrap_or(1.0) * 1000.0) as i64);
-        let up_again = seconds_text(now + takes);
+        // To the millisecond: a reboot isn't over sooner because the API's own times have whole seconds.
+        let up_again = (now + takes).to_string();
         store.modify("nodes", key, |node| node["metadata"]["annotations"][UP_AGAIN] = json!(up_again));
         set_ready(store, key, "False", "KubeletNotReady", now);
         if let Asked::Pod(pod) = asked {
@@ -216,7 +217,14 @@ fn evict_by_taint(store: &mut Store, key: &Key, now: Timestamp) -> Option<Durati
             if now >= due {
                 let says = "Taint manager: deleting due to NoExecute taint";
                 store.modify("pods", &Key::of(pod), |pod| {
-                    set_condition(&mut pod["status"], "DisruptionTarget", "True", "DeletionByTaintManager", says, &text);
+                    set_condition(
+                        &mut pod["status"],
+                        "DisruptionTarget",
+                        "True",
+                        "DeletionByTaintManager",
+                        says,
+                        &text,
+                    );
                 });
                 let _ = store.delete("pods", &Key::of(pod), &DeleteOptions::default());
             } else {
@@ -239,7 +247,8 @@ fn out_of_service(store: &mut Store, key: &Key) {
     let leaving = |p: &&Object| !p["metadata"]["deletionTimestamp"].is_null();
     let pods: Vec<Key> = store.pods_on(&key.name).filter(leaving).map(|p| Key::of(p)).collect();
     for pod in pods {
-        let _ = store.delete("pods", &pod, &DeleteOptions { grace_seconds: Some(0), ..DeleteOptions::default() });
+        let _ =
+            store.delete("pods", &pod, &DeleteOptions { grace_seconds: Some(0), ..DeleteOptions::default() });
     }
 }
 

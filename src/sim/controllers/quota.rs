@@ -49,7 +49,8 @@ pub(in crate::sim) fn refusal(store: &Store, resource: &str, object: &Value) -> 
         let over: Vec<&String> = usage
             .iter()
             .filter(|(what, more)| {
-                hard.get(*what).is_some_and(|hard| used.get(*what).copied().unwrap_or(0) + **more > *hard && **more > 0)
+                hard.get(*what)
+                    .is_some_and(|hard| used.get(*what).copied().unwrap_or(0) + **more > *hard && **more > 0)
             })
             .map(|(what, _)| what)
             .collect();
@@ -61,7 +62,9 @@ pub(in crate::sim) fn refusal(store: &Store, resource: &str, object: &Value) -> 
             let requested = list(&|what| written(what, usage.get(what).copied().unwrap_or(0)));
             let had = list(&|what| text(&quota["status"]["used"], what));
             let most = list(&|what| text(&quota["status"]["hard"], what));
-            return Some(forbidden(format!("exceeded quota: {name}, requested: {requested}, used: {had}, limited: {most}")));
+            return Some(forbidden(format!(
+                "exceeded quota: {name}, requested: {requested}, used: {had}, limited: {most}"
+            )));
         }
     }
     None
@@ -131,7 +134,8 @@ fn usage(resource: &str, object: &Value) -> Usage {
     let mut usage = Usage::new();
     usage.insert(format!("count/{resource}"), 1000);
     if resource == "persistentvolumeclaims" {
-        let size = object["spec"]["resources"]["requests"]["storage"].as_str().and_then(thousandths).unwrap_or(0);
+        let size =
+            object["spec"]["resources"]["requests"]["storage"].as_str().and_then(thousandths).unwrap_or(0);
         usage.insert("requests.storage".to_owned(), size);
     }
     let over = matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));

@@ -61,7 +61,8 @@ fn report(store: &mut Store, resource: &str, key: &Key, set: &Value, refused: Op
             "replicas": active.len(), "fullyLabeledReplicas": fully, "readyReplicas": ready,
             "availableReplicas": available, "observedGeneration": set["metadata"]["generation"],
         });
-        let kept: Vec<Value> = before.into_iter().filter(|c| refused.is_some() || c["type"] != "ReplicaFailure").collect();
+        let kept: Vec<Value> =
+            before.into_iter().filter(|c| refused.is_some() || c["type"] != "ReplicaFailure").collect();
         if !kept.is_empty() {
             set["status"]["conditions"] = json!(kept);
         }

@@ -18,7 +18,11 @@ pub(super) fn current(store: &mut Store, owner: &Value) -> String {
     let template = &owner["spec"]["template"];
     let number = |r: &Value| r["revision"].as_i64().unwrap_or(0);
     let newest = store.owned_by(uid, REVISIONS).map(|r| number(r)).max().unwrap_or(0);
-    let known = store.owned_by(uid, REVISIONS).filter(|r| has_template(r, template)).max_by_key(|r| number(r)).cloned();
+    let known = store
+        .owned_by(uid, REVISIONS)
+        .filter(|r| has_template(r, template))
+        .max_by_key(|r| number(r))
+        .cloned();
     if let Some(known) = known {
         if number(&known) < newest {
             // Rolled back: the old template is the newest again.
@@ -44,14 +48,17 @@ pub(super) fn current(store: &mut Store, owner: &Value) -> String {
 
 /// What a captured owner without its revisions says of the present one: its status, or else what all its pods carry.
 fn captured(store: &Store, owner: &Value) -> Option<String> {
-    if owner["status"]["observedGeneration"].is_null() || owner["status"]["observedGeneration"] != owner["metadata"]["generation"] {
+    if owner["status"]["observedGeneration"].is_null()
+        || owner["status"]["observedGeneration"] != owner["metadata"]["generation"]
+    {
         return None;
     }
     if let Some(name) = owner["status"]["updateRevision"].as_str().filter(|r| !r.is_empty()) {
         return Some(name.to_owned());
     }
     let pods = pods::of(store, owner);
-    let labels: BTreeSet<&str> = pods.iter().filter_map(|p| p["metadata"]["labels"][LABEL].as_str()).collect();
+    let labels: BTreeSet<&str> =
+        pods.iter().filter_map(|p| p["metadata"]["labels"][LABEL].as_str()).collect();
     let label = labels.first().filter(|_| labels.len() == 1 && owner["kind"] == "DaemonSet")?;
     Some(format!("{}-{label}", owner["metadata"]["name"].as_str()?))
 }

@@ -31,7 +31,8 @@ pub(super) fn reconcile(store: &mut Store, key: &Key, now: Timestamp) -> Option<
         return None;
     }
     let newest = revision::current(store, &set);
-    let current = set["status"]["currentRevision"].as_str().filter(|r| !r.is_empty()).unwrap_or(&newest).to_owned();
+    let current =
+        set["status"]["currentRevision"].as_str().filter(|r| !r.is_empty()).unwrap_or(&newest).to_owned();
     let round = Round {
         newest,
         current,
@@ -68,7 +69,8 @@ impl Round {
 
     /// The first ordinal that is updated.
     fn partition(&self) -> i64 {
-        let partition = self.set["spec"]["updateStrategy"]["rollingUpdate"]["partition"].as_i64().unwrap_or(0);
+        let partition =
+            self.set["spec"]["updateStrategy"]["rollingUpdate"]["partition"].as_i64().unwrap_or(0);
         self.first + partition
     }
 
@@ -90,7 +92,11 @@ impl Round {
             let name = self.name(ordinal);
             let pod = store.get("pods", self.namespace(), &name).cloned();
             match pod {
-                Some(pod) if pods::controller(&pod).is_none_or(|c| c["uid"] != self.set["metadata"]["uid"]) => return false,
+                Some(pod)
+                    if pods::controller(&pod).is_none_or(|c| c["uid"] != self.set["metadata"]["uid"]) =>
+                {
+                    return false;
+                }
                 Some(pod) if matches!(pod["status"]["phase"].as_str(), Some("Failed" | "Succeeded")) => {
                     if pod["metadata"]["deletionTimestamp"].is_null() {
                         let _ = store.delete("pods", &Key::of(&pod), &DeleteOptions::default());
@@ -220,8 +226,10 @@ impl Round {
         let least = pods::min_ready_seconds(&self.set);
         let alive: Vec<Object> = mine.iter().filter(|p| pods::is_active(p)).cloned().collect();
         let ready = mine.iter().filter(|p| p["status"]["phase"] == "Running" && pods::is_ready(p)).count();
-        let available =
-            mine.iter().filter(|p| p["status"]["phase"] == "Running" && pods::is_available(p, least, self.now)).count();
+        let available = mine
+            .iter()
+            .filter(|p| p["status"]["phase"] == "Running" && pods::is_available(p, least, self.now))
+            .count();
         let of = |revision: &str| alive.iter().filter(|p| p["metadata"]["labels"][LABEL] == revision).count();
         let by_hand = alive.iter().filter(|p| p["metadata"]["labels"][LABEL].is_null()).count();
         let updated = of(&self.newest) + by_hand;

@@ -59,7 +59,8 @@ fn fitting(store: &Store, claim: &Value, only_reserved: bool) -> Option<String> 
     let size = |v: &Value| v["spec"]["capacity"]["storage"].as_str().and_then(thousandths).unwrap_or(0);
     let reserved = |pv: &&Object| {
         let reference = &pv["spec"]["claimRef"];
-        reference["name"] == claim["metadata"]["name"] && reference["namespace"] == claim["metadata"]["namespace"]
+        reference["name"] == claim["metadata"]["name"]
+            && reference["namespace"] == claim["metadata"]["namespace"]
     };
     let free = || {
         let free = store.list("persistentvolumes").filter(|pv| !only_reserved && fits(pv, claim));

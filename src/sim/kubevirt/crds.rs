@@ -62,14 +62,56 @@ fn crd(row: &Row) -> Value {
             "group": group, "scope": if namespaced { "Namespaced" } else { "Cluster" },
             "names": {
                 "kind": kind, "listKind": format!("{kind}List"), "plural": plural,
-                "singular": kind.to_lowercase(), "shortNames": short_names,
+                "singular": kind.to_lowercase(), "shortNames": short_names, "categories": ["all"],
             },
             "versions": [{
                 "name": version, "served": true, "storage": true, "subresources": subresources,
+                "additionalPrinterColumns": columns(kind),
                 "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": open, "status": open}}},
             }],
         },
     })
+}
+
+/// The columns of `kubectl get`.
+fn columns(kind: &str) -> Value {
+    let column = |name: &str, kind: &str, path: &str, wide: bool| {
+        let mut column = json!({"name": name, "type": kind, "jsonPath": path});
+        if wide {
+            column["priority"] = json!(1);
+        }
+        column
+    };
+    let age = || column("Age", "date", ".metadata.creationTimestamp", false);
+    let condition = |name: &str, of: &str, wide| {
+        column(name, "string", &format!(".status.conditions[?(@.type=='{of}')].status"), wide)
+    };
+    let text = |name: &str, path: &str| column(name, "string", path, false);
+    match kind {
+        "KubeVirt" => json!([age(), text("Phase", ".status.phase")]),
+        "VirtualMachine" => {
+            json!([age(), text("Status", ".status.printableStatus"), condition("Ready", "Ready", false)])
+        }
+        "VirtualMachineInstance" => json!([
+            age(),
+            text("Phase", ".status.phase"),
+            text("IP", ".status.interfaces[0].ipAddress"),
+            text("NodeName", ".status.nodeName"),
+            condition("Ready", "Ready", false),
+            condition("Live-Migratable", "LiveMigratable", true),
+            condition("Paused", "Paused", true),
+        ]),
+        "VirtualMachineInstanceMigration" => {
+            json!([text("Phase", ".status.phase"), text("VMI", ".spec.vmiName")])
+        }
+        "VirtualMachineInstanceReplicaSet" => json!([
+            column("Desired", "integer", ".spec.replicas", false),
+            column("Current", "integer", ".status.replicas", false),
+            column("Ready", "integer", ".status.readyReplicas", false),
+            age(),
+        ]),
+        _ => json!([age()]),
+    }
 }
 
 /// The definitions of the kinds that the model serves.

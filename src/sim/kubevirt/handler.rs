@@ -5,14 +5,13 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::api::Api;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use super::guest::{Guest, Shutdown};
 use super::instance::{current, is_terminal, launchers};
 use super::launcher::claims;
 use super::migratable::{self, Verdict};
 use super::node::is_alive;
-use super::world::{Kind, Object, Trouble, World, is_deleting, is_final, text, uid};
+use super::world::{Kind, Object, Since, Trouble, World, is_deleting, is_final, text, uid};
 use super::{conditions, transfer};
 use crate::sim::store::Key;
 
@@ -93,9 +92,9 @@ async fn end_empty(world: &mut World, vmi: &Value) -> Result<Option<Duration>, T
 }
 
 /// What is left of a time that began at `since`; `None` when it is over.
-pub(super) fn left(since: Instant, takes: Duration) -> Option<Duration> {
-    let due = since + takes;
-    let now = Instant::now();
+pub(super) fn left(since: Since, takes: Duration) -> Option<Duration> {
+    let due = since.begun + takes;
+    let now = since.clock.instant();
     (now < due).then(|| due - now)
 }
 

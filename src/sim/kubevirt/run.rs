@@ -6,7 +6,6 @@ use std::time::Duration;
 use kube::api::Api;
 use serde_json::Value;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
 use super::conditions;
 use super::signs::Signs;
@@ -16,6 +15,7 @@ use super::{
     component, evacuation, handler, instance, migration, migration_queue, node, old_budget, replica_set,
     virtual_machine,
 };
+use crate::sim::clock::sleep_until;
 use crate::sim::queue::Queue;
 use crate::sim::store::Key;
 
@@ -61,26 +61,19 @@ pub(super) async fn run(mut world: World, signs: Arc<Signs>) {
         }
         let up = signs.is_available();
         // While it is down work stays queued, and is done when it is up again.
-        if up && let Some(work) = queue.due(Instant::now()) {
+        if up && let Some(work) = queue.due(world.clock.instant()) {
             act(&mut world, &mut queue, work).await;
             continue;
         }
-        let next = if up { queue.next() } else { Some(Instant::now() + AFTER_TROUBLE) };
+        let next = if up { queue.next() } else { Some(world.clock.instant() + AFTER_TROUBLE) };
         tokio::select! {
             biased;
             event = seen.recv() => match event {
                 Some(event) => take_in(&mut world, &mut queue, &signs, event),
                 None => return,
             },
-            () = sleep_until(next) => {}
+            () = sleep_until(world.clock, next) => {}
         }
-    }
-}
-
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }
 
@@ -123,14 +116,14 @@ fn gone(world: &mut World, queue: &mut Queue<Work>, signs: &Signs, kind: Kind, k
 }
 
 fn put_all(world: &World, queue: &mut Queue<Work>, work: Vec<Work>) {
-    let at = Instant::now() + world.settings.reaction;
+    let at = world.clock.instant() + world.settings.reaction;
     for work in work {
         queue.put(work, at);
     }
 }
 
 /// Whose work a change is.
-fn interested(world: &World, kind: Kind, object: &Value, old: Option<&Value>) -> Vec<Work> {
+pub(super) fn interested(world: &World, kind: Kind, object: &Value, old: Option<&Value>) -> Vec<Work> {
     let key = Key::of(object);
     match kind {
         Kind::KubeVirt => vec![Work::MigrationQueue],
@@ -243,6 +236,6 @@ async fn act(world: &mut World, queue: &mut Queue<Work>, work: Work) {
         }
     };
     if let Some(after) = again {
-        queue.put(work, Instant::now() + after);
+        queue.put(work, world.clock.instant() + after);
     }
 }

@@ -124,6 +124,13 @@ static NULL: Value = Value::Null;
 /// A stored object.
 pub(super) type Object = Arc<Value>;
 
+/// When something began, and the clock that measures it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Since {
+    pub begun: Instant,
+    pub clock: Clock,
+}
+
 /// The cache, the client, and what is remembered between looks.
 pub(super) struct World {
     pub client: Client,
@@ -275,13 +282,15 @@ impl World {
     }
 
     /// When this was first asked for an object: the beginning of something that takes time.
-    pub(super) fn since(&mut self, uid: &str, what: &'static str) -> Instant {
-        *self.since.entry((uid.to_owned(), what)).or_insert_with(Instant::now)
+    pub(super) fn since(&mut self, uid: &str, what: &'static str) -> Since {
+        let clock = self.clock;
+        let begun = *self.since.entry((uid.to_owned(), what)).or_insert_with(|| clock.instant());
+        Since { begun, clock }
     }
 
     /// True when this is asked for the first time of an object.
     pub(super) fn is_first(&mut self, uid: &str, what: &'static str) -> bool {
-        self.since.insert((uid.to_owned(), what), Instant::now()).is_none()
+        self.since.insert((uid.to_owned(), what), self.clock.instant()).is_none()
     }
 
     /// Whether this was ever asked for of an object, and not forgotten.

@@ -37,7 +37,11 @@ impl Node {
     }
 
     pub fn taints(&self) -> &[Value] {
-        self.object.as_ref().and_then(|o| o["spec"]["taints"].as_array()).map(Vec::as_slice).unwrap_or_default()
+        self.object
+            .as_ref()
+            .and_then(|o| o["spec"]["taints"].as_array())
+            .map(Vec::as_slice)
+            .unwrap_or_default()
     }
 
     pub fn add(&mut self, pod: &Arc<PodInfo>) {
@@ -174,10 +178,14 @@ impl Cluster {
         self.is_ordered = true;
         let mut zones: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for node in self.nodes.values().filter(|n| n.object.is_some()) {
-            zones.entry(node.label("topology.kubernetes.io/zone").unwrap_or_default()).or_default().push(&node.name);
+            zones
+                .entry(node.label("topology.kubernetes.io/zone").unwrap_or_default())
+                .or_default()
+                .push(&node.name);
         }
         let longest = zones.values().map(Vec::len).max().unwrap_or(0);
-        let turn = |n: usize| zones.values().filter_map(move |names| names.get(n).map(|name| (*name).to_owned()));
+        let turn =
+            |n: usize| zones.values().filter_map(move |names| names.get(n).map(|name| (*name).to_owned()));
         self.order = (0..longest).flat_map(turn).collect();
     }
 
@@ -243,11 +251,20 @@ impl Cluster {
 
     /// How many pods that a selector selects in these namespaces (none: in all) each node has. `leaving_too`: those on their
     /// way out count. The first question looks at all that have a label; from then on the count is kept.
-    pub fn tally(&mut self, namespaces: &[String], selector: &Selector, leaving_too: bool) -> &BTreeMap<String, i64> {
+    pub fn tally(
+        &mut self,
+        namespaces: &[String],
+        selector: &Selector,
+        leaving_too: bool,
+    ) -> &BTreeMap<String, i64> {
         let key: TallyKey = (namespaces.to_vec(), selector.clone(), leaving_too);
         if !self.tallies.contains_key(&key) {
-            let mut tally =
-                Tally { namespaces: key.0.clone(), selector: selector.clone(), leaving_too, by_node: BTreeMap::new() };
+            let mut tally = Tally {
+                namespaces: key.0.clone(),
+                selector: selector.clone(),
+                leaving_too,
+                by_node: BTreeMap::new(),
+            };
             match self.by_label.candidates(selector) {
                 Some(candidates) => {
                     for (node, pod) in &candidates {
@@ -272,7 +289,12 @@ impl Cluster {
     }
 
     /// A node's pods that are counted by a question asked before, without changing anything.
-    pub fn tallied(&self, namespaces: &[String], selector: &Selector, leaving_too: bool) -> Option<&BTreeMap<String, i64>> {
+    pub fn tallied(
+        &self,
+        namespaces: &[String],
+        selector: &Selector,
+        leaving_too: bool,
+    ) -> Option<&BTreeMap<String, i64>> {
         self.tallies.get(&(namespaces.to_vec(), selector.clone(), leaving_too)).map(|t| &t.by_node)
     }
 }

@@ -30,7 +30,9 @@ impl Constraint {
     /// The constraints of a pod that must hold, or that are only wished for.
     pub fn of(pod: &Value, hard: bool) -> Vec<Self> {
         let all = pod["spec"]["topologySpreadConstraints"].as_array().into_iter().flatten();
-        all.filter(|c| (c["whenUnsatisfiable"] != "ScheduleAnyway") == hard).map(|c| Self::read(c, pod)).collect()
+        all.filter(|c| (c["whenUnsatisfiable"] != "ScheduleAnyway") == hard)
+            .map(|c| Self::read(c, pod))
+            .collect()
     }
 
     fn read(constraint: &Value, pod: &Value) -> Self {
@@ -53,7 +55,8 @@ impl Constraint {
     /// Whether a node's pods count for a pod.
     pub fn includes(&self, pod: &Value, node: &Node) -> bool {
         node.object.as_ref().is_some_and(|object| {
-            (!self.by_affinity || affine(pod, object)) && (!self.by_taints || untolerated(pod, node.taints()).is_none())
+            (!self.by_affinity || affine(pod, object))
+                && (!self.by_taints || untolerated(pod, node.taints()).is_none())
         })
     }
 
@@ -112,7 +115,12 @@ pub(super) fn at(counts: &Counts, node: &Node, key: &str) -> i64 {
 
 impl<'a> Cycle<'a> {
     /// Works it out. `Err` says why no node can do.
-    pub fn begin(cluster: &mut Cluster, store: &Store, pod: &'a PodInfo, object: &'a Value) -> Result<Self, String> {
+    pub fn begin(
+        cluster: &mut Cluster,
+        store: &Store,
+        pod: &'a PodInfo,
+        object: &'a Value,
+    ) -> Result<Self, String> {
         let claims = Claims::of(store, object)?;
         let names = named(object)?;
         let hard = hard(cluster, object);
@@ -196,7 +204,9 @@ fn hard(cluster: &mut Cluster, pod: &Value) -> Vec<Hard> {
         let tally = cluster.tallied(&namespace, &constraint.selector, false);
         for node in cluster.nodes(0) {
             // Only nodes with the labels of all constraints are counted.
-            let Some(value) = node.label(&constraint.key).filter(|_| keys.iter().all(|k| node.label(k).is_some())) else {
+            let Some(value) =
+                node.label(&constraint.key).filter(|_| keys.iter().all(|k| node.label(k).is_some()))
+            else {
                 continue;
             };
             if constraint.includes(pod, node) {
@@ -218,7 +228,8 @@ fn hard(cluster: &mut Cluster, pod: &Value) -> Vec<Hard> {
 /// Pods that a term means, by node.
 pub(super) fn meant(cluster: &mut Cluster, store: &Store, terms: &[&Term]) -> BTreeMap<String, i64> {
     let Some(first) = terms.first() else { return BTreeMap::new() };
-    let same = |t: &&Term| t.namespaces == first.namespaces && t.namespace_selector == first.namespace_selector;
+    let same =
+        |t: &&Term| t.namespaces == first.namespaces && t.namespace_selector == first.namespace_selector;
     let namespaces = namespaces(store, first);
     if terms.iter().all(same) {
         let others = terms[1..].iter();
@@ -261,7 +272,9 @@ fn near(cluster: &mut Cluster, store: &Store, pod: &PodInfo) -> Counts {
     let mut counts = Counts::new();
     for (name, count) in meant(cluster, store, &terms) {
         if let Some(node) = cluster.node(&name) {
-            terms.iter().for_each(|t| add(&mut counts, node, &t.topology_key, count));
+            for term in &terms {
+                add(&mut counts, node, &term.topology_key, count);
+            }
         }
     }
     counts

@@ -60,7 +60,10 @@ pub(in crate::sim) fn pod_tolerates(pod: &Value, taint: &Value) -> bool {
 }
 
 fn tolerates_cordon(pod: &Value) -> bool {
-    pod_tolerates(pod, &serde_json::json!({"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}))
+    pod_tolerates(
+        pod,
+        &serde_json::json!({"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}),
+    )
 }
 
 /// The first hard taint that a pod doesn't tolerate.
@@ -118,7 +121,9 @@ fn ports(cycle: &Cycle<'_>, node: &Node) -> Option<Refusal> {
     }
     let any = |address: &str| address == "0.0.0.0";
     let clash = |(address, protocol, port): &(String, String, i64)| {
-        wanted.iter().any(|w| w.1 == *protocol && w.2 == *port && (w.0 == *address || any(&w.0) || any(address)))
+        wanted
+            .iter()
+            .any(|w| w.1 == *protocol && w.2 == *port && (w.0 == *address || any(&w.0) || any(address)))
     };
     let taken = node.pods.values().flat_map(|p| &p.ports).any(clash);
     if taken { refused("node(s) didn't have free ports for the requested pod ports", true) } else { None }

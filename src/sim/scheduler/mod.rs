@@ -64,15 +64,21 @@ impl Scheduler {
                 self.cluster.set_node(&change.key().name, node);
                 if is_heartbeat(change) { Vec::new() } else { self.waiting(|_| true) }
             }
-            "persistentvolumes" | "persistentvolumeclaims" | "storageclasses.storage.k8s.io" => self.waiting(|_| true),
+            "persistentvolumes" | "persistentvolumeclaims" | "storageclasses.storage.k8s.io" => {
+                self.waiting(|_| true)
+            }
             _ => Vec::new(),
         }
     }
 
     /// Pods that found no place, the most important first.
     fn waiting(&self, which: impl Fn(bool) -> bool) -> Vec<Key> {
-        let mut keys: Vec<(i64, &Key)> =
-            self.unschedulable.iter().filter(|(_, (_, looks))| which(*looks)).map(|(k, (p, _))| (-p, k)).collect();
+        let mut keys: Vec<(i64, &Key)> = self
+            .unschedulable
+            .iter()
+            .filter(|(_, (_, looks))| which(*looks))
+            .map(|(k, (p, _))| (-p, k))
+            .collect();
         keys.sort();
         keys.into_iter().map(|(_, key)| key.clone()).collect()
     }
@@ -112,7 +118,11 @@ impl Scheduler {
         {
             let same = |path: &str| old.pointer(path) == change.object.pointer(path);
             let leaving = |pod: &Value| pod["metadata"]["deletionTimestamp"].is_null();
-            if same("/metadata/labels") && leaving(old) == leaving(&change.object) && same("/spec") && same("/status/startTime") {
+            if same("/metadata/labels")
+                && leaving(old) == leaving(&change.object)
+                && same("/spec")
+                && same("/status/startTime")
+            {
                 return;
             }
         }
@@ -267,8 +277,10 @@ impl Scheduler {
 /// Why a node can't take a pod, those that others were moved out for and that are as important counted as there.
 fn filtered(cluster: &Cluster, store: &Store, cycle: &Cycle<'_>, node: &cluster::Node) -> Option<Refusal> {
     let expected = cluster.nominated.get(&node.name).into_iter().flatten();
-    let expected: Vec<_> =
-        expected.filter(|(key, p)| **key != cycle.pod.key && p.priority >= cycle.pod.priority).map(|(_, p)| p).collect();
+    let expected: Vec<_> = expected
+        .filter(|(key, p)| **key != cycle.pod.key && p.priority >= cycle.pod.priority)
+        .map(|(_, p)| p)
+        .collect();
     if !expected.is_empty() {
         let (mut cycle, mut node) = (cycle.clone(), node.clone());
         for pod in expected {

@@ -56,7 +56,8 @@ impl Term {
         }
         let named = term["namespaces"].as_array().into_iter().flatten();
         let mut namespaces: Vec<String> = named.filter_map(Value::as_str).map(str::to_owned).collect();
-        let namespace_selector = term["namespaceSelector"].is_object().then(|| Selector::read(&term["namespaceSelector"]));
+        let namespace_selector =
+            term["namespaceSelector"].is_object().then(|| Selector::read(&term["namespaceSelector"]));
         if namespaces.is_empty() && namespace_selector.is_none() {
             namespaces.push(owner["metadata"]["namespace"].as_str().unwrap_or_default().to_owned());
         }
@@ -73,11 +74,13 @@ impl Term {
     pub fn means_namespace(&self, store: &Store, namespace: &str) -> bool {
         let selected = |selector: &Selector| {
             selector.is_everything()
-                || store
-                    .get("namespaces", "", namespace)
-                    .map_or_else(|| selector.selects(&Value::Null), |n| selector.selects(&n["metadata"]["labels"]))
+                || store.get("namespaces", "", namespace).map_or_else(
+                    || selector.selects(&Value::Null),
+                    |n| selector.selects(&n["metadata"]["labels"]),
+                )
         };
-        self.namespaces.iter().any(|n| n == namespace) || self.namespace_selector.as_ref().is_some_and(selected)
+        self.namespaces.iter().any(|n| n == namespace)
+            || self.namespace_selector.as_ref().is_some_and(selected)
     }
 }
 
@@ -91,7 +94,10 @@ impl Terms {
         };
         let preferred = |kind: &str| {
             let terms = list(kind, "preferredDuringSchedulingIgnoredDuringExecution");
-            terms.iter().map(|t| (t["weight"].as_i64().unwrap_or(0), Term::read(&t["podAffinityTerm"], pod))).collect()
+            terms
+                .iter()
+                .map(|t| (t["weight"].as_i64().unwrap_or(0), Term::read(&t["podAffinityTerm"], pod)))
+                .collect()
         };
         Self {
             near: required("podAffinity"),

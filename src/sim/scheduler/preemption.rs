@@ -68,7 +68,12 @@ pub(super) fn preempt(
 }
 
 /// Why a pod mustn't move others out.
-fn ineligible(cluster: &Cluster, store: &Store, cycle: &Cycle<'_>, refusals: &BTreeMap<String, Refusal>) -> Option<&'static str> {
+fn ineligible(
+    cluster: &Cluster,
+    store: &Store,
+    cycle: &Cycle<'_>,
+    refusals: &BTreeMap<String, Refusal>,
+) -> Option<&'static str> {
     let class = cycle.object["spec"]["priorityClassName"].as_str().unwrap_or_default();
     let class = store.get("priorityclasses.scheduling.k8s.io", "", class);
     let own = &cycle.object["spec"]["preemptionPolicy"];
@@ -143,5 +148,11 @@ fn cost(victims: &Victims) -> (usize, i64, i64, usize, std::cmp::Reverse<String>
     let sum = victims.pods.iter().map(|p| p.priority + (1 << 31)).sum();
     // Of the most important victims the one that has run longest; the later it began, the better.
     let started = victims.pods.iter().filter(|p| p.priority == highest).map(|p| p.started.clone());
-    (victims.violations, highest, sum, victims.pods.len(), std::cmp::Reverse(started.min().unwrap_or_default()))
+    (
+        victims.violations,
+        highest,
+        sum,
+        victims.pods.len(),
+        std::cmp::Reverse(started.min().unwrap_or_default()),
+    )
 }

@@ -147,8 +147,10 @@ pub fn weight(pod: &Value) -> (i64, i64) {
 /// What a pod requests, or is limited to (`limits`), by resource and in thousandths.
 pub fn requests_of(pod: &Value, which: &str) -> BTreeMap<String, i64> {
     let total = summed(pod, |container| Resources::read(&container["resources"][which]));
-    let own = [("cpu", total.cpu), ("memory", total.memory * 1000), ("ephemeral-storage", total.storage * 1000)];
-    let own = own.into_iter().filter(|(_, amount)| *amount > 0).map(|(name, amount)| (name.to_owned(), amount));
+    let own =
+        [("cpu", total.cpu), ("memory", total.memory * 1000), ("ephemeral-storage", total.storage * 1000)];
+    let own =
+        own.into_iter().filter(|(_, amount)| *amount > 0).map(|(name, amount)| (name.to_owned(), amount));
     own.chain(total.others.into_iter().map(|(name, amount)| (name, amount * 1000))).collect()
 }
 

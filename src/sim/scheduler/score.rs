@@ -14,14 +14,20 @@ use crate::sim::store::{Store, mix_text};
 const BEST: i64 = 100;
 
 /// The name of the best node; ties are broken by a hash of seed and pod, so that they are spread but repeatable.
-pub(super) fn best(cluster: &mut Cluster, store: &Store, cycle: &Cycle<'_>, names: &[String]) -> Option<String> {
+pub(super) fn best(
+    cluster: &mut Cluster,
+    store: &Store,
+    cycle: &Cycle<'_>,
+    names: &[String],
+) -> Option<String> {
     if names.len() < 2 {
         return names.first().cloned();
     }
     let preferences = Preferences::of(cluster, store, cycle);
     let spread = Soft::of(cluster, store, cycle, names);
     let nodes: Vec<&Node> = names.iter().filter_map(|name| cluster.node(name)).collect();
-    let mut totals: Vec<i64> = nodes.iter().map(|node| least_allocated(cycle, node) + balanced(cycle, node)).collect();
+    let mut totals: Vec<i64> =
+        nodes.iter().map(|node| least_allocated(cycle, node) + balanced(cycle, node)).collect();
     let mut add = |weight: i64, scores: Option<Vec<i64>>| {
         for (total, score) in totals.iter_mut().zip(scores.into_iter().flatten()) {
             *total += weight * score;
@@ -92,7 +98,8 @@ fn taints(cycle: &Cycle<'_>, nodes: &[&Node]) -> Vec<i64> {
 /// The weights of the preferred terms that a node meets.
 fn node_affinity(cycle: &Cycle<'_>, nodes: &[&Node]) -> Option<Vec<i64>> {
     let affinity = &cycle.object["spec"]["affinity"]["nodeAffinity"];
-    let terms = affinity["preferredDuringSchedulingIgnoredDuringExecution"].as_array().filter(|t| !t.is_empty())?;
+    let terms =
+        affinity["preferredDuringSchedulingIgnoredDuringExecution"].as_array().filter(|t| !t.is_empty())?;
     let met = |node: &&Node| {
         let object = node.object.as_deref().unwrap_or(&Value::Null);
         // A preference that asks for nothing is met by all.
@@ -117,7 +124,8 @@ impl Preferences {
         let mut add = |cluster: &Cluster, by_node: &BTreeMap<String, i64>, key: &str, weight: i64| {
             for (name, count) in by_node {
                 let Some(value) = cluster.node(name).and_then(|n| n.label(key)) else { continue };
-                *counts.entry(key.to_owned()).or_default().entry(value.to_owned()).or_default() += weight * count;
+                *counts.entry(key.to_owned()).or_default().entry(value.to_owned()).or_default() +=
+                    weight * count;
             }
         };
         let terms = &cycle.pod.terms;
@@ -145,10 +153,17 @@ impl Preferences {
         if self.counts.is_empty() {
             return None;
         }
-        let scores: Vec<i64> = nodes.iter().map(|node| self.counts.keys().map(|key| at(&self.counts, node, key)).sum()).collect();
+        let scores: Vec<i64> = nodes
+            .iter()
+            .map(|node| self.counts.keys().map(|key| at(&self.counts, node, key)).sum())
+            .collect();
         let (worst, best) = (scores.iter().copied().min()?, scores.iter().copied().max()?);
         let scaled = |s: i64| {
-            if best == worst { 0 } else { (BEST as f64 * ((s - worst) as f64 / (best - worst) as f64)) as i64 }
+            if best == worst {
+                0
+            } else {
+                (BEST as f64 * ((s - worst) as f64 / (best - worst) as f64)) as i64
+            }
         };
         Some(scores.into_iter().map(scaled).collect())
     }
@@ -169,7 +184,8 @@ const HOST: &str = "kubernetes.io/hostname";
 impl Soft {
     fn of(cluster: &mut Cluster, store: &Store, cycle: &Cycle<'_>, names: &[String]) -> Option<Self> {
         let pod = cycle.object;
-        let needs_all = pod["spec"]["topologySpreadConstraints"].as_array().is_some_and(|all| !all.is_empty());
+        let needs_all =
+            pod["spec"]["topologySpreadConstraints"].as_array().is_some_and(|all| !all.is_empty());
         let constraints = if needs_all { Constraint::of(pod, false) } else { by_default(store, pod) };
         if constraints.is_empty() {
             return None;
@@ -187,7 +203,13 @@ impl Soft {
         !self.needs_all || self.constraints.iter().all(|c| node.label(&c.key).is_some())
     }
 
-    fn count(&self, cluster: &Cluster, pod: &Value, constraint: &Constraint, names: &[String]) -> (BTreeMap<String, i64>, f64) {
+    fn count(
+        &self,
+        cluster: &Cluster,
+        pod: &Value,
+        constraint: &Constraint,
+        names: &[String],
+    ) -> (BTreeMap<String, i64>, f64) {
         let candidates = names.iter().filter_map(|n| cluster.node(n)).filter(|n| self.scored(n));
         let mut counts: BTreeMap<String, i64> = BTreeMap::new();
         let mut size = 0;
@@ -215,7 +237,8 @@ impl Soft {
     }
 
     fn scores(&self, cluster: &Cluster, nodes: &[&Node]) -> Vec<i64> {
-        let raw: Vec<Option<i64>> = nodes.iter().map(|node| self.scored(node).then(|| self.raw(cluster, node))).collect();
+        let raw: Vec<Option<i64>> =
+            nodes.iter().map(|node| self.scored(node).then(|| self.raw(cluster, node))).collect();
         let least = raw.iter().flatten().copied().min().unwrap_or(0);
         let most = raw.iter().flatten().copied().max().unwrap_or(0);
         let scaled = |raw: Option<i64>| match raw {

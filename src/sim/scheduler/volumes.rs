@@ -33,7 +33,9 @@ fn names(pod: &Value) -> impl Iterator<Item = String> {
     let volumes = pod["spec"]["volumes"].as_array().into_iter().flatten();
     volumes.filter_map(move |v| {
         let claim = v["persistentVolumeClaim"]["claimName"].as_str().map(str::to_owned);
-        let ephemeral = || v["ephemeral"].is_object().then(|| format!("{own}-{}", v["name"].as_str().unwrap_or_default()));
+        let ephemeral = || {
+            v["ephemeral"].is_object().then(|| format!("{own}-{}", v["name"].as_str().unwrap_or_default()))
+        };
         claim.or_else(ephemeral)
     })
 }
@@ -58,24 +60,34 @@ impl Claims {
             if !claim["metadata"]["deletionTimestamp"].is_null() {
                 return Err(format!("persistentvolumeclaim {name:?} is being deleted"));
             }
-            if claim["spec"]["accessModes"].as_array().is_some_and(|m| m.iter().any(|m| m == "ReadWriteOncePod")) {
+            if claim["spec"]["accessModes"]
+                .as_array()
+                .is_some_and(|m| m.iter().any(|m| m == "ReadWriteOncePod"))
+            {
                 let own = Key::of(pod);
                 let key = Key::new(namespace, &name);
                 let mut others = store.pods_with(&key).filter(|p| Key::of(p) != own);
                 claims.taken |= others.any(|p| {
-                    p["spec"]["nodeName"].is_string() && !matches!(p["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
+                    p["spec"]["nodeName"].is_string()
+                        && !matches!(p["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
                 });
             }
             let volume = claim["spec"]["volumeName"].as_str().filter(|v| !v.is_empty());
             match volume {
-                Some(volume) if claim["status"]["phase"] != "Pending" || volume_claims(store, volume, claim) => {
+                Some(volume)
+                    if claim["status"]["phase"] != "Pending" || volume_claims(store, volume, claim) =>
+                {
                     claims.bound.push(store.get("persistentvolumes", "", volume).cloned());
                 }
                 None if waits_for_consumer(store, claim) => claims.waiting.push(claim.clone()),
                 _ => immediate = true,
             }
         }
-        if immediate { Err("pod has unbound immediate PersistentVolumeClaims".to_owned()) } else { Ok(claims) }
+        if immediate {
+            Err("pod has unbound immediate PersistentVolumeClaims".to_owned())
+        } else {
+            Ok(claims)
+        }
     }
 
     /// Why a node doesn't do for the volumes.
@@ -93,7 +105,8 @@ impl Claims {
             reasons.push("node(s) didn't find available persistent volumes to bind".to_owned());
         }
         if self.bound.iter().any(Option::is_none) {
-            reasons.push("node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)".to_owned());
+            reasons
+                .push("node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)".to_owned());
         }
         if reasons.is_empty() && self.bound.iter().flatten().any(|volume| !in_zone(volume, node)) {
             reasons.push("node(s) had no available volume zone".to_owned());
@@ -112,9 +125,13 @@ impl Claims {
                 chosen.push((claim.clone(), None));
                 continue;
             }
-            let free = |volume: &&Object| !chosen.iter().any(|(_, name)| name.as_deref() == volume["metadata"]["name"].as_str());
-            let fits = store.list("persistentvolumes").filter(|v| fits(v, claim) && reaches(v, object)).filter(free);
-            let smallest = fits.min_by_key(|v| (size(&v["spec"]["capacity"]["storage"]), v["metadata"]["name"].to_string()));
+            let free = |volume: &&Object| {
+                !chosen.iter().any(|(_, name)| name.as_deref() == volume["metadata"]["name"].as_str())
+            };
+            let fits =
+                store.list("persistentvolumes").filter(|v| fits(v, claim) && reaches(v, object)).filter(free);
+            let smallest = fits
+                .min_by_key(|v| (size(&v["spec"]["capacity"]["storage"]), v["metadata"]["name"].to_string()));
             let name = smallest.and_then(|v| v["metadata"]["name"].as_str()).map(str::to_owned);
             if name.is_none() && !can_provision(store, claim, object) {
                 return None;
@@ -135,7 +152,9 @@ impl Claims {
                         "kind": "PersistentVolumeClaim", "apiVersion": "v1", "name": claim["metadata"]["name"],
                         "namespace": claim["metadata"]["namespace"], "uid": claim["metadata"]["uid"],
                     });
-                    store.modify("persistentvolumes", &Key::new("", &volume), |v| v["spec"]["claimRef"] = reference);
+                    store.modify("persistentvolumes", &Key::new("", &volume), |v| {
+                        v["spec"]["claimRef"] = reference;
+                    });
                 }
                 None => {
                     store.modify("persistentvolumeclaims", &Key::of(&claim), |c| {
@@ -150,7 +169,10 @@ impl Claims {
 /// The volume is bound to this claim, though its status doesn't say so yet.
 fn volume_claims(store: &Store, volume: &str, claim: &Value) -> bool {
     let bound = &claim["metadata"]["annotations"]["pv.kubernetes.io/bind-completed"];
-    bound.is_string() || store.get("persistentvolumes", "", volume).is_some_and(|v| v["spec"]["claimRef"]["name"] == claim["metadata"]["name"])
+    bound.is_string()
+        || store
+            .get("persistentvolumes", "", volume)
+            .is_some_and(|v| v["spec"]["claimRef"]["name"] == claim["metadata"]["name"])
 }
 
 fn size(quantity: &Value) -> i64 {
@@ -160,7 +182,8 @@ fn size(quantity: &Value) -> i64 {
 /// Whether a free volume is what a claim wants.
 pub(in crate::sim) fn fits(volume: &Value, claim: &Value) -> bool {
     let class = |v: &Value| v["spec"]["storageClassName"].as_str().unwrap_or_default().to_owned();
-    let has = |mode: &Value| volume["spec"]["accessModes"].as_array().is_some_and(|modes| modes.contains(mode));
+    let has =
+        |mode: &Value| volume["spec"]["accessModes"].as_array().is_some_and(|modes| modes.contains(mode));
     let mut modes = claim["spec"]["accessModes"].as_array().into_iter().flatten();
     let selector = &claim["spec"]["selector"];
     let free = volume["spec"]["claimRef"].is_null() && volume["status"]["phase"] != "Released";
@@ -168,7 +191,8 @@ pub(in crate::sim) fn fits(volume: &Value, claim: &Value) -> bool {
         && volume["spec"]["claimRef"]["namespace"] == claim["metadata"]["namespace"];
     (free || reserved)
         && class(volume) == class(claim)
-        && size(&volume["spec"]["capacity"]["storage"]) >= size(&claim["spec"]["resources"]["requests"]["storage"])
+        && size(&volume["spec"]["capacity"]["storage"])
+            >= size(&claim["spec"]["resources"]["requests"]["storage"])
         && modes.all(has)
         && (selector.is_null() || crate::sim::api::selects(selector, &volume["metadata"]["labels"]))
 }
@@ -186,7 +210,9 @@ fn can_provision(store: &Store, claim: &Value, node: &Value) -> bool {
     if class["provisioner"] == "kubernetes.io/no-provisioner" {
         return false;
     }
-    let Some(topologies) = class["allowedTopologies"].as_array().filter(|t| !t.is_empty()) else { return true };
+    let Some(topologies) = class["allowedTopologies"].as_array().filter(|t| !t.is_empty()) else {
+        return true;
+    };
     topologies.iter().any(|term| {
         let mut expressions = term["matchLabelExpressions"].as_array().into_iter().flatten();
         expressions.all(|e| {

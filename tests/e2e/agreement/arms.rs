@@ -26,8 +26,10 @@ impl Verdict {
         let text = |v: &Value| v.as_str().filter(|s| !s.is_empty()).map(str::to_owned);
         let node = text(&pod["spec"]["nodeName"]);
         let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
-        let condition = conditions.into_iter().find(|c| c["type"] == "PodScheduled" && c["status"] == "False");
-        let message = condition.and_then(|c| text(&c["message"])).filter(|_| node.is_none()).unwrap_or_default();
+        let condition =
+            conditions.into_iter().find(|c| c["type"] == "PodScheduled" && c["status"] == "False");
+        let message =
+            condition.and_then(|c| text(&c["message"])).filter(|_| node.is_none()).unwrap_or_default();
         let nominated = text(&pod["status"]["nominatedNodeName"]).filter(|_| node.is_none());
         (node.is_some() || !message.is_empty()).then_some(Self { node, nominated, message })
     }
@@ -38,9 +40,11 @@ impl Verdict {
         let list = own.split_once(": ").map_or("", |(_, list)| list);
         let parts = list.trim_end_matches('.').split(", ");
         parts
-            .filter_map(|part| match part.split_once(' ') {
-                Some((count, reason)) if count.parse::<u32>().is_ok() => Some((reason.to_owned(), count.to_owned())),
-                _ => Some((part.to_owned(), String::new())),
+            .map(|part| match part.split_once(' ') {
+                Some((count, reason)) if count.parse::<u32>().is_ok() => {
+                    (reason.to_owned(), count.to_owned())
+                }
+                _ => (part.to_owned(), String::new()),
             })
             .collect()
     }
@@ -53,7 +57,9 @@ pub fn embedded(case: &Case, without: Option<&str>) -> Verdict {
         let mut objects = fixed();
         objects.extend(case.objects.iter().cloned());
         for node in objects.iter_mut().filter(|o| o["kind"] == "Node") {
-            if without.is_some_and(|class| case.class_of(node["metadata"]["name"].as_str().unwrap_or_default()) == class) {
+            if without.is_some_and(|class| {
+                case.class_of(node["metadata"]["name"].as_str().unwrap_or_default()) == class
+            }) {
                 node["spec"]["unschedulable"] = json!(true);
             }
         }
@@ -62,7 +68,8 @@ pub fn embedded(case: &Case, without: Option<&str>) -> Verdict {
         cluster.start().await;
         tokio::time::sleep(Duration::from_millis(300)).await;
         let pods = cluster.objects("pods");
-        let pod = pods.iter().find(|p| p["metadata"]["name"] == case.pod["metadata"]["name"]).expect("the pod");
+        let pod =
+            pods.iter().find(|p| p["metadata"]["name"] == case.pod["metadata"]["name"]).expect("the pod");
         Verdict::of(pod).unwrap_or_else(|| panic!("seed {}: nothing decided: {pod}", case.seed))
     })
 }
@@ -134,13 +141,16 @@ impl Real {
         for _ in 0..600 {
             let pod = serde_json::to_value(api.get(name).await.expect("the pod")).expect("JSON");
             verdict = Verdict::of(&pod);
-            let told = verdict.as_ref().is_some_and(|v| v.node.is_some() || v.nominated.is_some() || !v.message.is_empty());
+            let told = verdict
+                .as_ref()
+                .is_some_and(|v| v.node.is_some() || v.nominated.is_some() || !v.message.is_empty());
             if told {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        let verdict = verdict.unwrap_or_else(|| panic!("seed {}: the real scheduler decided nothing", case.seed));
+        let verdict =
+            verdict.unwrap_or_else(|| panic!("seed {}: the real scheduler decided nothing", case.seed));
         let all = case.objects.iter().chain([&case.pod]);
         futures::stream::iter(all).for_each_concurrent(16, |object| self.delete(object)).await;
         verdict

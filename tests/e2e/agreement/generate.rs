@@ -80,9 +80,15 @@ impl Draw {
 
     fn selector(&mut self) -> Value {
         match self.up_to(5) {
-            0 => json!({"matchExpressions": [{"key": "app", "operator": "In", "values": [self.one(&["a", "b"]), "c"]}]}),
-            1 => json!({"matchExpressions": [{"key": "tier", "operator": self.one(&["Exists", "DoesNotExist"])}]}),
-            2 => json!({"matchLabels": {"app": self.one(&["a", "b"])}, "matchExpressions": [{"key": "tier", "operator": "NotIn", "values": ["x"]}]}),
+            0 => {
+                json!({"matchExpressions": [{"key": "app", "operator": "In", "values": [self.one(&["a", "b"]), "c"]}]})
+            }
+            1 => {
+                json!({"matchExpressions": [{"key": "tier", "operator": self.one(&["Exists", "DoesNotExist"])}]})
+            }
+            2 => {
+                json!({"matchLabels": {"app": self.one(&["a", "b"])}, "matchExpressions": [{"key": "tier", "operator": "NotIn", "values": ["x"]}]})
+            }
             _ => json!({"matchLabels": {"app": self.one(&["a", "b", "c"])}}),
         }
     }
@@ -96,7 +102,8 @@ impl Draw {
     }
 
     fn term(&mut self) -> Value {
-        let mut term = json!({"topologyKey": self.one(&[HOST, ZONE, ZONE, "rack"]), "labelSelector": self.selector()});
+        let mut term =
+            json!({"topologyKey": self.one(&[HOST, ZONE, ZONE, "rack"]), "labelSelector": self.selector()});
         match self.up_to(9) {
             0 => term["namespaces"] = json!(["other"]),
             1 => term["namespaceSelector"] = json!({}),
@@ -121,7 +128,8 @@ impl Draw {
             affinity["podAntiAffinity"][REQUIRED] = json!([self.term()]);
         }
         if self.chance(preferred) {
-            affinity["podAffinity"][PREFERRED] = json!((0..self.between(1, 2)).map(|_| self.weighted()).collect::<Vec<_>>());
+            affinity["podAffinity"][PREFERRED] =
+                json!((0..self.between(1, 2)).map(|_| self.weighted()).collect::<Vec<_>>());
         }
         if self.chance(preferred) {
             affinity["podAntiAffinity"][PREFERRED] = json!([self.weighted()]);
@@ -144,7 +152,9 @@ impl Draw {
             1 => json!({"key": "dedicated", "operator": "Exists", "effect": "NoSchedule"}),
             2 => json!({"key": "dedicated", "operator": "Equal", "value": "a"}),
             3 => json!({"key": "soft", "operator": "Exists", "effect": "PreferNoSchedule"}),
-            4 => json!({"key": "node.kubernetes.io/unschedulable", "operator": "Exists", "effect": "NoSchedule"}),
+            4 => {
+                json!({"key": "node.kubernetes.io/unschedulable", "operator": "Exists", "effect": "NoSchedule"})
+            }
             _ => json!({"key": "dedicated", "operator": "Equal", "value": "b", "effect": "NoExecute"}),
         }
     }
@@ -258,14 +268,14 @@ impl Draw {
         let mut affinity = json!({});
         self.pod_affinity(&mut affinity, 20, 25);
         if self.chance(20) {
-            let terms: Vec<Value> =
-                (0..self.between(1, 2)).map(|_| json!({"matchExpressions": [self.node_expression()]})).collect();
-            affinity["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"] = json!({"nodeSelectorTerms": terms});
+            let terms: Vec<Value> = (0..self.between(1, 2))
+                .map(|_| json!({"matchExpressions": [self.node_expression()]}))
+                .collect();
+            affinity["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"] =
+                json!({"nodeSelectorTerms": terms});
         }
         if self.chance(30) {
-            let weighted = |d: &mut Self| {
-                json!({"weight": d.between(1, 100), "preference": {"matchExpressions": [d.node_expression()]}})
-            };
+            let weighted = |d: &mut Self| json!({"weight": d.between(1, 100), "preference": {"matchExpressions": [d.node_expression()]}});
             affinity["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"] =
                 json!((0..self.between(1, 2)).map(|_| weighted(self)).collect::<Vec<_>>());
         }
@@ -276,7 +286,8 @@ impl Draw {
             pod["spec"]["nodeSelector"] = json!({"disk": self.one(&["ssd", "hdd"])});
         }
         if self.chance(40) {
-            pod["spec"]["tolerations"] = json!((0..self.between(1, 2)).map(|_| self.toleration()).collect::<Vec<_>>());
+            pod["spec"]["tolerations"] =
+                json!((0..self.between(1, 2)).map(|_| self.toleration()).collect::<Vec<_>>());
         }
         let mut spread = Vec::new();
         if self.chance(25) {
@@ -334,7 +345,8 @@ impl Draw {
         if self.chance(30) {
             volume["metadata"]["labels"] = json!({ZONE: self.one(&["z0", "z1", "z1__z2"])});
         } else {
-            volume["spec"]["nodeAffinity"] = json!({"required": {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}});
+            volume["spec"]["nodeAffinity"] =
+                json!({"required": {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}});
         }
         vec![claim, volume]
     }
@@ -389,6 +401,7 @@ impl Case {
     /// The pair as manifests, to be played again.
     pub fn manifests(&self) -> String {
         let all = self.objects.iter().chain([&self.pod]);
-        all.map(|o| format!("---\n{}\n", serde_json::to_string_pretty(o).expect("JSON"))).collect()
+        let text = |o: &Value| serde_json::to_string_pretty(o).expect("JSON");
+        all.flat_map(|o| ["---\n".to_owned(), text(o), "\n".to_owned()]).collect()
     }
 }

@@ -41,7 +41,10 @@ impl Outcome {
     fn show(&self) -> String {
         format!(
             "seed {}: real {:?}, embedded {:?}\n{}",
-            self.case.seed, self.real, self.ours, self.case.manifests()
+            self.case.seed,
+            self.real,
+            self.ours,
+            self.case.manifests()
         )
     }
 }
@@ -63,11 +66,14 @@ fn the_embedded_scheduler_agrees_with_the_real_one() {
         let ours = embedded(&case, None);
         let class = ours.node.as_ref().map(|n| case.class_of(n));
         let decided_by_scores = class.is_some_and(|class| embedded(&case, Some(&class)).node.is_some());
-        let judge = |real: Verdict| Outcome { case: case.clone(), real, ours: ours.clone(), decided_by_scores };
+        let judge =
+            |real: Verdict| Outcome { case: case.clone(), real, ours: ours.clone(), decided_by_scores };
         let mut outcome = judge(runtime.block_on(real.verdict(&case, 150)));
         // The real scheduler may not have heard of everything yet when the pod came: asked again, with time to listen.
         for patience in [1500] {
-            let agrees = outcome.same_feasibility() && outcome.same_class() && outcome.real.message == outcome.ours.message;
+            let agrees = outcome.same_feasibility()
+                && outcome.same_class()
+                && outcome.real.message == outcome.ours.message;
             if agrees {
                 break;
             }
@@ -75,7 +81,10 @@ fn the_embedded_scheduler_agrees_with_the_real_one() {
         }
         if one.is_some() {
             println!("{}", outcome.show());
-        } else if !outcome.same_feasibility() || !outcome.same_class() || outcome.real.message != outcome.ours.message {
+        } else if !outcome.same_feasibility()
+            || !outcome.same_class()
+            || outcome.real.message != outcome.ours.message
+        {
             println!("seed {seed}:\n  real     {:?}\n  embedded {:?}", outcome.real, outcome.ours);
         }
         outcomes.push(outcome);
@@ -117,6 +126,9 @@ fn judge(outcomes: &[Outcome]) {
     let shown: String = disagree.iter().take(2).map(|o| o.show()).collect();
     assert!(disagree.is_empty(), "feasible or not: {} disagree: {seeds:?}\n{shown}", disagree.len());
     let worst = outcomes.iter().find(|o| !o.same_class()).map(Outcome::show).unwrap_or_default();
-    assert!(share(same, decided) >= 95.0, "same class in {same} of {decided} only; the first other:\n{worst}");
+    assert!(
+        share(same, decided) >= 95.0,
+        "same class in {same} of {decided} only; the first other:\n{worst}"
+    );
     assert!(share(reasons, infeasible) >= 95.0, "same reasons in {reasons} of {infeasible} only");
 }

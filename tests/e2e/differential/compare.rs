@@ -64,7 +64,12 @@ impl Normal {
         if let Some(causes) = details.and_then(|d| d.get_mut("causes")).and_then(Value::as_array_mut) {
             // The real one judges metadata once to three times, by the kind, and says the same as often.
             let mut told: Vec<Value> = Vec::new();
-            causes.retain(|c| !told.contains(c) && { told.push(c.clone()); true });
+            causes.retain(|c| {
+                !told.contains(c) && {
+                    told.push(c.clone());
+                    true
+                }
+            });
         }
         self.walk(&mut body, "");
         let mut whole = json!({"code": answer.code, "body": body});
@@ -117,7 +122,9 @@ impl Normal {
             let core = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
             match core {
                 _ if is_uid(core) => word.replace(core, "<uid>"),
-                _ if self.versions.iter().any(|v| v == core) => word.replace(core, "<version>"),
+                _ if text.contains("ersion") && self.versions.iter().any(|v| v == core) => {
+                    word.replace(core, "<version>")
+                }
                 _ => word.to_owned(),
             }
         };

@@ -51,11 +51,28 @@ fn every_verb(kind: &Kind) -> Story {
         with_body(&format!("PATCH {}", at("")), "merge", json!({"metadata": {"resourceVersion": "1"}})),
         with_body(&format!("PATCH {}", at("")), "merge", json!({"metadata": {"name": "other"}})),
         with_body(&format!("PATCH {}", at("")), "text/plain", json!({})),
-        Step { raw: Some("{not json".to_owned()), content: Some("merge".to_owned()), ..step(&format!("PATCH {}", at(""))) },
+        Step {
+            raw: Some("{not json".to_owned()),
+            content: Some("merge".to_owned()),
+            ..step(&format!("PATCH {}", at("")))
+        },
         step(&format!("GET {plural}?labelSelector=y%3Dstrategic,z&fieldSelector=metadata.name%3D{name}")),
-        Step { events: Some(5), ..step(&format!("GET {plural}?watch=1&resourceVersion=${{made.rv}}&fieldSelector=metadata.name%3D{name}")) },
-        with_body(&format!("PATCH {}", at("")), "merge", json!({"metadata": {"finalizers": ["test.virtroll.dev/hold"]}})),
-        with_body(&format!("DELETE {}", at("")), "", json!({"preconditions": {"uid": "00000000-0000-0000-0000-000000000000"}})),
+        Step {
+            events: Some(5),
+            ..step(&format!(
+                "GET {plural}?watch=1&resourceVersion=${{made.rv}}&fieldSelector=metadata.name%3D{name}"
+            ))
+        },
+        with_body(
+            &format!("PATCH {}", at("")),
+            "merge",
+            json!({"metadata": {"finalizers": ["test.virtroll.dev/hold"]}}),
+        ),
+        with_body(
+            &format!("DELETE {}", at("")),
+            "",
+            json!({"preconditions": {"uid": "00000000-0000-0000-0000-000000000000"}}),
+        ),
         with_body(&format!("DELETE {}", at("")), "", json!({"preconditions": {"resourceVersion": "1"}})),
         step(&format!("DELETE {}", at("?dryRun=All"))),
         step(&format!("DELETE {}", at("?gracePeriodSeconds=0"))),

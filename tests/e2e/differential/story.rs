@@ -83,7 +83,8 @@ impl Step {
         for with in &withs {
             for more in &bodies {
                 let action = self.action.replace("$it", with);
-                let (method, short) = action.split_once(' ').unwrap_or_else(|| panic!("{action}: METHOD PATH"));
+                let (method, short) =
+                    action.split_once(' ').unwrap_or_else(|| panic!("{action}: METHOD PATH"));
                 let mut body = self.like.as_deref().map_or(Value::Null, |like| {
                     kinds.get(like).unwrap_or_else(|| panic!("no kind {like}")).least.clone()
                 });
@@ -113,7 +114,9 @@ struct Kept(BTreeMap<String, String>);
 
 impl Kept {
     fn keep(&mut self, name: &str, answer: &Answer) {
-        for (short, field) in [("uid", "uid"), ("rv", "resourceVersion"), ("continue", "continue"), ("name", "name")] {
+        for (short, field) in
+            [("uid", "uid"), ("rv", "resourceVersion"), ("continue", "continue"), ("name", "name")]
+        {
             let text = answer.body["metadata"][field].as_str().unwrap_or_default();
             self.0.insert(format!("${{{name}.{short}}}"), text.to_owned());
         }

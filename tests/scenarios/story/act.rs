@@ -23,7 +23,9 @@ pub fn mistakes(step: &Step) -> Vec<String> {
             let always = during.always.iter().filter_map(super::Check::mistake);
             always.chain(during.steps.iter().flat_map(mistakes)).collect()
         }
-        Step::Happened(happened) if happened.in_order.is_empty() => vec!["happened: nothing in inOrder".to_owned()],
+        Step::Happened(happened) if happened.in_order.is_empty() => {
+            vec!["happened: nothing in inOrder".to_owned()]
+        }
         Step::Report(report) if !matches!(report.ready.as_str(), "True" | "False") => {
             vec![format!("report: ready is 'True' or 'False', not {:?}", report.ready)]
         }
@@ -99,7 +101,8 @@ async fn delete(stand: &Stand, step: &DeleteStep) -> Result<(), kube::Error> {
         "Orphan" => PropagationPolicy::Orphan,
         _ => PropagationPolicy::Background,
     });
-    let params = DeleteParams { grace_period_seconds: step.grace, propagation_policy, ..DeleteParams::default() };
+    let params =
+        DeleteParams { grace_period_seconds: step.grace, propagation_policy, ..DeleteParams::default() };
     target.api(&stand.client, &stand.name).delete(&name, &params).await.map(|_| ())
 }
 

@@ -43,8 +43,10 @@ impl Check {
 
     /// Why it doesn't hold of these objects (those that `of` means); `None` if it does.
     pub fn fault(&self, objects: &[Value]) -> Option<String> {
-        let meant: Vec<&Value> =
-            objects.iter().filter(|o| self.filter.as_ref().is_none_or(|f| misfit(f, o, "").is_none())).collect();
+        let meant: Vec<&Value> = objects
+            .iter()
+            .filter(|o| self.filter.as_ref().is_none_or(|f| misfit(f, o, "").is_none()))
+            .collect();
         if self.absent {
             return (!meant.is_empty()).then(|| format!("{}: there", self.of));
         }
@@ -91,7 +93,11 @@ pub fn misfit(expected: &Value, actual: &Value, path: &str) -> Option<String> {
             Some(format!("{path} has no {missing}: {}", brief(actual)))
         }
         other => {
-            if other == actual || (other == &Value::from(0) && actual.is_null()) { None } else { differs() }
+            if other == actual || (other == &Value::from(0) && actual.is_null()) {
+                None
+            } else {
+                differs()
+            }
         }
     }
 }

@@ -52,7 +52,9 @@ impl Log {
         let mut at = self.told;
         for wanted in in_order {
             let found = entries[at..].iter().position(|entry| meets(entry, wanted));
-            at += found.ok_or_else(|| format!("{wanted:?} didn't follow; since then: {:?}", &entries[self.told..]))? + 1;
+            at += found.ok_or_else(|| {
+                format!("{wanted:?} didn't follow; since then: {:?}", &entries[self.told..])
+            })? + 1;
         }
         let between = &entries[self.told..at];
         if let Some(entry) = between.iter().find(|entry| without.iter().any(|w| meets(entry, w))) {

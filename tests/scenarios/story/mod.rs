@@ -226,7 +226,8 @@ impl Story {
         chosen
             .map(|file| {
                 let text = std::fs::read_to_string(file).expect("a story");
-                Self::read(&file.file_name().expect("a name").to_string_lossy(), &text).unwrap_or_else(|e| panic!("{e}"))
+                Self::read(&file.file_name().expect("a name").to_string_lossy(), &text)
+                    .unwrap_or_else(|e| panic!("{e}"))
             })
             .collect()
     }

@@ -50,7 +50,8 @@ impl Target {
             None => (text, None),
         };
         let (head, labels) = text.split_once(' ').unwrap_or((text, ""));
-        let (kind, name) = head.split_once('/').map_or((head, None), |(kind, name)| (kind, Some(name.to_owned())));
+        let (kind, name) =
+            head.split_once('/').map_or((head, None), |(kind, name)| (kind, Some(name.to_owned())));
         let known = KINDS.iter().find(|(word, _, _, plural, _)| *word == kind || *plural == kind);
         let Some(&(_, api_version, kind_name, plural, namespaced)) = known else {
             let words: Vec<&str> = KINDS.iter().map(|k| k.0).collect();

@@ -58,7 +58,8 @@ pub(super) fn pod_spec(spec: &mut Value) {
         default(spec, "terminationGracePeriodSeconds", json!(30));
         default_text(spec, "schedulerName", "default-scheduler");
         // Two names of one field.
-        if let Some(account) = spec.get("serviceAccountName").or_else(|| spec.get("serviceAccount")).cloned() {
+        if let Some(account) = spec.get("serviceAccountName").or_else(|| spec.get("serviceAccount")).cloned()
+        {
             spec.insert("serviceAccountName".to_owned(), account.clone());
             spec.insert("serviceAccount".to_owned(), account);
         }
@@ -144,7 +145,7 @@ fn volume_source(volume: &mut Value) {
     }
     for source in volume.get_mut("projected").into_iter().flat_map(|p| each(p, "sources")) {
         if let Some(token) = part(source, "serviceAccountToken") {
-            default(token, "expirationSeconds", json!(3607));
+            default(token, "expirationSeconds", json!(3600));
         }
         for item in source.get_mut("downwardAPI").into_iter().flat_map(|d| each(d, "items")) {
             if let Some(field) = part(item, "fieldRef") {
@@ -152,8 +153,10 @@ fn volume_source(volume: &mut Value) {
             }
         }
     }
-    if let Some(claim) =
-        volume.get_mut("ephemeral").and_then(|e| e.get_mut("volumeClaimTemplate")).and_then(|t| part(t, "spec"))
+    if let Some(claim) = volume
+        .get_mut("ephemeral")
+        .and_then(|e| e.get_mut("volumeClaimTemplate"))
+        .and_then(|t| part(t, "spec"))
     {
         default(claim, "volumeMode", json!("Filesystem"));
     }
@@ -174,7 +177,8 @@ pub(super) fn admitted(store: &Store, object: &mut Value) {
 
 fn priority(store: &Store, spec: &mut Map<String, Value>) {
     let classes = "priorityclasses.scheduling.k8s.io";
-    let named = spec.get("priorityClassName").and_then(Value::as_str).filter(|n| !n.is_empty()).map(str::to_owned);
+    let named =
+        spec.get("priorityClassName").and_then(Value::as_str).filter(|n| !n.is_empty()).map(str::to_owned);
     let class = named.as_deref().and_then(|name| store.get(classes, "", name));
     let value = match (named.as_deref(), class) {
         (_, Some(class)) => class["value"].clone(),
@@ -193,13 +197,14 @@ fn priority(store: &Store, spec: &mut Map<String, Value>) {
             }
         }
     };
-    let policy = class.and_then(|c| c["preemptionPolicy"].as_str()).unwrap_or("PreemptLowerPriority").to_owned();
+    let policy =
+        class.and_then(|c| c["preemptionPolicy"].as_str()).unwrap_or("PreemptLowerPriority").to_owned();
     default(spec, "priority", value);
     default(spec, "preemptionPolicy", json!(policy));
 }
 
 /// The admission plugin DefaultTolerationSeconds: five minutes on a node that isn't ready or reachable.
-fn tolerations(spec: &mut Map<String, Value>) {
+pub(in crate::sim::api) fn tolerations(spec: &mut Map<String, Value>) {
     let list = spec.entry("tolerations").or_insert_with(|| json!([]));
     if !list.is_array() {
         *list = json!([]);
@@ -225,9 +230,8 @@ fn quality(spec: &Value) -> &'static str {
     let counted = |c: &Value, part: &str, resource: &str| {
         c["resources"][part][resource].as_str().is_some_and(|q| !q.starts_with('0') || q.contains(['1', '5']))
     };
-    let any = |c: &&Value| {
-        ["requests", "limits"].iter().any(|p| counted(c, p, "cpu") || counted(c, p, "memory"))
-    };
+    let any =
+        |c: &&Value| ["requests", "limits"].iter().any(|p| counted(c, p, "cpu") || counted(c, p, "memory"));
     if !containers.iter().any(any) {
         return "BestEffort";
     }

@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use super::{default, default_text, made, part, pod};
 
 fn template(object: &mut Value) {
-    if let Some(spec) = object.get_mut("spec").and_then(|s| s.get_mut("template")).and_then(|t| t.get_mut("spec")) {
+    if let Some(spec) =
+        object.get_mut("spec").and_then(|s| s.get_mut("template")).and_then(|t| t.get_mut("spec"))
+    {
         pod::pod_spec(spec);
     }
 }
@@ -68,7 +70,8 @@ pub(super) fn stateful_set(object: &mut Value) {
         }
     }
     default(spec, "persistentVolumeClaimRetentionPolicy", json!({}));
-    if let Some(policy) = spec.get_mut("persistentVolumeClaimRetentionPolicy").and_then(Value::as_object_mut) {
+    if let Some(policy) = spec.get_mut("persistentVolumeClaimRetentionPolicy").and_then(Value::as_object_mut)
+    {
         default_text(policy, "whenDeleted", "Retain");
         default_text(policy, "whenScaled", "Retain");
     }
@@ -160,6 +163,10 @@ pub(super) fn job_labels(object: &mut Value) {
             "selector".to_owned(),
             json!({"matchLabels": {"batch.kubernetes.io/controller-uid": label}}),
         );
+    }
+    let labels = object["spec"]["template"]["metadata"]["labels"].clone();
+    if let Some(metadata) = part(object, "metadata") {
+        default(metadata, "labels", labels);
     }
 }
 

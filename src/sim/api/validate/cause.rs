@@ -36,7 +36,8 @@ impl Causes {
 
     /// The field is missing.
     pub(in crate::sim::api) fn required(&mut self, field: impl Into<String>, why: &str) {
-        let message = if why.is_empty() { "Required value".to_owned() } else { format!("Required value: {why}") };
+        let message =
+            if why.is_empty() { "Required value".to_owned() } else { format!("Required value: {why}") };
         self.push("FieldValueRequired", field, message);
     }
 
@@ -50,15 +51,29 @@ impl Causes {
         self.push("FieldValueDuplicate", field, format!("Duplicate value: {}", shown(value)));
     }
 
+    /// The same, and what has to be unique.
+    pub(in crate::sim::api) fn duplicate_because(
+        &mut self,
+        field: impl Into<String>,
+        value: &Value,
+        why: &str,
+    ) {
+        self.push("FieldValueDuplicate", field, format!("Duplicate value: {}: {why}", shown(value)));
+    }
+
     /// Something that it refers to isn't there.
     pub(in crate::sim::api) fn not_found(&mut self, field: impl Into<String>, value: &Value) {
         self.push("FieldValueNotFound", field, format!("Not found: {}", shown(value)));
     }
 
     /// The value is none of those that there are.
-    pub(in crate::sim::api) fn unsupported(&mut self, field: impl Into<String>, value: &Value, supported: &[&str]) {
-        let mut names: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
-        names.sort();
+    pub(in crate::sim::api) fn unsupported(
+        &mut self,
+        field: impl Into<String>,
+        value: &Value,
+        supported: &[&str],
+    ) {
+        let names: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
         let message = format!("Unsupported value: {}: supported values: {}", shown(value), names.join(", "));
         self.push("FieldValueNotSupported", field, message);
     }

@@ -67,11 +67,11 @@ pub(super) fn metadata(resource: &Resource, object: &Value, causes: &mut Causes)
 /// Finalizers of the core group without a prefix have to be known ones.
 fn unqualified(finalizers: &Value, causes: &mut Causes) {
     const KNOWN: [&str; 3] = ["kubernetes", "orphan", "foregroundDeletion"];
-    for finalizer in finalizers.as_array().into_iter().flatten() {
+    for (index, finalizer) in finalizers.as_array().into_iter().flatten().enumerate() {
         let name = finalizer.as_str().unwrap_or_default();
-        if !name.contains('/') && !KNOWN.contains(&name) && names::qualified(name).is_empty() {
+        if !name.contains('/') && !KNOWN.contains(&name) {
             causes.invalid(
-                "metadata.finalizers",
+                format!("metadata.finalizers[{index}]"),
                 finalizer,
                 "name is neither a standard finalizer name nor is it fully qualified",
             );
@@ -124,8 +124,12 @@ pub(super) fn changed(old: &Value, object: &Value, causes: &mut Causes) {
     if !old["deletionTimestamp"].is_null() {
         let list = |v: &Value| v["finalizers"].as_array().cloned().unwrap_or_default();
         let before = list(old);
-        let mut more: Vec<String> =
-            list(new).iter().filter(|f| !before.contains(f)).filter_map(|f| f.as_str()).map(|f| format!("{f:?}")).collect();
+        let mut more: Vec<String> = list(new)
+            .iter()
+            .filter(|f| !before.contains(f))
+            .filter_map(|f| f.as_str())
+            .map(|f| format!("{f:?}"))
+            .collect();
         more.sort();
         more.dedup();
         if !more.is_empty() {

@@ -125,9 +125,13 @@ fn one_container(
     }
     let image = text(container, "image");
     if !image.is_empty() && image.trim() != image {
-        causes.invalid(format!("{at}.image"), &container["image"], "must not have leading or trailing whitespace");
+        causes.invalid(
+            format!("{at}.image"),
+            &container["image"],
+            "must not have leading or trailing whitespace",
+        );
     }
-    one_of(container, "terminationMessagePolicy", at, &["FallbackToLogsOnError", "File"], causes);
+    one_of(container, "terminationMessagePolicy", at, &["File", "FallbackToLogsOnError"], causes);
     ports(container, at, causes);
     for (index, variable) in list(container, "env") {
         if text(variable, "name").is_empty() {
@@ -136,6 +140,12 @@ fn one_container(
     }
     mounts(container, at, volumes, causes);
     one_of(container, "imagePullPolicy", at, &["Always", "IfNotPresent", "Never"], causes);
+    for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
+        let handled = |p: &Value| ["exec", "httpGet", "tcpSocket", "grpc"].iter().any(|h| !p[*h].is_null());
+        if container.get(probe).is_some_and(|p| !handled(p)) {
+            causes.required(format!("{at}.{probe}"), "must specify a handler type");
+        }
+    }
     resources(&container["resources"], &format!("{at}.resources"), causes);
     if !name.is_empty() && !seen.insert(name.to_owned()) {
         causes.duplicate(format!("{at}.name"), &container["name"]);
@@ -152,7 +162,11 @@ fn ports(container: &Value, at: &str, causes: &mut Causes) {
         if number == 0 {
             causes.required(format!("{at}.containerPort"), "");
         } else if !(1..=65535).contains(&number) {
-            causes.invalid(format!("{at}.containerPort"), &port["containerPort"], "must be between 1 and 65535, inclusive");
+            causes.invalid(
+                format!("{at}.containerPort"),
+                &port["containerPort"],
+                "must be between 1 and 65535, inclusive",
+            );
         }
         one_of(port, "protocol", &at, &["SCTP", "TCP", "UDP"], causes);
     }
@@ -201,7 +215,10 @@ fn resources(resources: &Value, at: &str, causes: &mut Causes) {
         if let (Some(asked), Some(most)) = (number(value), number(limit))
             && asked > most
         {
-            let why = format!("must be less than or equal to {name} limit of {}", limit.as_str().unwrap_or_default());
+            let why = format!(
+                "must be less than or equal to {name} limit of {}",
+                limit.as_str().unwrap_or_default()
+            );
             causes.invalid(format!("{at}.requests"), value, &why);
         }
     }
@@ -228,7 +245,8 @@ fn tolerated(toleration: &Value, at: &str, causes: &mut Causes) {
         }
     }
     if key.is_empty() && operator != "Exists" {
-        let why = "operator must be Exists when `key` is empty, which means \"match all values and all keys\"";
+        let why =
+            "operator must be Exists when `key` is empty, which means \"match all values and all keys\"";
         causes.invalid(format!("{at}.operator"), &json!(operator), why);
     }
     if !toleration["tolerationSeconds"].is_null() && text(toleration, "effect") != "NoExecute" {
@@ -244,7 +262,11 @@ fn tolerated(toleration: &Value, at: &str, causes: &mut Causes) {
         }
         "Exists" => {
             if !text(toleration, "value").is_empty() {
-                causes.invalid(format!("{at}.operator"), toleration, "value must be empty when `operator` is 'Exists'");
+                causes.invalid(
+                    format!("{at}.operator"),
+                    &toleration["value"],
+                    "value must be empty when `operator` is 'Exists'",
+                );
             }
         }
         _ => causes.unsupported(format!("{at}.operator"), &toleration["operator"], &["Equal", "Exists"]),

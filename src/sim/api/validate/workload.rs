@@ -21,7 +21,8 @@ pub(super) fn selector(selector: &Value, at: &str, causes: &mut Causes) {
         let values = expression["values"].as_array().map_or(0, Vec::len);
         match expression["operator"].as_str().unwrap_or_default() {
             "In" | "NotIn" if values == 0 => {
-                causes.required(format!("{at}.values"), "must be specified when `operator` is 'In' or 'NotIn'");
+                causes
+                    .required(format!("{at}.values"), "must be specified when `operator` is 'In' or 'NotIn'");
             }
             "Exists" | "DoesNotExist" if values > 0 => {
                 let why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
@@ -47,12 +48,17 @@ pub(super) fn selected_template(spec: &Value, kind: &str, causes: &mut Causes) {
     if given.is_null() {
         causes.required(at, "");
     } else {
+        let before = causes.0.len();
         selector(given, at, causes);
+        if causes.0.len() > before {
+            causes.invalid(at, given, "invalid label selector");
+            return;
+        }
         if empty(given) {
             causes.invalid(at, given, &format!("empty selector is invalid for {kind}"));
         }
     }
-    template(spec, given, empty(given), causes);
+    template(spec, given, !given.is_null() && empty(given), causes);
 }
 
 /// A template: its labels, its pods.
@@ -66,7 +72,10 @@ pub(super) fn template(spec: &Value, selector: &Value, any: bool, causes: &mut C
     labels(labels_of, "spec.template.labels", causes);
     pod::spec(&template["spec"], "spec.template.spec", causes);
     if !spec["template"]["spec"]["activeDeadlineSeconds"].is_null() {
-        causes.forbidden("spec.template.spec.activeDeadlineSeconds", "activeDeadlineSeconds in ReplicaSet is not Supported");
+        causes.forbidden(
+            "spec.template.spec.activeDeadlineSeconds",
+            "activeDeadlineSeconds in ReplicaSet is not Supported",
+        );
     }
 }
 
@@ -86,7 +95,8 @@ pub(super) fn count_or_percent(object: &Value, field: &str, at: &str, capped: bo
             causes.invalid(at, &object[field], "must be greater than or equal to 0");
         }
         Value::String(text) => {
-            let digits = text.strip_suffix('%').filter(|d| !d.is_empty() && d.chars().all(|c| c.is_ascii_digit()));
+            let digits =
+                text.strip_suffix('%').filter(|d| !d.is_empty() && d.chars().all(|c| c.is_ascii_digit()));
             match digits.and_then(|d| d.parse::<u64>().ok()) {
                 None => causes.invalid(
                     at,
@@ -149,7 +159,12 @@ pub(super) fn stateful_set(spec: &Value, causes: &mut Causes) {
     let strategy = &spec["updateStrategy"];
     match strategy["type"].as_str() {
         Some("RollingUpdate") => {
-            not_negative(&strategy["rollingUpdate"], "partition", "spec.updateStrategy.rollingUpdate", causes);
+            not_negative(
+                &strategy["rollingUpdate"],
+                "partition",
+                "spec.updateStrategy.rollingUpdate",
+                causes,
+            );
         }
         Some("OnDelete") => {
             if !strategy["rollingUpdate"].is_null() {
@@ -166,7 +181,9 @@ pub(super) fn stateful_set(spec: &Value, causes: &mut Causes) {
 }
 
 pub(super) fn job(spec: &Value, causes: &mut Causes) {
-    for field in ["parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished"] {
+    for field in
+        ["parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished"]
+    {
         not_negative(spec, field, "spec", causes);
     }
     pod::spec(&spec["template"]["spec"], "spec.template.spec", causes);

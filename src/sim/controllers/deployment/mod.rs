@@ -222,7 +222,8 @@ fn forget(store: &mut Store, key: &Key) {
     let surplus = rollout.old.len().saturating_sub(kept);
     rollout.old.sort_by_key(|set| revision(set));
     for set in rollout.old.iter().take(surplus) {
-        if asked(set) == 0 && counted(set, "replicas") == 0 && set["metadata"]["deletionTimestamp"].is_null() {
+        if asked(set) == 0 && counted(set, "replicas") == 0 && set["metadata"]["deletionTimestamp"].is_null()
+        {
             let _ = store.delete(SETS, &Key::of(set), &DeleteOptions::default());
         }
     }

@@ -21,7 +21,14 @@ fn condition<'a>(deployment: &'a Value, kind: &str) -> Option<&'a Value> {
 }
 
 /// Writes a condition; one that says the same stays as it is, unless it is to be renewed.
-fn write(status: &mut Value, kind: &str, (value, reason): (&str, &str), message: &str, now: &str, renew: bool) {
+fn write(
+    status: &mut Value,
+    kind: &str,
+    (value, reason): (&str, &str),
+    message: &str,
+    now: &str,
+    renew: bool,
+) {
     let list = status["conditions"].as_array().into_iter().flatten();
     let same = list.into_iter().any(|c| c["type"] == kind && c["status"] == value && c["reason"] == reason);
     if same && !renew {
@@ -47,7 +54,14 @@ pub(super) fn note_pause(store: &mut Store, key: &Key, now: Timestamp) {
         if paused && reason != PAUSED {
             write(status, PROGRESSING, ("Unknown", PAUSED), "Deployment is paused", &text, false);
         } else if !paused && reason == PAUSED {
-            write(status, PROGRESSING, ("Unknown", "DeploymentResumed"), "Deployment is resumed", &text, false);
+            write(
+                status,
+                PROGRESSING,
+                ("Unknown", "DeploymentResumed"),
+                "Deployment is resumed",
+                &text,
+                false,
+            );
         }
     });
 }
@@ -57,7 +71,14 @@ pub(super) fn note_new_set(store: &mut Store, key: &Key, set: &str, now: Timesta
     let text = seconds_text(now);
     let message = format!("Created new replica set {set:?}");
     store.modify(DEPLOYMENTS, key, |deployment| {
-        write(&mut deployment["status"], PROGRESSING, ("True", "NewReplicaSetCreated"), &message, &text, false);
+        write(
+            &mut deployment["status"],
+            PROGRESSING,
+            ("True", "NewReplicaSetCreated"),
+            &message,
+            &text,
+            false,
+        );
     });
 }
 
@@ -145,6 +166,13 @@ fn progress(deployment: &mut Value, before: &Value, set: Option<&str>, seconds: 
             write(status, PROGRESSING, ("False", EXCEEDED), &message, &text, false);
         }
     } else {
-        write(status, PROGRESSING, ("True", "FoundNewReplicaSet"), &format!("Found new replica set {:?}", set.unwrap_or_default()), &text, false);
+        write(
+            status,
+            PROGRESSING,
+            ("True", "FoundNewReplicaSet"),
+            &format!("Found new replica set {:?}", set.unwrap_or_default()),
+            &text,
+            false,
+        );
     }
 }

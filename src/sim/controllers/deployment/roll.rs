@@ -40,7 +40,11 @@ pub(super) fn scale_all(store: &mut Store, rollout: &Rollout) {
         }
         return;
     }
-    let full = |s: &Object| annotation(s, DESIRED) == Some(wanted) && asked(s) == wanted && counted(s, "availableReplicas") == wanted;
+    let full = |s: &Object| {
+        annotation(s, DESIRED) == Some(wanted)
+            && asked(s) == wanted
+            && counted(s, "availableReplicas") == wanted
+    };
     if rollout.new.as_ref().is_some_and(full) {
         for set in rollout.old.iter().filter(|s| asked(s) > 0) {
             scale(store, rollout, set, 0);
@@ -61,7 +65,9 @@ pub(super) fn scale_all(store: &mut Store, rollout: &Rollout) {
     let mut added = 0;
     let mut sizes = Vec::new();
     for set in &active {
-        let before = annotation(set, MOST).filter(|n| *n > 0).unwrap_or_else(|| counted(&rollout.deployment, "replicas"));
+        let before = annotation(set, MOST)
+            .filter(|n| *n > 0)
+            .unwrap_or_else(|| counted(&rollout.deployment, "replicas"));
         let fraction = if wanted == 0 || before == 0 {
             -asked(set)
         } else {

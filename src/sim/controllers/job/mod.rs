@@ -88,7 +88,8 @@ pub(super) fn reconcile(store: &mut Store, key: &Key, now: Timestamp) -> Option<
 
 /// On its way out, and not ended yet.
 fn is_terminating(pod: &Value) -> bool {
-    !pod["metadata"]["deletionTimestamp"].is_null() && !matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
+    !pod["metadata"]["deletionTimestamp"].is_null()
+        && !matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
 }
 
 /// A pod is replaced only when it has ended.

@@ -9,7 +9,10 @@ use crate::sim::store::Store;
 /// The first rule that a failed pod meets, and its number.
 fn rule<'a>(job: &'a Value, pod: &Value) -> Option<(usize, &'a Value)> {
     let rules = job["spec"]["podFailurePolicy"]["rules"].as_array()?;
-    rules.iter().enumerate().find(|(_, rule)| by_exit_code(rule, pod).is_some() || by_condition(rule, pod).is_some())
+    rules
+        .iter()
+        .enumerate()
+        .find(|(_, rule)| by_exit_code(rule, pod).is_some() || by_condition(rule, pod).is_some())
 }
 
 /// The container whose exit code a rule means, and the code.

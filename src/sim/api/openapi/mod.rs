@@ -1,0 +1,200 @@
+//! OpenAPI: what `kubectl explain` shows, and what kubectl asks before it sends objects to be validated.
+//!
+//! # Why
+//! Made at run time: of the built-in kinds from k8s-openapi's schemas, of custom ones from their definitions. Version 3 comes
+//! in one document a group version, so a client loads only what it looks at; built-in ones are made once, when first asked
+//! for. The documents don't offer strategic merge patches: kubectl then computes those by its own built-in types, which know
+//! the merge keys that these schemas leave out.
+
+mod kinds;
+mod paths;
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Map, Value, json};
+
+use crate::sim::store::{Refusal, Resource, Store};
+
+const DEFINITIONS: &str = "customresourcedefinitions.apiextensions.k8s.io";
+
+/// Documents by path and hash, as they were served last.
+static SERVED: Mutex<BTreeMap<String, (String, Arc<Value>)>> = Mutex::new(BTreeMap::new());
+
+/// Answers a request below `/openapi`; `None` if the path is another.
+pub(super) fn answer(store: &Store, path: &str, accept: &str) -> Option<Result<Arc<Value>, Refusal>> {
+    let rest = path.trim_end_matches('/').strip_prefix("/openapi/")?;
+    if rest == "v2" {
+        return Some(version_2(store, accept));
+    }
+    if rest == "v3" {
+        return Some(Ok(Arc::new(index(store))));
+    }
+    let place = rest.strip_prefix("v3/")?;
+    let (group, version) = match place.split('/').collect::<Vec<_>>().as_slice() {
+        ["api", version] => (String::new(), (*version).to_owned()),
+        ["apis", group, version] => ((*group).to_owned(), (*version).to_owned()),
+        _ => return None,
+    };
+    let kinds = kinds_of(store, &group, &version);
+    let missing = || Refusal::new(404, "NotFound", "the server could not find the requested resource");
+    Some(if kinds.is_empty() { Err(missing()) } else { Ok(cached(store, place, &group, &version)) })
+}
+
+fn kinds_of<'a>(store: &'a Store, group: &str, version: &str) -> Vec<&'a Resource> {
+    let here = store.resources().filter(|r| r.group == group && r.served.iter().any(|v| v == version));
+    here.map(|r| &**r).collect()
+}
+
+/// What there is, with hashes that change when it does.
+fn index(store: &Store) -> Value {
+    let mut places: BTreeMap<String, (String, String)> = BTreeMap::new();
+    for resource in store.resources() {
+        for version in &resource.served {
+            let place = if resource.group.is_empty() {
+                format!("api/{version}")
+            } else {
+                format!("apis/{}/{version}", resource.group)
+            };
+            places.entry(place).or_insert_with(|| (resource.group.clone(), version.clone()));
+        }
+    }
+    let paths: Map<String, Value> = places
+        .into_iter()
+        .map(|(place, (group, version))| {
+            let url = format!("/openapi/v3/{place}?hash={}", hash(store, &group, &version));
+            (place, json!({"serverRelativeURL": url}))
+        })
+        .collect();
+    json!({"paths": paths})
+}
+
+/// Of what a document is made from: the kinds, and the revisions of custom ones' definitions.
+fn hash(store: &Store, group: &str, version: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    for resource in kinds_of(store, group, version) {
+        resource.name.hash(&mut hasher);
+        if resource.is_custom
+            && let Some(definition) = store.get(DEFINITIONS, "", &resource.name)
+        {
+            // Its status changes, too; that is worth no memory of its own.
+            definition["spec"].to_string().hash(&mut hasher);
+        }
+    }
+    format!("{:016X}", hasher.finish())
+}
+
+fn cached(store: &Store, place: &str, group: &str, version: &str) -> Arc<Value> {
+    let hash = hash(store, group, version);
+    let mut served = SERVED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((made_of, document)) = served.get(place)
+        && *made_of == hash
+    {
+        return document.clone();
+    }
+    let document = Arc::new(version_3(store, group, version));
+    served.insert(place.to_owned(), (hash, document.clone()));
+    document
+}
+
+fn version_3(store: &Store, group: &str, version: &str) -> Value {
+    let kinds = kinds_of(store, group, version);
+    let schemas = schemas(store, &kinds, version, "/components/schemas");
+    let mut all = Map::new();
+    for resource in &kinds {
+        paths::add(&mut all, resource, version, &name_of(resource, version));
+    }
+    json!({
+        "openapi": "3.0.0", "info": {"title": "Kubernetes", "version": "v1.36.3"},
+        "paths": all, "components": {"schemas": schemas},
+    })
+}
+
+/// The old form, all kinds in one document. kubectl takes it in protobuf only and does without it.
+fn version_2(store: &Store, accept: &str) -> Result<Arc<Value>, Refusal> {
+    let json = accept.is_empty() || accept.contains("json") || accept.contains("*/*");
+    if !json {
+        let message = "the embedded cluster serves OpenAPI v2 as JSON only; OpenAPI v3 is at /openapi/v3";
+        return Err(Refusal::new(406, "NotAcceptable", message));
+    }
+    let mut definitions = Map::new();
+    for resource in store.resources() {
+        for version in &resource.served {
+            definitions.extend(schemas(store, &[resource], version, "/definitions"));
+        }
+    }
+    Ok(Arc::new(json!({
+        "swagger": "2.0", "info": {"title": "Kubernetes", "version": "v1.36.3"}, "paths": {}, "definitions": definitions,
+    })))
+}
+
+/// The schemas of kinds and of everything that they refer to.
+fn schemas(store: &Store, kinds: &[&Resource], version: &str, place: &str) -> Map<String, Value> {
+    let built_in = kinds.iter().filter(|r| !r.is_custom).map(|r| r.name.as_str());
+    let mut all = kinds::schemas(built_in, place);
+    for resource in kinds {
+        let name = name_of(resource, version);
+        if resource.is_custom {
+            all.insert(name.clone(), custom(store, resource, version, place));
+        }
+        let kind = json!({"group": resource.group, "kind": resource.kind, "version": version});
+        if let Some(schema) = all.get_mut(&name) {
+            schema["x-kubernetes-group-version-kind"] = json!([kind]);
+        }
+    }
+    for schema in all.values_mut() {
+        wrap_references(schema);
+    }
+    all
+}
+
+/// The name of a kind's schema: the Go package for a built-in kind, the group backwards for a custom one.
+fn name_of(resource: &Resource, version: &str) -> String {
+    if let Some(name) = kinds::name(&resource.name) {
+        return name;
+    }
+    let group: Vec<&str> = resource.group.split('.').rev().collect();
+    format!("{}.{version}.{}", group.join("."), resource.kind)
+}
+
+/// A custom kind's schema, with the fields that every object has.
+fn custom(store: &Store, resource: &Resource, version: &str, place: &str) -> Value {
+    let definition = store.get(DEFINITIONS, "", &resource.name);
+    let versions = definition.and_then(|d| d["spec"]["versions"].as_array()).into_iter().flatten();
+    let found = versions.into_iter().find(|v| v["name"] == version);
+    let mut schema = found.map(|v| v["schema"]["openAPIV3Schema"].clone()).unwrap_or_default();
+    if !schema.is_object() {
+        schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    }
+    if !schema["properties"].is_object() {
+        schema["properties"] = json!({});
+    }
+    // As every built-in kind has them.
+    let like = kinds::schemas(std::iter::once("configmaps"), place);
+    let like = kinds::name("configmaps").and_then(|name| like.get(&name).cloned()).unwrap_or_default();
+    for field in ["apiVersion", "kind", "metadata"] {
+        schema["properties"][field] = like["properties"][field].clone();
+    }
+    schema
+}
+
+/// A reference with anything beside it belongs into `allOf`, or readers drop what is beside it.
+fn wrap_references(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            if fields.len() > 1
+                && let Some(reference) = fields.get("$ref").filter(|r| r.is_string()).cloned()
+            {
+                fields.remove("$ref");
+                fields.insert("allOf".to_owned(), json!([{"$ref": reference}]));
+            }
+            fields.values_mut().for_each(wrap_references);
+        }
+        Value::Array(items) => items.iter_mut().for_each(wrap_references),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests;

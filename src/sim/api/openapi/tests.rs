@@ -1,0 +1,73 @@
+//! Documents as kubectl reads them.
+
+use super::*;
+use crate::sim::Clock;
+
+fn store() -> Store {
+    Store::new(Clock::starting_at(jiff::Timestamp::UNIX_EPOCH), 1, 10)
+}
+
+fn document(store: &Store, path: &str) -> Arc<Value> {
+    answer(store, path, "application/json").expect("below /openapi").expect("served")
+}
+
+#[tokio::test]
+async fn every_kind_has_a_schema_that_names_it_and_refers_to_nothing_missing() {
+    let store = store();
+    let index = document(&store, "/openapi/v3");
+    let places = index["paths"].as_object().expect("paths");
+    assert!(
+        places["apis/apps/v1"]["serverRelativeURL"]
+            .as_str()
+            .is_some_and(|u| u.starts_with("/openapi/v3/apis/apps/v1?hash="))
+    );
+    for place in places.keys() {
+        let document = document(&store, &format!("/openapi/v3/{place}"));
+        let schemas = document["components"]["schemas"].as_object().expect("schemas");
+        let text = document.to_string();
+        for reference in text.split("\"$ref\":\"#/components/schemas/").skip(1) {
+            let name = reference.split('"').next().unwrap_or_default();
+            assert!(schemas.contains_key(name), "{place} refers to {name}");
+        }
+    }
+    for resource in store.resources() {
+        let place =
+            if resource.group.is_empty() { "api".to_owned() } else { format!("apis/{}", resource.group) };
+        let document = document(&store, &format!("/openapi/v3/{place}/{}", resource.version));
+        let schemas = document["components"]["schemas"].as_object().expect("schemas");
+        let kind = json!([{"group": resource.group, "kind": resource.kind, "version": resource.version}]);
+        assert!(schemas.values().any(|s| s["x-kubernetes-group-version-kind"] == kind), "{}", resource.name);
+    }
+}
+
+#[tokio::test]
+async fn a_custom_kinds_schema_is_its_definitions_and_a_new_definition_changes_the_hash() {
+    let mut store = store();
+    let crd = |more: &str| {
+        json!({
+            "metadata": {"name": "widgets.example.org"},
+            "spec": {
+                "group": "example.org", "scope": "Namespaced", "names": {"kind": "Widget", "plural": "widgets"},
+                "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
+                    "type": "object", "properties": {"spec": {"type": "object", "properties": {more: {"type": "string"}}}}}}}],
+            },
+        })
+    };
+    store.create(DEFINITIONS, crd("size")).expect("created");
+    let url = |store: &Store| {
+        document(store, "/openapi/v3")["paths"]["apis/example.org/v1"]["serverRelativeURL"].clone()
+    };
+    let before = url(&store);
+    let widgets = document(&store, "/openapi/v3/apis/example.org/v1");
+    let schema = &widgets["components"]["schemas"]["org.example.v1.Widget"];
+    assert_eq!(schema["properties"]["spec"]["properties"]["size"]["type"], "string");
+    let metadata = json!([{"$ref": "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}]);
+    assert_eq!(schema["properties"]["metadata"]["allOf"], metadata);
+    let mut changed = crd("colour");
+    changed["metadata"]["name"] = json!("widgets.example.org");
+    store.update(DEFINITIONS, changed, false).expect("updated");
+    assert_ne!(url(&store), before);
+    let widgets = document(&store, "/openapi/v3/apis/example.org/v1");
+    let spec = &widgets["components"]["schemas"]["org.example.v1.Widget"]["properties"]["spec"];
+    assert!(spec["properties"]["size"].is_null() && spec["properties"]["colour"].is_object(), "{spec}");
+}

@@ -1,0 +1,49 @@
+//! Of Deployments, told from their ReplicaSets, and of Jobs.
+
+use serde_json::Value;
+
+use super::{Told, controller, list, reference, text};
+use crate::sim::store::{Change, ChangeKind};
+
+/// A ReplicaSet whose number changed was scaled by its Deployment.
+pub(super) fn tell_of_replica_set(change: &Change, told: &mut Vec<Told>) {
+    if change.kind == ChangeKind::Deleted {
+        return;
+    }
+    let set = &*change.object;
+    let Some(owner) = controller(set).filter(|o| o["kind"] == "Deployment") else { return };
+    let replicas = |o: &Value| o["spec"]["replicas"].as_i64().unwrap_or(0);
+    let (before, now) = (change.old.as_deref().map_or(0, replicas), replicas(set));
+    if before == now {
+        return;
+    }
+    let mut deployment = reference(set);
+    for field in ["kind", "apiVersion", "name", "uid"] {
+        deployment[field] = owner[field].clone();
+    }
+    let way = if now > before { "up" } else { "down" };
+    let message =
+        format!("Scaled {way} replica set {} from {before} to {now}", text(&set["metadata"]["name"]));
+    told.push(Told::normal(deployment, "deployment-controller", "ScalingReplicaSet", message));
+}
+
+/// A Job that came to its end.
+pub(super) fn tell_of_job(change: &Change, told: &mut Vec<Told>) {
+    let ended = |job: &Value, kind: &str| {
+        list(&job["status"]["conditions"]).any(|c| c["type"] == kind && c["status"] == "True")
+    };
+    let Some(old) = change.old.as_deref().filter(|_| change.kind == ChangeKind::Modified) else { return };
+    let job = &*change.object;
+    if ended(job, "Complete") && !ended(old, "Complete") {
+        told.push(Told::normal(reference(job), "job-controller", "Completed", "Job completed"));
+    }
+    if ended(job, "Failed") && !ended(old, "Failed") {
+        let failed = list(&job["status"]["conditions"]).find(|c| c["type"] == "Failed");
+        let reason = match failed.map(|c| text(&c["reason"])) {
+            Some("DeadlineExceeded") => "DeadlineExceeded",
+            _ => "BackoffLimitExceeded",
+        };
+        let message = failed.map(|c| text(&c["message"])).unwrap_or_default();
+        told.push(Told::warning(reference(job), "job-controller", reason, message));
+    }
+}
