@@ -5,18 +5,19 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use jiff::tz::TimeZone;
-use kube::ResourceExt;
 use tokio::sync::watch;
 
 use super::host::{self, Host};
-use super::output::{err, out, write_err};
-use super::{Cluster, Exit, complain, print_json};
-use crate::cluster;
+use super::output::{err, write_err};
+use super::rehearse::{self, How};
+use super::report::{Output, Printed, ReportFile};
+use super::what_if::WhatIf;
+use super::{Cluster, Exit};
 use crate::engine::{Outcome, Run, Stop, run_campaign};
 use crate::journal::{Event, EventKind};
 use crate::plan::Loaded;
 use crate::reconcile::End;
-use crate::report::{self, Bars, Report};
+use crate::report::{self, About, Bars, Report, Story};
 
 /// Take a cluster through maintenance, as the plan says.
 #[derive(Debug, Args)]
@@ -33,6 +34,13 @@ pub(super) struct Apply {
     /// Play the campaign on a copy of the cluster and forecast it; nothing is changed.
     #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "rehearsal")]
     dry_run: Option<DryRun>,
+    /// Change the model before the rehearsal; may be given several times: node-lost[=NODE][@TIME] (without a name each node of
+    /// the plan in turn), migrations-fail=PERCENT, hooks=TIMES, pod-start=TIMES (such as 2x).
+    #[arg(long, value_name = "CHANGE", requires = "dry_run")]
+    what_if: Vec<WhatIf>,
+    /// Rehearse so many times with different seeds, durations drawn around the expected ones, and give percentiles.
+    #[arg(long, value_name = "N", requires = "dry_run", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    seeds: Option<u32>,
     /// Begin a new campaign even if the plan's last one is finished.
     #[arg(long)]
     new: bool,
@@ -42,18 +50,15 @@ pub(super) struct Apply {
     /// Output format.
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Output,
+    /// Write the report to this file as well; its ending says how: .html, .json or .dot. May be given more than once.
+    #[arg(long, value_name = "FILE")]
+    report: Vec<ReportFile>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum DryRun {
     /// The whole campaign is played on an embedded copy.
     Rehearsal,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    Text,
-    Json,
 }
 
 impl Apply {
@@ -68,46 +73,24 @@ impl Apply {
             Exit::BadInput
         })?;
         write_err(&loaded.warnings.render());
-        let runtime = cluster.runtime()?;
         // Simulated clusters live in a time of their own.
         let zone = if cluster.sim.is_some() { TimeZone::UTC } else { TimeZone::system() };
-        if self.dry_run.is_none() {
-            return runtime.block_on(async {
-                let host = cluster.host().await?;
-                self.campaign(&loaded, host, false, &zone).await
-            });
+        if self.dry_run.is_some() {
+            let (output, files) = (self.output, self.report.as_slice());
+            let how = How { new: self.new, what_if: &self.what_if, seeds: self.seeds, output, files };
+            return rehearse::run(&loaded, cluster, &how, &zone);
         }
-        let (objects, name, now) = runtime.block_on(async {
+        cluster.runtime()?.block_on(async {
             let host = cluster.host().await?;
-            let objects = match &host.embedded {
-                Some(embedded) => embedded.dump(),
-                None => cluster::capture(&host.client).await.map_err(|error| {
-                    complain(&error);
-                    Exit::Failed
-                })?,
-            };
-            Ok((objects, host.name, host.clock.now()))
-        })?;
-        drop(runtime);
-        let rehearsal = host::paused().map_err(|error| {
-            complain(&error);
-            Exit::Failed
-        })?;
-        rehearsal.block_on(async {
-            let host = host::rehearse(objects, &name, cluster.seed, now).await?;
-            self.campaign(&loaded, host, true, &zone).await
+            self.campaign(&loaded, host, cluster.seed, &zone).await
         })
     }
 
-    async fn campaign(
-        &self,
-        loaded: &Loaded,
-        host: Host,
-        forecast: bool,
-        zone: &TimeZone,
-    ) -> Result<Exit, Exit> {
+    async fn campaign(&self, loaded: &Loaded, host: Host, seed: u64, zone: &TimeZone) -> Result<Exit, Exit> {
         let plan = &loaded.plan;
         let simulated = host.embedded.is_some();
+        let (cluster, made_at) = (host.name.clone(), host.clock.now());
+        let seed = simulated.then_some(seed);
         let (stop_sender, stop) = watch::channel(Stop::No);
         if !simulated {
             tokio::spawn(listen(stop_sender));
@@ -117,22 +100,15 @@ impl Apply {
             clock: host.clock,
             plan,
             new: self.new,
-            play_hooks: simulated && (forecast || !self.run_hooks),
+            play_hooks: simulated && !self.run_hooks,
             driver: driver(simulated),
             stop,
             patience: simulated.then_some(host::PATIENCE),
         };
-        let mut warnings: Vec<String> = loaded.warnings.list().iter().map(|w| w.message.clone()).collect();
-        let mut waits = report::Waits::default();
-        let mut bars = (std::io::stderr().is_terminal() && !forecast && !simulated).then(Bars::new);
+        let mut story = Story::of(loaded.warnings.list().iter().map(|w| w.message.as_str()));
+        let mut bars = (std::io::stderr().is_terminal() && !simulated).then(Bars::new);
         let mut sink = |event: Event| {
-            if let EventKind::Warning { text } = &event.kind {
-                warnings.push(text.clone());
-            }
-            waits.event(&event);
-            if forecast {
-                return;
-            }
+            story.event(&event);
             let line = report::line(&event, zone);
             match &mut bars {
                 Some(bars) => {
@@ -160,17 +136,11 @@ impl Apply {
         };
         let outcome = run_campaign(run, &mut sink).await;
         let outcome = outcome.map_err(|error| super::complain_of_plan(loaded, &error))?;
-        let name = plan.name_any();
-        let report = Report::new(
-            &name,
-            &outcome.campaign,
-            forecast,
-            &outcome.status,
-            &outcome.groups,
-            &waits,
-            warnings,
-        );
-        self.show(&report, &outcome, zone);
+        let campaign = outcome.campaign.as_str();
+        let about = About { plan, campaign, forecast: false, cluster: &cluster, seed, made_at };
+        let report = Report::new(about, &outcome.status, &outcome.groups, &story);
+        let printed = Printed { report: &report, rehearsal: None, loaded, zone };
+        self.show(printed, &outcome)?;
         Ok(match outcome.end {
             End::Succeeded => Exit::Done,
             End::Failed { .. } => Exit::Failed,
@@ -178,19 +148,14 @@ impl Apply {
         })
     }
 
-    fn show(&self, report: &Report, outcome: &Outcome, zone: &TimeZone) {
-        match self.output {
-            Output::Json => print_json(report),
-            Output::Text if report.forecast => out!("{}", report::forecast(report, zone)),
-            Output::Text => {
-                if outcome.was_finished {
-                    out!("Campaign {} is finished; --new begins another.\n", outcome.campaign);
-                } else {
-                    write_err("\n");
-                }
-                out!("{}", report::tables(report, zone));
-            }
+    fn show(&self, printed: Printed<'_>, outcome: &Outcome) -> Result<(), Exit> {
+        let mut text = report::tables(printed.report, printed.zone);
+        if outcome.was_finished {
+            text = format!("Campaign {} is finished; --new begins another.\n\n{text}", outcome.campaign);
+        } else if self.output == Output::Text {
+            write_err("\n");
         }
+        printed.show(self.output, &self.report, &text)
     }
 }
 

@@ -44,11 +44,9 @@ impl Cluster {
     /// Connects, inside the runtime.
     pub(super) async fn host(&self) -> Result<Host, Exit> {
         if let Some(file) = &self.sim {
-            let text = read(file)?;
-            let name = file.display().to_string();
             let settings = Settings { seed: self.seed, ..Settings::default() };
-            let embedded = EmbeddedCluster::from_manifests(&name, &text, settings).map_err(bad)?;
-            return Ok(begin(embedded, name).await);
+            let embedded = EmbeddedCluster::from_file(file, settings).map_err(bad)?;
+            return Ok(begin(embedded, file.display().to_string()).await);
         }
         let target = Target { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() };
         let (client, name) = connect(&target).await.map_err(|error| {
@@ -77,21 +75,23 @@ async fn begin(embedded: EmbeddedCluster, name: String) -> Host {
     }
 }
 
-/// A copy of a cluster, embedded: what a dry run plays on. Objects that are on their way out are left out.
+/// Objects that a rehearsal starts from: those that are on their way out are left out, and what is written again and again.
+pub(super) fn staying(object: &Value) -> bool {
+    object["metadata"]["deletionTimestamp"].is_null()
+        && !matches!(object["kind"].as_str(), Some("Lease" | "Event"))
+}
+
+/// A copy of a cluster, embedded: what a dry run plays on.
 pub(super) async fn rehearse(
     objects: Vec<Value>,
     name: &str,
-    seed: u64,
-    start: jiff::Timestamp,
-) -> Result<Host, Exit> {
-    let staying = objects.into_iter().filter(|o| o["metadata"]["deletionTimestamp"].is_null());
-    let staying = staying.filter(|o| !matches!(o["kind"].as_str(), Some("Lease" | "Event")));
-    let settings = Settings { seed, start, ..Settings::default() };
-    let embedded = EmbeddedCluster::from_objects(name, staying.collect(), settings).map_err(bad)?;
+    settings: Settings,
+) -> Result<Host, crate::sim::Error> {
+    let embedded = EmbeddedCluster::from_objects(name, objects, settings)?;
     Ok(begin(embedded, name.to_owned()).await)
 }
 
-fn bad(error: crate::sim::Error) -> Exit {
+pub(super) fn bad(error: crate::sim::Error) -> Exit {
     complain(&error);
     Exit::BadInput
 }

@@ -6,8 +6,13 @@ mod exit;
 mod host;
 mod output;
 mod power;
+mod preflight;
+mod rehearse;
+mod report;
 mod sim;
+mod snapshot;
 mod validate;
+mod what_if;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -70,6 +75,8 @@ enum Command {
     Uncordon(drain::Cordon),
     /// Say whether nodes can be powered off: exit code 0 if so, 5 if not.
     SafePoweroff(power::SafePoweroff),
+    /// Write what a rehearsal needs of a cluster to a file; nothing secret is in it.
+    Snapshot(snapshot::Snapshot),
     /// Serve an embedded cluster to kubectl and any other Kubernetes client.
     Sim(sim::Sim),
     /// Print a completion script.
@@ -108,6 +115,7 @@ pub fn main() -> ExitCode {
         Command::Uncordon(cordon) => cordon.run(&cli.cluster, false),
         Command::SafePoweroff(power) => power.run(&cli.cluster),
         Command::Sim(sim) => sim.run(&cli.cluster),
+        Command::Snapshot(snapshot) => snapshot.run(&cli.cluster),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "virtroll", &mut script);

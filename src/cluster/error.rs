@@ -14,6 +14,12 @@ pub enum Error {
     /// This user may not do that.
     #[error("not allowed: {0}")]
     Forbidden(String),
+    /// This user may not read what a rehearsal can't do without.
+    #[error(
+        "a rehearsal needs to read {}, and this user may not: have them granted (deploy/rbac/rehearse.yaml holds all that is needed)",
+        .0.join(", ")
+    )]
+    Unreadable(Vec<String>),
     /// An object changed between reading and writing; observe, and decide again.
     #[error("{0}")]
     Conflict(String),

@@ -9,6 +9,7 @@ mod campaigns;
 mod capture;
 mod connect;
 mod error;
+mod may;
 mod observe;
 mod wire;
 
@@ -17,7 +18,9 @@ pub use campaigns::{
     Claim, LEASE_SECONDS, RENEW_EVERY, begin, campaign, campaigns, driver_of, ensure_definitions, hold,
     record, release,
 };
-pub use capture::capture;
+pub use capture::{Destination, Unread, Written, capture, write_snapshot};
 pub use connect::{Target, connect};
 pub use error::{Error, chain};
+pub use may::may_evict;
 pub use observe::{Observer, Scope};
+pub use wire::node as node_of;

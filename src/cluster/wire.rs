@@ -58,7 +58,7 @@ fn conditions(object: &Value) -> BTreeMap<String, Condition> {
 }
 
 /// A Node.
-pub(super) fn node(object: &Value) -> Node {
+pub fn node(object: &Value) -> Node {
     let ready =
         object["status"]["conditions"].as_array().into_iter().flatten().find(|c| c["type"] == "Ready");
     let mut annotations = map(&object["metadata"]["annotations"]);

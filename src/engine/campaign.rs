@@ -1,5 +1,6 @@
 //! Running a campaign: what is checked before anything is touched, and whether one is begun, taken up or left alone.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kube::{Client, ResourceExt};
@@ -15,7 +16,7 @@ use crate::plan::v1alpha1::{
     CampaignPhase, MaintenanceCampaign, MaintenanceCampaignStatus, MaintenancePlan, MaintenancePlanSpec,
 };
 use crate::reconcile::drain::{DrainOptions, obstacles};
-use crate::reconcile::{End, GroupNodes, NodeState};
+use crate::reconcile::{End, GroupNodes, NodeState, ZONE_LABEL};
 use crate::schedule;
 
 /// What to run, where and how.
@@ -147,6 +148,7 @@ fn announce(
         pods: inventory.pods().len(),
         virtual_machines: inventory.vmis().len(),
         budgets: inventory.budgets().len(),
+        zones: zones(run.plan, groups, inventory),
         resumed,
     });
     if let Some(warning) = schedule::short_timeouts(&run.plan.spec, groups, inventory) {
@@ -175,6 +177,14 @@ fn announce(
             tell(EventKind::Warning { text });
         }
     }
+}
+
+/// The zones of the campaign's nodes, by the label that the plan's limits go by.
+fn zones(plan: &MaintenancePlan, groups: &[GroupNodes], inventory: &Inventory) -> BTreeMap<String, String> {
+    let key = plan.spec.concurrency.as_ref().and_then(|c| c.topology_key.as_deref());
+    let key = key.unwrap_or(ZONE_LABEL);
+    let nodes = groups.iter().flat_map(|g| &g.nodes).filter_map(|name| inventory.node(name));
+    nodes.filter_map(|node| Some((node.name.clone(), node.labels.get(key)?.clone()))).collect()
 }
 
 /// Ends an unfinished campaign in favour of a new one. Whoever drives it keeps it: its Lease is asked for first.

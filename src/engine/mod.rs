@@ -12,6 +12,7 @@ mod error;
 mod hooks;
 mod lease;
 mod patience;
+mod preflight;
 mod tasks;
 mod told;
 
@@ -19,6 +20,7 @@ pub use campaign::{Outcome, Run, prepare, run_campaign};
 pub use clock::Clock;
 pub use drain::{Drain, DrainReport, drain_nodes};
 pub use error::Error;
+pub use preflight::{Preflight, preflight};
 
 /// Where events go.
 pub type Sink<'a> = &'a mut dyn FnMut(crate::journal::Event);

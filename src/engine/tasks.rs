@@ -13,7 +13,7 @@ use crate::cluster::{self, Actor};
 use crate::inventory::{Inventory, Node, ObjectName};
 use crate::journal::EventKind;
 use crate::plan::v1alpha1::MaintenanceCampaign;
-use crate::reconcile::drain::retry_after;
+use crate::reconcile::drain::{budget::budgets_of, retry_after};
 use crate::reconcile::{
     Effect, EvictionAnswer, EvictionAttempt, HookRunId, HookScope, HookStatus, Ledger, NodeState, VmRequest,
 };
@@ -204,7 +204,7 @@ pub(super) fn absorb(
         Outcome::Answered { pod, uid, node, answer } => {
             let attempt = ledger.evictions.get_mut(&uid)?;
             let again = retry_after(attempt, &answer).as_secs();
-            let event = answer_event(&pod, &node, &answer, again);
+            let event = answer_event(&pod, &node, &answer, again, inventory);
             attempt.answer = Some(answer);
             event
         }
@@ -230,14 +230,26 @@ pub(super) fn absorb(
     }
 }
 
-fn answer_event(pod: &ObjectName, node: &str, answer: &EvictionAnswer, again: i64) -> Option<EventKind> {
+fn answer_event(
+    pod: &ObjectName,
+    node: &str,
+    answer: &EvictionAnswer,
+    again: i64,
+    inventory: &Inventory,
+) -> Option<EventKind> {
+    let known = inventory.pod(pod);
     let refused = |why: &str, again_after| {
         let (pod, node, why) = (pod.clone(), node.to_owned(), why.to_owned());
-        Some(EventKind::EvictionRefused { pod, node, why, again_after })
+        let by_budget =
+            matches!(answer, EvictionAnswer::BudgetRefused { .. } | EvictionAnswer::ManyBudgets { .. });
+        let budgets = known.filter(|_| by_budget).into_iter().flat_map(|pod| budgets_of(inventory, pod));
+        let budgets = budgets.map(|b| b.name.clone()).collect();
+        Some(EventKind::EvictionRefused { pod, node, why, again_after, budgets })
     };
     match answer {
         EvictionAnswer::Granted | EvictionAnswer::Evacuating => {
-            Some(EventKind::PodEvicted { pod: pod.clone(), node: node.to_owned() })
+            let vm = known.and_then(|pod| inventory.vmi_of(pod)).map(|vmi| vmi.name.clone());
+            Some(EventKind::PodEvicted { pod: pod.clone(), node: node.to_owned(), vm })
         }
         EvictionAnswer::Gone | EvictionAnswer::NamespaceTerminating => None,
         EvictionAnswer::BudgetRefused { message, .. }

@@ -97,8 +97,9 @@ impl Told {
             (format!("{:?}", vm.outcome), vm.node.clone())
         };
         let before = self.vms.insert(name.clone(), now.clone());
-        let changed = before.is_some_and(|b| b != now);
-        changed.then_some(EventKind::VmChanged { vm: name, outcome: now.0, node: now.1 })
+        let before = before.filter(|b| *b != now)?;
+        let from = before.1.filter(|from| now.1.as_ref() != Some(from));
+        Some(EventKind::VmChanged { vm: name, outcome: now.0, node: now.1, from })
     }
 
     /// What a node waits for, if that has become worth a line.

@@ -3,6 +3,10 @@
 //! # Why
 //! One source keeps progress bars, plain lines, JSON and tests from telling different stories.
 
+mod cause;
+
+pub use cause::{Cause, CauseKind};
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -39,6 +43,8 @@ pub enum EventKind {
         virtual_machines: usize,
         /// PodDisruptionBudgets.
         budgets: usize,
+        /// Zones of the campaign's nodes, by node; nodes without the zone's label are left out.
+        zones: BTreeMap<String, String>,
         /// True if an earlier driver had begun it.
         resumed: bool,
     },
@@ -75,6 +81,8 @@ pub enum EventKind {
         pod: ObjectName,
         /// The node that it leaves.
         node: String,
+        /// The VMI that it is the launcher of.
+        vm: Option<ObjectName>,
     },
     /// An eviction was refused.
     EvictionRefused {
@@ -86,6 +94,8 @@ pub enum EventKind {
         why: String,
         /// Asked again after so many seconds; `None`: not by itself.
         again_after: Option<i64>,
+        /// The budgets that select the pod, if a budget was the reason.
+        budgets: Vec<ObjectName>,
     },
     /// A pod that was to leave has left.
     PodLeft {
@@ -102,6 +112,8 @@ pub enum EventKind {
         outcome: String,
         /// The node that it is on now.
         node: Option<String>,
+        /// The node that it was on before, if that changed.
+        from: Option<String>,
     },
     /// A hook was started.
     HookStarted {

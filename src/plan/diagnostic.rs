@@ -38,6 +38,11 @@ impl Diagnostics {
         Self::new(&self.file, &self.source)
     }
 
+    /// The source.
+    pub(super) fn source(&self) -> &str {
+        &self.source
+    }
+
     /// Adds a mistake.
     pub fn error(&mut self, span: Option<Range<usize>>, message: impl Into<String>, hint: impl Into<String>) {
         self.list.push(Diagnostic { message: message.into(), span, hint: hint.into(), is_warning: false });

@@ -34,6 +34,11 @@ impl Loaded {
         found.render()
     }
 
+    /// The file's text.
+    pub fn text(&self) -> &str {
+        self.warnings.source()
+    }
+
     fn place(&self, path: &[String]) -> std::ops::Range<usize> {
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
         self.tree.place(&path)

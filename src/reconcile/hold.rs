@@ -17,6 +17,17 @@ pub enum Prospect {
     Never,
 }
 
+/// How far the move of a VM is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// On its way, or just asked for.
+    UnderWay,
+    /// In KubeVirt's queue: its parallel limits are in use, or a try has failed.
+    Queued,
+    /// No node takes it.
+    Unplaced,
+}
+
 /// A reason to wait.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Hold {
@@ -93,6 +104,8 @@ pub enum Hold {
         vmi: ObjectName,
         /// What KubeVirt's objects say of it.
         progress: String,
+        /// The same, for programs.
+        stage: Stage,
         /// Whether waiting helps.
         prospect: Prospect,
     },

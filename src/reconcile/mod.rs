@@ -21,9 +21,10 @@ mod view;
 mod vms;
 
 pub use crate::schedule::GroupNodes;
+pub use admission::ZONE_LABEL;
 pub use decide::decide;
 pub use effect::{Effect, HookRunId, HookScope, NodePatch, StateChange};
-pub use hold::{Hold, Prospect};
+pub use hold::{Hold, Prospect, Stage};
 pub use ledger::{EvictionAnswer, EvictionAttempt, HookStatus, Ledger, VmRequest};
 pub use state::{DrainedVm, HookProgress, NodePhase, NodeState, REBOOT_ANNOTATION, STATE_ANNOTATION};
 pub use view::{Decision, End, NodeProgress, View};

@@ -2,6 +2,7 @@
 
 use jiff::tz::TimeZone;
 
+use super::words::count;
 use crate::journal::{Event, EventKind};
 
 /// The line of an event; `None` for events that only displays need.
@@ -13,10 +14,18 @@ pub fn line(event: &Event, zone: &TimeZone) -> Option<String> {
 
 fn words(kind: &EventKind) -> Option<(String, String)> {
     Some(match kind {
-        EventKind::CampaignStarted { campaign, plan, groups, pods, virtual_machines, budgets, resumed } => {
+        EventKind::CampaignStarted {
+            campaign,
+            plan,
+            groups,
+            pods,
+            virtual_machines,
+            budgets,
+            resumed,
+            ..
+        } => {
             let nodes: usize = groups.iter().map(|(_, n)| n).sum();
             let verb = if *resumed { "goes on" } else { "begins" };
-            let count = super::text::count;
             let words = format!(
                 "{verb}: plan {plan}, {} in {}; cluster: {}, {}, {}",
                 count(nodes, "node"),
@@ -44,11 +53,11 @@ fn words(kind: &EventKind) -> Option<(String, String)> {
             ("campaign".to_owned(), format!("no node is in work; waits: {why}"))
         }
         EventKind::NodeWaits { node, why } => (node.clone(), format!("waits: {why}")),
-        EventKind::PodEvicted { pod, node } => (node.clone(), format!("evicting pod {pod}")),
+        EventKind::PodEvicted { pod, node, .. } => (node.clone(), format!("evicting pod {pod}")),
         EventKind::EvictionRefused { pod, node, why, .. } => {
             (node.clone(), format!("eviction of pod {pod} refused: {why}"))
         }
-        EventKind::VmChanged { vm, outcome, node } => {
+        EventKind::VmChanged { vm, outcome, node, .. } => {
             let place = node.as_deref().map(|n| format!(", on {n}")).unwrap_or_default();
             ("vm".to_owned(), format!("{vm} {}{place}", outcome.to_lowercase()))
         }

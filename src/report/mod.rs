@@ -1,17 +1,33 @@
-//! The journal and the record, for people and for programs: plain lines, progress bars, the final tables, JSON.
+//! The journal and the record, for people and for programs: plain lines, progress bars, the final tables, JSON, a page, a
+//! graph.
 //!
 //! # Why
 //! Displays read events and the record, never the cluster: what is shown is what happened. What matters stands first, every
-//! wait has a reason, and nothing an operator needs scrolls away: the tables at the end repeat it.
+//! wait has a reason, and nothing an operator needs scrolls away: the tables at the end repeat it. [`Story`] folds the
+//! journal; [`Report`] is made of it and of the record; text, JSON, page and graph are made of the report alone.
 
+mod course;
+mod dot;
+mod finding;
+mod html;
 mod lines;
 mod progress;
+mod rehearsal;
+mod story;
 mod summary;
 mod text;
-mod waits;
+mod windows;
+mod words;
 
+pub use course::{Constraint, HookRun, Interval, Move, MoveKind, PhaseSpan, Refusal, Wait};
+pub use dot::dot;
+pub use finding::{Finding, Level};
+pub use html::{Error, html};
 pub use lines::line;
 pub use progress::Bars;
-pub use summary::{Report, ReportNode, ReportVm};
+pub use rehearsal::{
+    EvictionCheck, EvictionFinding, Forecast, Leaving, NotModelled, Percentiles, Rehearsal, Variant, Variants,
+};
+pub use story::Story;
+pub use summary::{About, ClusterSize, HeldBy, Report, ReportNode, ReportVm};
 pub use text::{forecast, tables};
-pub use waits::Waits;

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::summary::{Report, ReportNode};
+use super::words::{count, duration};
 use crate::plan::v1alpha1::VmOutcome;
 
 fn table(header: &[&str]) -> Table {
@@ -21,16 +22,6 @@ fn clock(time: Option<Timestamp>, zone: &TimeZone) -> String {
 fn took(node: &ReportNode) -> String {
     let both = node.started_at.zip(node.finished_at);
     both.map(|(start, end)| duration(end.duration_since(start).as_secs())).unwrap_or_default()
-}
-
-/// `1h 12m`, `11m 20s`, `45s`.
-fn duration(seconds: i64) -> String {
-    let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    match (hours, minutes) {
-        (0, 0) => format!("{rest}s"),
-        (0, _) => format!("{minutes}m {rest:02}s"),
-        _ => format!("{hours}h {minutes:02}m"),
-    }
 }
 
 fn trimmed(table: &Table) -> String {
@@ -80,13 +71,8 @@ fn vms(report: &Report) -> String {
     format!("\n\n{}", trimmed(&vms))
 }
 
-/// `1 node`, `2 nodes`.
-pub(super) fn count(n: usize, one: &str) -> String {
-    if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
-}
-
 fn closing(report: &Report) -> String {
-    let done = report.nodes.iter().filter(|n| n.phase == "Done").count();
+    let done = report.done();
     let total = report.nodes.len();
     let length = duration(report.makespan_seconds);
     let reason = report.reason.as_deref().unwrap_or("no reason given");

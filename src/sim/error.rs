@@ -3,6 +3,14 @@
 /// A cluster file that can't be loaded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
+    /// The file can't be read.
+    #[error("can't read {file}: {why}")]
+    Missing {
+        /// File name.
+        file: String,
+        /// The system's words.
+        why: String,
+    },
     /// The text isn't YAML or JSON.
     #[error("{file}: document {document} can't be read: {why}")]
     Unreadable {

@@ -1,8 +1,11 @@
 //! Reading a cluster from manifests: plain YAML or JSON documents, `kind: List`, or a `kubectl get -o yaml` dump.
 
 mod sick;
+mod stream;
 
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -25,6 +28,49 @@ pub fn read(file: &str, text: &str) -> Result<Vec<Value>, Error> {
     for (index, document) in documents.into_iter().enumerate() {
         flatten(file, index + 1, document, &mut objects)?;
     }
+    in_order(file, objects)
+}
+
+/// Reads the objects of a file on disk. JSON, as `virtroll snapshot` writes it, is read item by item.
+///
+/// # Errors
+/// Those of [`read`], and a file that can't be read.
+pub fn read_file(path: &Path) -> Result<Vec<Value>, Error> {
+    let file = path.display().to_string();
+    let unreadable = |why: String| Error::Unreadable { file: file.clone(), document: 1, why };
+    let opened =
+        std::fs::File::open(path).map_err(|e| Error::Missing { file: file.clone(), why: e.to_string() })?;
+    let mut reader = BufReader::new(opened);
+    let start = reader.fill_buf().map_err(|e| Error::Missing { file: file.clone(), why: e.to_string() })?;
+    if start.iter().find(|b| !b.is_ascii_whitespace()) != Some(&b'{') {
+        let mut text = String::new();
+        reader.read_to_string(&mut text).map_err(|e| unreadable(e.to_string()))?;
+        return read(&file, &text);
+    }
+    let mut objects = Vec::new();
+    let mut bad = None;
+    let read = stream::documents(reader, &mut |object| {
+        flatten(&file, 1, object, &mut objects).map_err(|error| {
+            bad = Some(error);
+            String::new()
+        })
+    });
+    match (bad, read) {
+        (Some(error), _) => Err(error),
+        (None, Ok(())) => in_order(&file, objects),
+        // YAML may begin with a brace as well.
+        (None, Err(why)) => {
+            drop(objects);
+            let text = std::fs::read_to_string(path).map_err(|e| unreadable(e.to_string()))?;
+            self::read(&file, &text).map_err(|error| match error {
+                Error::Unreadable { .. } => unreadable(why),
+                other => other,
+            })
+        }
+    }
+}
+
+fn in_order(file: &str, mut objects: Vec<Value>) -> Result<Vec<Value>, Error> {
     if !objects.iter().any(|o| o["kind"] == "Node") {
         return Err(Error::NoNodes { file: file.to_owned(), objects: objects.len() });
     }
@@ -32,22 +78,22 @@ pub fn read(file: &str, text: &str) -> Result<Vec<Value>, Error> {
     Ok(objects)
 }
 
-fn flatten(file: &str, document: usize, value: Value, objects: &mut Vec<Value>) -> Result<(), Error> {
+fn flatten(file: &str, document: usize, mut value: Value, objects: &mut Vec<Value>) -> Result<(), Error> {
     if value.is_null() {
         return Ok(());
     }
     let bad = |why: &str| Error::NotAnObject { file: file.to_owned(), document, why: why.to_owned() };
-    let Some(kind) = value["kind"].as_str() else {
+    let Some(kind) = value["kind"].as_str().map(str::to_owned) else {
         return Err(bad("not a Kubernetes object: it has no kind"));
     };
     if value["apiVersion"].as_str().is_none() {
         return Err(bad(&format!("{kind} has no apiVersion")));
     }
     if kind.ends_with("List")
-        && let Some(items) = value["items"].as_array()
+        && let Some(Value::Array(items)) = value.get_mut("items").map(Value::take)
     {
         for item in items {
-            flatten(file, document, item.clone(), objects)?;
+            flatten(file, document, item, objects)?;
         }
         return Ok(());
     }
@@ -163,14 +209,13 @@ pub fn create(store: &mut Store, file: &str, mut objects: Vec<Value>) -> Result<
     Ok(())
 }
 
-/// Finalizers of components that nobody plays here would hold their objects for ever: a detached volume, an ended guest.
+/// Finalizers of components that nobody plays here would hold their objects for ever: a detached volume.
 fn drop_unplayed_finalizers(metadata: &mut Value) {
-    const UNPLAYED: [&str; 5] = [
+    const UNPLAYED: [&str; 4] = [
         "external-attacher/",
         "external-provisioner.volume.kubernetes.io/",
         "kubernetes.io/pv-protection",
         "kubernetes.io/pvc-protection",
-        "foregroundDeleteVirtualMachine",
     ];
     if let Some(list) = metadata.get_mut("finalizers").and_then(Value::as_array_mut) {
         list.retain(|f| !f.as_str().is_some_and(|f| UNPLAYED.iter().any(|start| f.starts_with(start))));

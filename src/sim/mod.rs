@@ -92,6 +92,14 @@ impl EmbeddedCluster {
         Self::from_objects(name, load::read(name, text)?, settings)
     }
 
+    /// Loads a file of manifests, or a snapshot. Call it inside the runtime whose clock it shall keep.
+    ///
+    /// # Errors
+    /// A file that can't be read, and those of [`Self::from_manifests`].
+    pub fn from_file(path: &std::path::Path, settings: Settings) -> Result<Self, Error> {
+        Self::from_objects(&path.display().to_string(), load::read_file(path)?, settings)
+    }
+
     /// Loads objects, such as those captured from a live cluster.
     ///
     /// # Errors
@@ -109,9 +117,10 @@ impl EmbeddedCluster {
         let server = ApiServer::new(store.clone(), settings.latency);
         let mut cluster = Self { store, server, clock, events: settings.events, kubevirt: None };
         if let Some(version) = version {
-            let version = Some(settings.kubevirt.version.unwrap_or(version));
-            let settings = kubevirt::Settings { seed: settings.seed, version, ..settings.kubevirt };
+            let version = settings.kubevirt.version.unwrap_or(version);
+            let settings = kubevirt::Settings { seed: settings.seed, ..settings.kubevirt };
             let model = kubevirt::Model::new(cluster.client(), clock, settings);
+            model.observe(version);
             cluster.server.extend(Arc::new(model.clone()));
             cluster.kubevirt = Some(model);
         }

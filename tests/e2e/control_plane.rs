@@ -64,6 +64,27 @@ impl ControlPlane {
         )
     }
 
+    /// etcd, the API server and the scheduler: nothing happens but that pods find a place. Admission plugins are off where
+    /// what they add belongs to parts that aren't there.
+    pub fn scheduler_only(name: &str) -> Self {
+        let off =
+            "--disable-admission-plugins=ServiceAccount,StorageObjectInUseProtection,TaintNodesByCondition";
+        let mut plane = Self::with_api_server(name, &[off]);
+        let config = plane.path("kubeconfig");
+        plane.spawn(
+            "kube-scheduler",
+            &[
+                "--kubeconfig",
+                &config,
+                "--leader-elect=false",
+                "--secure-port=0",
+                "--kube-api-qps=1000",
+                "--kube-api-burst=1000",
+            ],
+        );
+        plane
+    }
+
     fn with_api_server(name: &str, more: &[&str]) -> Self {
         let binaries = std::env::var("VIRTROLL_CONTROL_PLANE")
             .expect("VIRTROLL_CONTROL_PLANE=$(tests/control-plane/build.sh)");
@@ -224,15 +245,36 @@ impl ControlPlane {
         serde_json::from_slice(&output.stdout).unwrap_or_default()
     }
 
-    /// What clients whose user agent begins so have done so far, from the audit log.
-    pub fn verbs_of(&self, agent: &str) -> Vec<String> {
+    /// Requests of clients whose user agent begins so that could have changed something, from the audit log: anything but
+    /// reads, dry runs, and questions about the user's own rights.
+    pub fn writes_of(&self, agent: &str) -> Vec<String> {
         let log = fs::read_to_string(self.path("audit.log")).unwrap_or_default();
         let events = log.lines().filter_map(|l| serde_json::from_str::<Value>(l).ok());
         let mine = events.filter(|e| e["userAgent"].as_str().is_some_and(|a| a.starts_with(agent)));
-        let mut verbs: Vec<String> = mine.filter_map(|e| e["verb"].as_str().map(str::to_owned)).collect();
-        verbs.sort();
-        verbs.dedup();
-        verbs
+        let is_write = |e: &Value| {
+            let uri = e["requestURI"].as_str().unwrap_or_default();
+            let reads = matches!(e["verb"].as_str(), Some("get" | "list" | "watch"));
+            !reads && !uri.contains("dryRun=All") && !uri.contains("/selfsubjectaccessreviews")
+        };
+        mine.filter(is_write).map(|e| format!("{} {}", e["verb"], e["requestURI"])).collect()
+    }
+
+    /// Evictions so far in a namespace that were granted, by a deletion or by KubeVirt's word that it moves the guest.
+    pub fn granted_in(log: &str, namespace: &str) -> usize {
+        let events = log.lines().filter_map(|l| serde_json::from_str::<Value>(l).ok());
+        let granted = events.filter(|e| {
+            let answer = &e["responseStatus"];
+            let uri = e["requestURI"].as_str().unwrap_or_default();
+            let moves =
+                answer["message"].as_str().is_some_and(|m| m.contains("Eviction triggered evacuation"));
+            e["verb"] == "create"
+                && e["stage"] == "ResponseComplete"
+                && e["objectRef"]["subresource"] == "eviction"
+                && e["objectRef"]["namespace"] == namespace
+                && !uri.contains("dryRun=All")
+                && (answer["code"] == 201 || moves)
+        });
+        granted.count()
     }
 
     /// Eviction requests so far in a namespace, from the audit log.

@@ -26,7 +26,7 @@ fn every_scenario_holds_on_the_real_control_plane() {
     let failed: Vec<&str> = runtime.block_on(async {
         let target = Target { kubeconfig: Some(plane.path("kubeconfig").into()), context: None };
         let (client, _) = connect(&target).await.expect("connects");
-        virt_api::install(&plane, client).await;
+        virt_api::install(&plane, client, virt_api::BRISK).await;
         let only = std::env::var("SCENARIO").unwrap_or_default();
         let chosen = ALL.iter().filter(|(name, _)| name.contains(&only));
         let log = PathBuf::from(plane.path("audit.log"));

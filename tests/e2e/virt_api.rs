@@ -19,11 +19,11 @@ use virtroll::sim::kubevirt::{Model, Settings, Version, crds, default_installati
 
 use crate::control_plane::ControlPlane;
 
-/// Real seconds for each of the model's: nobody waits for a guest to boot here.
-const PACE: f64 = 0.2;
+/// Real seconds for each of the model's: where nobody waits for a guest to boot.
+pub const BRISK: f64 = 0.2;
 
-/// Installs KubeVirt's kinds, webhook and subresource API, and runs its model until the runtime ends.
-pub async fn install(plane: &ControlPlane, client: kube::Client) {
+/// Installs KubeVirt's kinds, webhook and subresource API, and runs its model at a pace until the runtime ends.
+pub async fn install(plane: &ControlPlane, client: kube::Client, pace: f64) {
     for object in crds() {
         plane.create(&object.to_string());
     }
@@ -38,7 +38,7 @@ pub async fn install(plane: &ControlPlane, client: kube::Client) {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 
     let version = Version::minor(9);
-    let settings = Settings { version: Some(version), ..Settings::default().scaled(PACE) };
+    let settings = Settings { version: Some(version), ..Settings::default().scaled(pace) };
     let clock = virtroll::sim::Clock::starting_at(jiff::Timestamp::now());
     let model = Model::new(client, clock, settings);
     let (port, certificate) = listen(model.clone()).await;

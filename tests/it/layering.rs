@@ -14,8 +14,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // The plan's custom resources are the record, so the room that writes it knows them.
     ("cluster", &["inventory", "reconcile", "plan"]),
     ("engine", &["plan", "inventory", "schedule", "reconcile", "journal", "cluster"]),
-    // Progress of nodes is a value of reconcile, shown as it is.
-    ("report", &["plan", "schedule", "journal", "reconcile"]),
+    // Progress of nodes is a value of reconcile, shown as it is; events name objects as the inventory does.
+    ("report", &["plan", "inventory", "schedule", "journal", "reconcile"]),
     ("cli", &["plan", "inventory", "schedule", "reconcile", "journal", "cluster", "engine", "report", "sim"]),
 ];
 

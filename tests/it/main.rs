@@ -3,14 +3,17 @@
 #![allow(clippy::print_stdout, reason = "figures and progress are what the test log is for")]
 
 mod bad_plans;
+mod behaviour;
 mod campaigns;
 mod cli;
 mod embedded;
 mod faults;
 mod layering;
 mod recovery;
+mod report;
 mod scene;
 mod served;
+mod snapshot;
 
 #[path = "../scenarios/mod.rs"]
 mod scenarios;

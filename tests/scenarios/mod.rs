@@ -7,6 +7,7 @@ pub mod drains;
 pub mod hooks;
 pub mod nodes;
 pub mod stage;
+pub mod story;
 pub mod vms;
 
 use std::pin::Pin;

@@ -4,7 +4,7 @@ use super::budget::{self, BudgetAnswer};
 use super::vm::{Comeback, VmFate, comeback, fate, not_migratable_text};
 use super::{DrainOptions, DrainStep, Look, Pending, RETRY};
 use crate::inventory::{Inventory, Migration, ObjectName, Pod, VirtualMachineInstance};
-use crate::reconcile::{Effect, Hold, Prospect};
+use crate::reconcile::{Effect, Hold, Prospect, Stage};
 
 /// What would make the drain of a launcher's node fail or never end, before anything is touched.
 pub(super) fn obstacle(inventory: &Inventory, pod: &Pod, options: &DrainOptions) -> Option<String> {
@@ -30,7 +30,8 @@ pub(super) fn obstacle(inventory: &Inventory, pod: &Pod, options: &DrainOptions)
 }
 
 fn slow(vmi: &ObjectName, progress: impl Into<String>) -> Hold {
-    Hold::Migrating { vmi: vmi.clone(), progress: progress.into(), prospect: Prospect::Slow }
+    let progress = progress.into();
+    Hold::Migrating { vmi: vmi.clone(), progress, stage: Stage::UnderWay, prospect: Prospect::Slow }
 }
 
 impl Look<'_> {
@@ -124,14 +125,14 @@ impl Look<'_> {
         if !(marked || moving || fresh) {
             self.evict(pod, step);
         }
-        let (progress, prospect) = match fate {
+        let (progress, stage, prospect) = match fate {
             VmFate::External => {
                 let words = "has eviction strategy External: an outside controller must move it; virtroll has asked and waits";
-                (words.to_owned(), Prospect::Uncertain)
+                (words.to_owned(), Stage::UnderWay, Prospect::Uncertain)
             }
             _ => progress(self.inventory, name),
         };
-        step.holds.push(Hold::Migrating { vmi: name.clone(), progress, prospect });
+        step.holds.push(Hold::Migrating { vmi: name.clone(), progress, stage, prospect });
         if let Some(attempt) = asked.filter(|_| !marked && !moving) {
             step.wake(attempt.asked_at + RETRY, self.now);
         }
@@ -139,7 +140,7 @@ impl Look<'_> {
 }
 
 /// What KubeVirt's objects say of a VM's evacuation, and whether waiting helps.
-fn progress(inventory: &Inventory, vmi: &ObjectName) -> (String, Prospect) {
+fn progress(inventory: &Inventory, vmi: &ObjectName) -> (String, Stage, Prospect) {
     let mut migrations: Vec<_> = inventory.migrations_of(vmi).collect();
     migrations.sort_by_key(|m| m.created);
     let failed = migrations.iter().filter(|m| m.phase == "Failed").count();
@@ -151,21 +152,22 @@ fn progress(inventory: &Inventory, vmi: &ObjectName) -> (String, Prospect) {
         1 => format!(" (1 try failed{reason}; KubeVirt tries again with growing waits)"),
         n => format!(" ({n} tries failed{reason}; KubeVirt tries again with growing waits)"),
     };
-    let (words, prospect) = match migrations.last().filter(|m| !m.is_final()) {
+    let (words, stage, prospect) = match migrations.last().filter(|m| !m.is_final()) {
         Some(migration) => under_way(inventory, migration, failed),
-        None => ("asked to migrate".to_owned(), Prospect::Slow),
+        None => ("asked to migrate".to_owned(), Stage::UnderWay, Prospect::Slow),
     };
-    (format!("{words}{before}"), if failed > 0 { prospect.max(Prospect::Uncertain) } else { prospect })
+    let prospect = if failed > 0 { prospect.max(Prospect::Uncertain) } else { prospect };
+    (format!("{words}{before}"), stage, prospect)
 }
 
 /// An unfinished migration. Phases and conditions are KubeVirt's.
-fn under_way(inventory: &Inventory, migration: &Migration, failed: usize) -> (String, Prospect) {
+fn under_way(inventory: &Inventory, migration: &Migration, failed: usize) -> (String, Stage, Prospect) {
     let says = |condition: &str| migration.conditions.get(condition).filter(|c| c.status == "True");
     let mut unbound = inventory.unbound_pods();
     let target = unbound.find(|p| p.migration_uid() == Some(migration.uid.as_str()));
     if let Some(why) = target.and_then(|pod| pod.unschedulable.as_deref()) {
         let words = format!("finds no node to migrate to: {why}; KubeVirt gives each try five minutes");
-        return (words, Prospect::Uncertain);
+        return (words, Stage::Unplaced, Prospect::Uncertain);
     }
     match migration.phase.as_str() {
         "" | "Pending" => {
@@ -174,16 +176,17 @@ fn under_way(inventory: &Inventory, migration: &Migration, failed: usize) -> (St
                     "can't migrate yet: a resource quota refuses the target pod ({})",
                     refused.message
                 );
-                (words, Prospect::Uncertain)
+                (words, Stage::Unplaced, Prospect::Uncertain)
             } else if says("migrationBlockedByBackup").is_some() {
-                ("can't migrate before its backup has ended".to_owned(), Prospect::Slow)
+                ("can't migrate before its backup has ended".to_owned(), Stage::Queued, Prospect::Slow)
             } else if failed > 0 {
-                ("queued for its next try to migrate".to_owned(), Prospect::Slow)
+                ("queued for its next try to migrate".to_owned(), Stage::Queued, Prospect::Slow)
             } else {
-                ("queued for migration: KubeVirt's parallel limits are in use".to_owned(), Prospect::Slow)
+                let words = "queued for migration: KubeVirt's parallel limits are in use";
+                (words.to_owned(), Stage::Queued, Prospect::Slow)
             }
         }
-        "Running" => ("migrating".to_owned(), Prospect::Slow),
-        phase => (format!("migrating ({phase})"), Prospect::Slow),
+        "Running" => ("migrating".to_owned(), Stage::UnderWay, Prospect::Slow),
+        phase => (format!("migrating ({phase})"), Stage::UnderWay, Prospect::Slow),
     }
 }

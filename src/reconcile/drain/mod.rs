@@ -22,7 +22,7 @@ pub use options::{DrainOptions, VmConsent};
 pub use vm::{Comeback, VmFate, fate};
 
 use crate::inventory::{Inventory, ObjectName, Pod};
-use crate::reconcile::{Effect, EvictionAnswer, EvictionAttempt, Hold, Ledger, Prospect};
+use crate::reconcile::{Effect, EvictionAnswer, EvictionAttempt, Hold, Ledger, Prospect, Stage};
 use budget::BudgetAnswer;
 use filter::Verdict;
 
@@ -253,7 +253,7 @@ impl Look<'_> {
             }
             EvictionAnswer::Evacuating => {
                 let (vmi, progress) = (pod.name.clone(), "is being evacuated".to_owned());
-                Hold::Migrating { vmi, progress, prospect: Prospect::Slow }
+                Hold::Migrating { vmi, progress, stage: Stage::UnderWay, prospect: Prospect::Slow }
             }
             EvictionAnswer::BudgetRefused { message, .. } => refused(message, Prospect::Slow),
             EvictionAnswer::Wait { message } | EvictionAnswer::Trouble { message } => {

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::sim::scheduler::set_condition;
 use crate::sim::store::{DeleteOptions, Key, Refusal, Store};
 
 /// Evicts a pod, or says why not. `dry_run` asks only.
@@ -37,6 +38,24 @@ pub fn evict(
     if dry_run {
         store.would_delete("pods", &key, &options)?;
     } else {
+        let now = store.clock().now_text();
+        if pod["metadata"]["deletionTimestamp"].is_null()
+            && store.would_delete("pods", &key, &options).is_ok()
+        {
+            store.modify("pods", &key, |pod| {
+                let status = &mut pod["status"];
+                set_condition(
+                    status,
+                    "DisruptionTarget",
+                    "True",
+                    "EvictionByEvictionAPI",
+                    "Eviction API: evicting",
+                    &now,
+                );
+            });
+        }
+        // The condition made a version of its own.
+        let options = DeleteOptions { resource_version: None, ..options };
         store.delete("pods", &key, &options)?;
     }
     Ok(json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}))

@@ -70,8 +70,18 @@ fn count(
         for condition in budget["status"]["conditions"].as_array_mut().into_iter().flatten() {
             condition["message"] = json!(condition["message"].as_str().unwrap_or_default());
         }
+        note_generation(&mut budget["status"]);
     });
     again
+}
+
+/// A budget's condition says which generation it is about.
+fn note_generation(status: &mut Value) {
+    let observed = status["observedGeneration"].clone();
+    let mut conditions = status["conditions"].as_array_mut().into_iter().flatten();
+    if let Some(condition) = conditions.find(|c| c["type"] == CONDITION).filter(|_| !observed.is_null()) {
+        condition["observedGeneration"] = observed;
+    }
 }
 
 /// The evicted pods that are still on their way out, and when the first of them counts again.
@@ -97,6 +107,7 @@ fn fail_safe(store: &mut Store, key: &Key, why: &str, now: Timestamp) {
     store.modify(BUDGETS, key, |budget| {
         budget["status"]["disruptionsAllowed"] = json!(0);
         set_condition(&mut budget["status"], CONDITION, "False", SYNC_FAILED, why, &now);
+        note_generation(&mut budget["status"]);
     });
 }
 

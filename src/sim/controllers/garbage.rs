@@ -64,7 +64,7 @@ fn collect(store: &mut Store, uid: &str) {
         if is_mirror {
             continue;
         }
-        if owners > 1 {
+        if owners > 1 && has_other_owner(store, &object, uid) {
             without(store, &resource, &key, uid);
         } else if object["metadata"]["deletionTimestamp"].is_null() {
             let _ = store.delete(&resource, &key, &DeleteOptions::default());
@@ -96,18 +96,48 @@ fn finalize(store: &mut Store, resource: &str, owner: &Value, uid: &str) {
     }
     if has(FOREGROUND) {
         for (resource, key) in &dependants {
-            let idle =
-                store.get_key(resource, key).is_some_and(|o| o["metadata"]["deletionTimestamp"].is_null());
-            if idle {
-                let options =
-                    DeleteOptions { propagation: Some("Foreground".to_owned()), ..DeleteOptions::default() };
-                let _ = store.delete(resource, key, &options);
+            let Some(object) = store.get_key(resource, key).cloned() else { continue };
+            if !object["metadata"]["deletionTimestamp"].is_null() {
+                continue;
             }
+            if has_other_owner(store, &object, uid) {
+                without(store, resource, key, uid);
+                continue;
+            }
+            let own = object["metadata"]["uid"].as_str().unwrap_or_default();
+            let propagation = if store.has_dependants(own) { "Foreground" } else { "Background" };
+            let options =
+                DeleteOptions { propagation: Some(propagation.to_owned()), ..DeleteOptions::default() };
+            let _ = store.delete(resource, key, &options);
         }
-        if store.dependants(uid).is_empty() {
+        // Only those that say so keep their owner.
+        let blocks = |(resource, key): &(String, Key)| {
+            let references =
+                store.get_key(resource, key).and_then(|o| o["metadata"]["ownerReferences"].as_array());
+            references.into_iter().flatten().any(|r| r["uid"] == uid && r["blockOwnerDeletion"] == true)
+        };
+        if !store.dependants(uid).iter().any(blocks) {
             drop_finalizer(store, resource, owner, FOREGROUND);
         }
     }
+}
+
+/// Whether an owner besides this one is there to stay.
+fn has_other_owner(store: &Store, object: &Value, uid: &str) -> bool {
+    let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
+    let references = object["metadata"]["ownerReferences"].as_array().into_iter().flatten();
+    references.filter(|r| r["uid"] != uid).any(|r| {
+        let kind = store.resource_of(
+            r["apiVersion"].as_str().unwrap_or_default(),
+            r["kind"].as_str().unwrap_or_default(),
+        );
+        // A kind that the cluster doesn't serve counts as there.
+        kind.is_none_or(|kind| {
+            let namespace = if kind.namespaced { namespace } else { "" };
+            let owner = store.get(&kind.name, namespace, r["name"].as_str().unwrap_or_default());
+            owner.is_some_and(|o| o["metadata"]["uid"] == r["uid"] && !waits_for_us(o))
+        })
+    })
 }
 
 fn drop_finalizer(store: &mut Store, resource: &str, owner: &Value, finalizer: &str) {

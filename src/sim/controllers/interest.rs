@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Controller, Work, garbage, pods, volume};
+use super::{Controller, Work, adoption, garbage, pods, volume};
 use crate::sim::api::selects;
 use crate::sim::store::{Change, ChangeKind, Key, Store};
 
@@ -18,10 +18,15 @@ pub(super) fn of(store: &Store, change: &Change) -> Vec<Work> {
         "pods" => of_pod(store, change, &key, &mut work),
         "nodes" => of_node(store, change, &key, &mut work),
         "persistentvolumeclaims" => of_claim(store, &key, &mut work),
+        "persistentvolumes" => of_volume(&change.object, &mut work),
         "volumeattachments.storage.k8s.io" => of_attachment(store, change, &mut work),
         _ => {}
     }
     work.extend(garbage::interest(store, change));
+    for (resource, key) in adoption::interest(store, change) {
+        work.insert((if resource == "pods" { Controller::AdoptPod } else { Controller::AdoptSet }, key));
+    }
+    of_quotas(store, change, &key, &mut work);
     if change.kind == ChangeKind::Deleted && store.is_terminating(&key.namespace) {
         work.insert((Controller::Namespace, Key::new("", &key.namespace)));
     }
@@ -37,6 +42,8 @@ fn own(resource: &str) -> Option<Controller> {
         "statefulsets.apps" => Controller::StatefulSet,
         "daemonsets.apps" => Controller::DaemonSet,
         "jobs.batch" => Controller::Job,
+        "cronjobs.batch" => Controller::CronJob,
+        "resourcequotas" => Controller::Quota,
         "poddisruptionbudgets.policy" => Controller::Budget,
         "persistentvolumeclaims" => Controller::Volume,
         "namespaces" => Controller::Namespace,
@@ -52,6 +59,14 @@ fn of_pod(store: &Store, change: &Change, key: &Key, work: &mut BTreeSet<Work>) 
         if selects(&budget["spec"]["selector"], &change.object["metadata"]["labels"]) {
             work.insert((Controller::Budget, Key::of(budget)));
         }
+    }
+    if change.kind == ChangeKind::Deleted {
+        // Recreate waits for the last of the old pods.
+        let set = pods::controller(&change.object)
+            .filter(|c| c["kind"] == "ReplicaSet")
+            .and_then(|c| c["name"].as_str());
+        let set = set.and_then(|name| store.get("replicasets.apps", &key.namespace, name));
+        work.extend(set.and_then(|set| pods::owner(set)));
     }
     if let Some(node) = change.object["spec"]["nodeName"].as_str().filter(|n| !n.is_empty()) {
         work.insert((Controller::Attachment, Key::new("", node)));
@@ -78,6 +93,16 @@ fn of_node(store: &Store, change: &Change, key: &Key, work: &mut BTreeSet<Work>)
     }
 }
 
+/// What goes, or ends, is used no more.
+fn of_quotas(store: &Store, change: &Change, key: &Key, work: &mut BTreeSet<Work>) {
+    let over = |pod: &Value| matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
+    let ended =
+        *change.resource == *"pods" && over(&change.object) && !change.old.as_deref().is_some_and(over);
+    if change.kind == ChangeKind::Deleted || ended {
+        work.extend(store.list_in("resourcequotas", &key.namespace).map(|q| (Controller::Quota, Key::of(q))));
+    }
+}
+
 /// A claim that is bound lets its pods start, once its volume is attached.
 fn of_claim(store: &Store, key: &Key, work: &mut BTreeSet<Work>) {
     for pod in store.pods_with(key) {
@@ -85,6 +110,14 @@ fn of_claim(store: &Store, key: &Key, work: &mut BTreeSet<Work>) {
             work.insert((Controller::Kubelet, Key::of(pod)));
             work.insert((Controller::Attachment, Key::new("", node)));
         }
+    }
+}
+
+/// A volume that is reserved for a claim is bound to it.
+fn of_volume(volume: &Value, work: &mut BTreeSet<Work>) {
+    let claim = &volume["spec"]["claimRef"];
+    if let (Some(namespace), Some(name)) = (claim["namespace"].as_str(), claim["name"].as_str()) {
+        work.insert((Controller::Volume, Key::new(namespace, name)));
     }
 }
 

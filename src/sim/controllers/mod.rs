@@ -5,7 +5,9 @@
 //! its spec and may ask to be called again later. One queue, ordered by due time and then by arrival, makes the history a
 //! function of the requests and the seed. Time is the cluster's clock, so the same code runs paused, scaled or real.
 
+mod adoption;
 mod budget;
+mod cron_job;
 mod daemon_set;
 mod definition;
 mod deployment;
@@ -16,7 +18,9 @@ mod kubelet;
 mod namespace;
 mod node;
 mod pods;
+pub(in crate::sim) mod quota;
 mod replica_set;
+mod revision;
 mod stateful_set;
 mod volume;
 
@@ -36,6 +40,9 @@ use super::store::{Key, Store};
 pub(in crate::sim) enum Controller {
     Garbage,
     Namespace,
+    /// Of pods, and of ReplicaSets.
+    AdoptPod,
+    AdoptSet,
     Node,
     Kubelet,
     Scheduler,
@@ -48,9 +55,11 @@ pub(in crate::sim) enum Controller {
     StatefulSet,
     DaemonSet,
     Job,
+    CronJob,
     Budget,
     /// Of CustomResourceDefinitions.
     Definition,
+    Quota,
 }
 
 impl Controller {
@@ -58,14 +67,20 @@ impl Controller {
     fn latency(self) -> Duration {
         Duration::from_millis(match self {
             Self::Kubelet | Self::Scheduler | Self::Node => 10,
-            Self::Budget | Self::Volume | Self::Attachment => 20,
+            Self::Budget
+            | Self::Volume
+            | Self::Attachment
+            | Self::Quota
+            | Self::AdoptPod
+            | Self::AdoptSet => 20,
             Self::Garbage | Self::Namespace | Self::Definition => 50,
             Self::Deployment
             | Self::ReplicaSet
             | Self::Replication
             | Self::StatefulSet
             | Self::DaemonSet
-            | Self::Job => 25,
+            | Self::Job
+            | Self::CronJob => 25,
         })
     }
 }
@@ -91,7 +106,7 @@ impl Manager {
 
     /// Runs until dropped.
     pub async fn run(mut self) {
-        let Ok((notify, clock)) = self.store.lock().map(|s| (s.notify(), s.clock())) else {
+        let Ok((notify, clock)) = self.store.lock().map(|mut s| (s.begin_admission(), s.clock())) else {
             return;
         };
         loop {
@@ -155,13 +170,19 @@ impl Manager {
             Controller::Scheduler => return self.scheduler.schedule(store, key),
             Controller::Volume => volume::bind(store, key),
             Controller::Attachment => return volume::attach(store, key, now),
-            Controller::Deployment => deployment::reconcile(store, key),
-            Controller::ReplicaSet => replica_set::reconcile(store, "replicasets.apps", key),
-            Controller::Replication => replica_set::reconcile(store, "replicationcontrollers", key),
-            Controller::StatefulSet => stateful_set::reconcile(store, key),
-            Controller::DaemonSet => daemon_set::reconcile(store, key),
+            Controller::Deployment => return deployment::reconcile(store, key, now),
+            Controller::ReplicaSet => return replica_set::reconcile(store, "replicasets.apps", key, now),
+            Controller::Replication => {
+                return replica_set::reconcile(store, "replicationcontrollers", key, now);
+            }
+            Controller::StatefulSet => return stateful_set::reconcile(store, key, now),
+            Controller::DaemonSet => return daemon_set::reconcile(store, key, now),
             Controller::Job => return job::reconcile(store, key, now),
+            Controller::CronJob => return cron_job::reconcile(store, key, now),
             Controller::Budget => return budget::reconcile(store, key, now),
+            Controller::Quota => quota::reconcile(store, key),
+            Controller::AdoptPod => adoption::reconcile(store, "pods", key),
+            Controller::AdoptSet => adoption::reconcile(store, "replicasets.apps", key),
         }
         None
     }

@@ -11,7 +11,7 @@ use crate::sim::scheduler::{pod_tolerates, set_condition};
 use crate::sim::store::{DeleteOptions, Key, Object, Store, mix_text};
 
 /// A node is doubted after this long without a heartbeat (the node monitor's grace period).
-const GRACE: SignedDuration = SignedDuration::from_secs(40);
+const GRACE: SignedDuration = SignedDuration::from_secs(50);
 /// How long a reboot takes unless the node says otherwise.
 const REBOOT: SignedDuration = SignedDuration::from_secs(90);
 
@@ -19,6 +19,8 @@ const DOWN: &str = "sim.virtroll.dev/down";
 const DOWN_SINCE: &str = "sim.virtroll.dev/down-since";
 const UP_AGAIN: &str = "sim.virtroll.dev/up-again-at";
 const REBOOTS_IN: &str = "sim.virtroll.dev/reboots-in";
+/// How slow this machine is: a reboot takes so many times as long.
+const PACE: &str = "sim.virtroll.dev/pace";
 const KERNEL: &str = "sim.virtroll.dev/kernel-after-reboot";
 const REBOOT_REQUEST: &str = "virtroll.dev/reboot-requested";
 
@@ -42,6 +44,7 @@ pub(super) fn reconcile(store: &mut Store, key: &Key, now: Timestamp) -> Option<
     if let Some(wait) = evict_by_taint(store, key, now) {
         again = Some(again.map_or(wait, |a| a.min(wait)));
     }
+    out_of_service(store, key);
     again
 }
 
@@ -61,6 +64,8 @@ fn power(store: &mut Store, key: &Key, node: &Value, now: Timestamp) -> Option<D
     }
     if let Some(asked) = asks_for_reboot(store, key, node) {
         let takes = annotation(node, REBOOTS_IN).and_then(duration).unwrap_or(REBOOT);
+        let pace = annotation(node, PACE).and_then(|p| p.parse::<f64>().ok()).filter(|p| *p > 0.0);
+        let takes = SignedDuration::from_millis((takes.as_secs_f64() * pace.unwrap_or(1.0) * 1000.0) as i64);
         let up_again = seconds_text(now + takes);
         store.modify("nodes", key, |node| node["metadata"]["annotations"][UP_AGAIN] = json!(up_again));
         set_ready(store, key, "False", "KubeletNotReady", now);
@@ -209,6 +214,17 @@ fn evict_by_taint(store: &mut Store, key: &Key, now: Timestamp) -> Option<Durati
                 Some(seconds) => since + SignedDuration::from_secs(seconds),
             };
             if now >= due {
+                let says = "Taint manager: deleting due to NoExecute taint";
+                store.modify("pods", &Key::of(pod), |pod| {
+                    set_condition(
+                        &mut pod["status"],
+                        "DisruptionTarget",
+                        "True",
+                        "DeletionByTaintManager",
+                        says,
+                        &text,
+                    );
+                });
                 let _ = store.delete("pods", &Key::of(pod), &DeleteOptions::default());
             } else {
                 again = Some(again.map_or(until(now, due), |a| a.min(until(now, due))));
@@ -216,6 +232,23 @@ fn evict_by_taint(store: &mut Store, key: &Key, now: Timestamp) -> Option<Durati
         }
     }
     again
+}
+
+/// A node that isn't Ready and is declared out of service: its pods that are on their way out are gone, and with them what
+/// keeps their volumes there.
+fn out_of_service(store: &mut Store, key: &Key) {
+    let Some(node) = store.get_key("nodes", key) else { return };
+    let mut taints = node["spec"]["taints"].as_array().into_iter().flatten();
+    let declared = taints.any(|t| t["key"] == "node.kubernetes.io/out-of-service");
+    if !declared || pods::condition(node, "Ready") == Some("True") {
+        return;
+    }
+    let leaving = |p: &&Object| !p["metadata"]["deletionTimestamp"].is_null();
+    let pods: Vec<Key> = store.pods_on(&key.name).filter(leaving).map(|p| Key::of(p)).collect();
+    for pod in pods {
+        let _ =
+            store.delete("pods", &pod, &DeleteOptions { grace_seconds: Some(0), ..DeleteOptions::default() });
+    }
 }
 
 /// Seconds for which a pod tolerates a taint; `None`: for ever.

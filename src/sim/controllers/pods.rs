@@ -1,9 +1,15 @@
 //! Making, counting and ranking the pods of a workload.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Controller, Work};
+use super::{Controller, Work, until};
 use crate::sim::api::fill_defaults;
+use crate::sim::clock::parse_time;
 use crate::sim::store::{Key, Object, Store};
 
 /// The controller that an object's controlling owner belongs to.
@@ -16,6 +22,7 @@ pub(super) fn owner(object: &Value) -> Option<Work> {
         "StatefulSet" => Controller::StatefulSet,
         "DaemonSet" => Controller::DaemonSet,
         "Job" => Controller::Job,
+        "CronJob" => Controller::CronJob,
         _ => return None,
     };
     let namespace = object["metadata"]["namespace"].as_str()?;
@@ -47,10 +54,15 @@ pub(super) fn from_template(owner: &Value) -> Value {
     json!({"metadata": metadata, "spec": template["spec"]})
 }
 
-/// Fills in defaults and stores a pod.
-pub(super) fn create(store: &mut Store, mut pod: Value) -> Option<Object> {
+/// Fills in defaults and stores a pod. A pod that is refused says why.
+pub(super) fn try_create(store: &mut Store, mut pod: Value) -> Result<Object, String> {
     fill_defaults(store, "pods", &mut pod);
-    store.create("pods", pod).ok()
+    store.create("pods", pod).map_err(|refusal| refusal.message)
+}
+
+/// Fills in defaults and stores a pod.
+pub(super) fn create(store: &mut Store, pod: Value) -> Option<Object> {
+    try_create(store, pod).ok()
 }
 
 /// Pods that this object controls.
@@ -84,13 +96,54 @@ pub(super) fn scaled(value: &Value, total: i64, up: bool) -> i64 {
     }
 }
 
-/// The order in which surplus pods go: unassigned first, then not ready, then the newest.
+/// Since when a pod has been ready.
+pub(super) fn ready_since(pod: &Value) -> Option<Timestamp> {
+    let conditions = pod["status"]["conditions"].as_array()?;
+    let ready = conditions.iter().find(|c| c["type"] == "Ready" && c["status"] == "True")?;
+    ready["lastTransitionTime"].as_str().and_then(parse_time)
+}
+
+/// Ready for at least so many seconds.
+pub(super) fn is_available(pod: &Value, min_ready_seconds: i64, now: Timestamp) -> bool {
+    if !is_ready(pod) {
+        return false;
+    }
+    min_ready_seconds == 0
+        || ready_since(pod).is_some_and(|since| since + SignedDuration::from_secs(min_ready_seconds) <= now)
+}
+
+/// When the next of these pods, which are ready, will have been so for long enough.
+pub(super) fn next_available(pods: &[Object], min_ready_seconds: i64, now: Timestamp) -> Option<Duration> {
+    let due = |pod: &Object| Some(ready_since(pod)? + SignedDuration::from_secs(min_ready_seconds));
+    pods.iter().filter_map(due).filter(|due| *due > now).min().map(|due| until(now, due))
+}
+
+/// `spec.minReadySeconds` of a workload.
+pub(super) fn min_ready_seconds(owner: &Value) -> i64 {
+    owner["spec"]["minReadySeconds"].as_i64().unwrap_or(0)
+}
+
+/// The order in which surplus pods go: unassigned first, then by phase, not ready, low cost of deletion, many of a kind on a
+/// node, then what became ready last, and the newest.
 pub(super) fn surplus_order(pods: &mut [Object]) {
+    let mut on_node: BTreeMap<String, i64> = BTreeMap::new();
+    for pod in pods.iter() {
+        *on_node.entry(pod["spec"]["nodeName"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
+    }
     let rank = |pod: &Object| {
-        let bound = pod["spec"]["nodeName"].as_str().is_some_and(|n| !n.is_empty());
-        (bound, is_ready(pod))
+        let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
+        let phase = match pod["status"]["phase"].as_str() {
+            Some("Running") => 2,
+            Some("Unknown") => 1,
+            _ => 0,
+        };
+        let cost = pod["metadata"]["annotations"]["controller.kubernetes.io/pod-deletion-cost"].as_str();
+        let cost: i64 = cost.and_then(|c| c.parse().ok()).unwrap_or(0);
+        (!node.is_empty(), phase, is_ready(pod), cost, Reverse(on_node.get(node).copied().unwrap_or(0)))
     };
-    let age = |pod: &Object| pod["metadata"]["creationTimestamp"].as_str().unwrap_or_default().to_owned();
-    let name = |pod: &Object| Key::of(pod);
-    pods.sort_by(|a, b| rank(a).cmp(&rank(b)).then(age(b).cmp(&age(a))).then(name(a).cmp(&name(b))));
+    let age = |pod: &Object| {
+        let born = pod["metadata"]["creationTimestamp"].as_str().unwrap_or_default().to_owned();
+        (Reverse(ready_since(pod)), Reverse(born), Key::of(pod))
+    };
+    pods.sort_by_cached_key(|pod| (rank(pod), age(pod)));
 }

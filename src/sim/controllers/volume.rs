@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::until;
 use crate::sim::clock::{parse_time, seconds_text};
-use crate::sim::scheduler::thousandths;
+use crate::sim::scheduler::{fits, thousandths, waits_for_consumer};
 use crate::sim::store::{DeleteOptions, Key, Object, Store};
 
 const ATTACHMENTS: &str = "volumeattachments.storage.k8s.io";
@@ -17,8 +17,8 @@ const DETACHING: &str = "sim.virtroll.dev/detaching";
 /// How long a volume stays attached after its last pod has ended.
 const DETACH_AFTER: SignedDuration = SignedDuration::from_secs(3);
 
-/// Binds a claim: to a volume that names it or fits it, else to a new one of its class; a class that waits for the first
-/// consumer waits for a pod (which node it is bound to makes no difference for a new volume here).
+/// Binds a claim: to a volume that names it or fits it, else to a new one of its class. Where the class waits for the first
+/// consumer, the scheduler says when: it reserves a volume for the claim, or names the node for a new one.
 pub(super) fn bind(store: &mut Store, key: &Key) {
     let Some(claim) = store.get_key("persistentvolumeclaims", key).cloned() else {
         return;
@@ -28,8 +28,11 @@ pub(super) fn bind(store: &mut Store, key: &Key) {
         return;
     }
     let class = claim["spec"]["storageClassName"].as_str().unwrap_or_default();
-    let volume = match named.map(str::to_owned).or_else(|| fitting(store, &claim)) {
+    let waits = waits_for_consumer(store, &claim)
+        && claim["metadata"]["annotations"]["volume.kubernetes.io/selected-node"].is_null();
+    let volume = match named.map(str::to_owned).or_else(|| fitting(store, &claim, waits)) {
         Some(volume) => volume,
+        None if waits => return,
         None if !class.is_empty() || claim["spec"]["storageClassName"].is_null() => {
             provision(store, &claim, class)
         }
@@ -51,19 +54,19 @@ pub(super) fn bind(store: &mut Store, key: &Key) {
     });
 }
 
-fn fitting(store: &Store, claim: &Value) -> Option<String> {
-    let size = |v: &Value| v.as_str().and_then(thousandths).unwrap_or(0);
-    let wanted = size(&claim["spec"]["resources"]["requests"]["storage"]);
-    let fits = |pv: &Value| {
+/// A volume that is reserved for a claim, or else (unless the scheduler has yet to choose) the smallest free one that fits.
+fn fitting(store: &Store, claim: &Value, only_reserved: bool) -> Option<String> {
+    let size = |v: &Value| v["spec"]["capacity"]["storage"].as_str().and_then(thousandths).unwrap_or(0);
+    let reserved = |pv: &&Object| {
         let reference = &pv["spec"]["claimRef"];
-        if !reference.is_null() {
-            return reference["name"] == claim["metadata"]["name"]
-                && reference["namespace"] == claim["metadata"]["namespace"];
-        }
-        let class = |v: &Value| v["spec"]["storageClassName"].as_str().unwrap_or_default().to_owned();
-        class(pv) == class(claim) && size(&pv["spec"]["capacity"]["storage"]) >= wanted
+        reference["name"] == claim["metadata"]["name"]
+            && reference["namespace"] == claim["metadata"]["namespace"]
     };
-    let found = store.list("persistentvolumes").find(|pv| fits(pv))?;
+    let free = || {
+        let free = store.list("persistentvolumes").filter(|pv| !only_reserved && fits(pv, claim));
+        free.min_by_key(|pv| (size(pv), Key::of(pv)))
+    };
+    let found = store.list("persistentvolumes").find(reserved).or_else(free)?;
     found["metadata"]["name"].as_str().map(str::to_owned)
 }
 

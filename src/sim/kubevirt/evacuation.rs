@@ -9,11 +9,13 @@ use super::world::{Kind, Object, Trouble, World, is_deleting, is_final, text};
 use super::{conditions, migration};
 use crate::sim::store::Key;
 
-/// A node with candidates beyond the creation cap is looked at again after this.
-const RECHECK: Duration = Duration::from_secs(5);
-
 /// KubeVirt's `nodeDrainTaintKey`, where the cluster names no other.
 pub(super) const DRAIN_TAINT: &str = "kubevirt.io/drain";
+
+/// Annotation of a VMI: who asked for its evacuation.
+pub(super) const SOURCE: &str = "kubevirt.io/eviction-source";
+/// The descheduler did.
+pub(super) const DESCHEDULER: &str = "descheduler";
 
 /// How the names of its migrations begin.
 pub(super) const NAME: &str = "kubevirt-evacuation-";
@@ -43,11 +45,11 @@ pub(super) async fn reconcile(world: &mut World, name: &str) -> Result<Option<Du
     let gate = world.gate("MigrationPriorityQueue");
     let version = world.version();
     let room = if version.caps_creation(gate) { creation_room(world, name) } else { usize::MAX };
-    let again = (candidates.len() > room).then_some(RECHECK);
+    let again = (candidates.len() > room).then_some(world.settings.capped_recheck);
     for vmi in candidates.into_iter().take(room) {
         let mut spec = json!({"vmiName": vmi["metadata"]["name"]});
         if version.has_priorities(gate) {
-            spec["priority"] = json!("system-critical");
+            spec["priority"] = json!(priority(&vmi));
         }
         let object = json!({
             "apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstanceMigration",
@@ -62,6 +64,12 @@ pub(super) async fn reconcile(world: &mut World, name: &str) -> Result<Option<Du
         world.create(Kind::Migration, object).await?;
     }
     Ok(again)
+}
+
+/// What the descheduler asks for is less urgent than a drain.
+fn priority(vmi: &Value) -> &'static str {
+    let source = &vmi["metadata"]["annotations"][SOURCE];
+    if *source == DESCHEDULER { "system-maintenance" } else { "system-critical" }
 }
 
 fn wants_out(vmi: &Value, node: &str, tainted: bool) -> bool {
@@ -84,14 +92,7 @@ fn may_move(world: &World, vmi: &Object) -> bool {
 
 /// Before priorities, no more were created than could run.
 fn creation_room(world: &World, node: &str) -> usize {
-    let limits = world.configuration()["migrations"].clone();
-    let number = |field: &str, default| super::guest::bytes(&limits[field]).unwrap_or(default) as usize;
-    let unfinished = |m: &Value| !is_final(m);
-    let in_all = world.all(Kind::Migration).filter(|(_, m)| unfinished(m)).count();
-    let of_node =
-        |m: &Value| unfinished(m) && m["metadata"]["annotations"]["kubevirt.io/evacuationMigration"] == node;
-    let here = world.all(Kind::Migration).filter(|(_, m)| of_node(m)).count();
-    let left = |limit: usize, used: usize| limit.saturating_sub(used);
-    left(number("parallelMigrationsPerCluster", 5), in_all)
-        .min(left(number("parallelOutboundMigrationsPerNode", 2), here))
+    let (in_all, here) = world.indexes.unfinished(node);
+    let left = |field, default, used| (world.migration_limit(field, default) as usize).saturating_sub(used);
+    left("parallelMigrationsPerCluster", 5, in_all).min(left("parallelOutboundMigrationsPerNode", 2, here))
 }

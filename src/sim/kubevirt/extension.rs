@@ -1,7 +1,6 @@
 //! The model as others hold it: run it, ask its webhooks, call its subresources.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -10,6 +9,7 @@ use kube::Client;
 use serde_json::Value;
 
 use super::settings::{Settings, Version};
+use super::signs::Signs;
 use super::world::World;
 use super::{review, run, subresource};
 use crate::sim::clock::Clock;
@@ -21,28 +21,35 @@ pub struct Model {
     client: Client,
     clock: Clock,
     settings: Settings,
-    available: Arc<AtomicBool>,
+    signs: Arc<Signs>,
 }
 
 impl Model {
     /// A model over a client. Nothing runs before [`Model::run`].
     pub fn new(client: Client, clock: Clock, settings: Settings) -> Self {
-        Self { client, clock, settings, available: Arc::new(AtomicBool::new(true)) }
+        let signs = Arc::new(Signs::new(settings.version.unwrap_or(Version::minor(9))));
+        Self { client, clock, settings, signs }
+    }
+
+    /// The release that the cluster is known to have, before the model has seen its KubeVirt object.
+    pub fn observe(&self, version: Version) {
+        self.signs.observe(version);
     }
 
     /// Runs the controllers and guests until dropped.
     pub async fn run(&self) {
         let world = World::new(self.client.clone(), self.clock, self.settings.clone());
-        run::run(world, self.available.clone()).await;
+        run::run(world, self.signs.clone()).await;
     }
 
     /// Takes virt-api down, or up again: webhooks and subresources fail, and nothing of KubeVirt moves.
     pub fn set_available(&self, available: bool) {
-        self.available.store(available, Ordering::Relaxed);
+        self.signs.set_available(available);
     }
 
-    fn is_available(&self) -> bool {
-        self.available.load(Ordering::Relaxed)
+    /// Whether virt-api serves: nothing answers while it doesn't.
+    pub fn is_available(&self) -> bool {
+        self.signs.is_available()
     }
 
     /// Answers an AdmissionReview (`admission.k8s.io/v1`) with one.
@@ -61,8 +68,7 @@ impl Model {
 
 impl Extension for Model {
     fn webhooks(&self) -> Vec<Webhook> {
-        let version = self.settings.version.unwrap_or(Version::minor(9));
-        review::webhooks(version)
+        review::webhooks(self.settings.version.unwrap_or(self.signs.version()))
     }
 
     fn admit(&self, review: Value) -> BoxFuture<'static, Result<Value, String>> {

@@ -15,6 +15,9 @@ use super::world::{Kind, Object, Since, Trouble, World, is_deleting, is_final, t
 use super::{conditions, transfer};
 use crate::sim::store::Key;
 
+/// How labels begin that name the model of a node's CPU.
+const HOST_MODEL: &str = "host-model-cpu.node.kubevirt.io/";
+
 /// One round of a VMI on its node.
 pub(super) async fn reconcile(world: &mut World, key: &Key) -> Result<Option<Duration>, Trouble> {
     let Some(vmi) = world.get(Kind::Instance, key).cloned() else { return Ok(None) };
@@ -142,6 +145,9 @@ async fn judge(world: &World, vmi: &Value) -> Result<Verdict, Trouble> {
     }
     let network = world.configuration()["network"].clone();
     let default = network["defaultNetworkInterface"].as_str().unwrap_or("bridge");
+    let host = world.node(text(&vmi["status"]["nodeName"]));
+    let labels = host.and_then(|node| node["metadata"]["labels"].as_object());
+    let is_labelled = labels.is_some_and(|l| l.keys().any(|key| key.starts_with(HOST_MODEL)));
     let claim_modes = |claim: &str| {
         modes.iter().find(|(name, _)| name == claim).map(|(_, m)| m.clone()).unwrap_or_default()
     };
@@ -150,6 +156,8 @@ async fn judge(world: &World, vmi: &Value) -> Result<Verdict, Trouble> {
         default_interface: default,
         bindings: &network["binding"],
         moves_reservations: world.version().moves_reservations(),
+        moves_virtiofs: world.version().moves_virtiofs(),
+        host_model: is_labelled || !world.indexes.has_label_like(HOST_MODEL),
     };
     Ok(migratable::judge(vmi, &cluster))
 }

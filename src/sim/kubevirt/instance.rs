@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::handler::left;
 use super::world::{Kind, Object, Trouble, World, is_deleting, is_final, owned_by, text, uid};
 use super::{conditions, launcher};
 use crate::sim::store::Key;
 
 const FINALIZER: &str = "kubevirt.io/foregroundDeleteVirtualMachine";
+/// The same in older releases.
+const FOREGROUND: &str = "foregroundDeleteVirtualMachine";
 const UNPAUSED: &str = "kubevirt.io/virtual-machine-unpaused";
 const EVICTED: &str = "descheduler.alpha.kubernetes.io/eviction-in-progress";
 
@@ -37,6 +40,10 @@ pub(super) async fn reconcile(world: &mut World, key: &Key) -> Result<Option<Dur
         admit(world, key).await?;
         return Ok(None);
     }
+    if !is_deleting(&vmi) && !is_final(&vmi) {
+        // A captured one may have none, and would be gone before its guest is.
+        world.update(Kind::Instance, key, hold).await?;
+    }
     let pods = launchers(world, &vmi);
     launcher::remember(world, &vmi, &pods);
     if is_deleting(&vmi) {
@@ -49,9 +56,19 @@ pub(super) async fn reconcile(world: &mut World, key: &Key) -> Result<Option<Dur
     let pods = launchers(world, &vmi);
     advance(world, key, &pods).await?;
     mark_pods(world, key, &pods).await?;
-    attach(world, key, &pods).await?;
+    let again = attach(world, key, &pods).await?;
     release(world, key, &pods).await?;
-    Ok(None)
+    Ok(again)
+}
+
+/// Its guest is to end before a VMI is gone.
+fn hold(vmi: &mut Value) {
+    let finalizers = &mut vmi["metadata"]["finalizers"];
+    match finalizers.as_array_mut() {
+        Some(list) if list.iter().any(|f| f.as_str().is_some_and(|f| f.ends_with(FOREGROUND))) => {}
+        Some(list) => list.push(json!(FINALIZER)),
+        None => *finalizers = json!([FINALIZER]),
+    }
 }
 
 /// A new VMI: finalizer, and the cluster's eviction strategy if it names none.
@@ -63,12 +80,7 @@ async fn admit(world: &mut World, key: &Key) -> Result<(), Trouble> {
             if vmi["spec"]["evictionStrategy"].is_null() && strategy.is_string() {
                 vmi["spec"]["evictionStrategy"] = strategy;
             }
-            let finalizers = &mut vmi["metadata"]["finalizers"];
-            match finalizers.as_array_mut() {
-                Some(list) if list.contains(&json!(FINALIZER)) => {}
-                Some(list) => list.push(json!(FINALIZER)),
-                None => *finalizers = json!([FINALIZER]),
-            }
+            hold(vmi);
             conditions::enter(&mut vmi["status"], "Pending", &now);
         })
         .await
@@ -104,6 +116,14 @@ async fn advance(world: &mut World, key: &Key, pods: &[Object]) -> Result<(), Tr
             }
             let active = pods.iter().map(|p| (uid(p).to_owned(), p["spec"]["nodeName"].clone()));
             vmi["status"]["activePods"] = Value::Object(active.collect());
+            let scheduled = pod.as_deref().and_then(|p| conditions::get(p, "PodScheduled"));
+            match scheduled.filter(|c| c["status"] == "False" && phase == "Scheduling") {
+                Some(c) => {
+                    let (reason, message) = (text(&c["reason"]), text(&c["message"]));
+                    conditions::set(&mut vmi["status"], "PodScheduled", "False", reason, message, &now);
+                }
+                None => conditions::remove(&mut vmi["status"], "PodScheduled"),
+            }
             let (ready, reason) = readiness(vmi, pod.as_deref());
             conditions::set(&mut vmi["status"], "Ready", ready, reason, "", &now);
             let marked = vmi["status"]["evacuationNodeName"].is_string();
@@ -169,9 +189,15 @@ pub(super) fn attachment_ready(world: &World, launcher: &Value) -> bool {
     world.owned(uid(launcher), Kind::Pod).iter().any(|p| conditions::is_true(p, "Ready"))
 }
 
+/// An attachment pod has the volumes that it is for, and that of its service account's token if those are counted.
+fn has_all_volumes(world: &World, attachment: &Value, hot: usize) -> bool {
+    let volumes = attachment["spec"]["volumes"].as_array().map_or(0, Vec::len);
+    !world.settings.counts_token_volumes || volumes == hot + 1
+}
+
 /// Hotplugged volumes: one attachment pod for the launcher; those of ended launchers go.
-async fn attach(world: &mut World, key: &Key, pods: &[Object]) -> Result<(), Trouble> {
-    let Some(vmi) = world.get(Kind::Instance, key).cloned() else { return Ok(()) };
+async fn attach(world: &mut World, key: &Key, pods: &[Object]) -> Result<Option<Duration>, Trouble> {
+    let Some(vmi) = world.get(Kind::Instance, key).cloned() else { return Ok(None) };
     let over = is_final(&vmi);
     for pod in pods.iter().filter(|p| over || is_terminal(p)) {
         for attachment in world.owned(uid(pod), Kind::Pod).iter().filter(|p| !is_deleting(p)) {
@@ -180,12 +206,20 @@ async fn attach(world: &mut World, key: &Key, pods: &[Object]) -> Result<(), Tro
     }
     let hot = launcher::claims(&vmi, true);
     if hot.is_empty() || over || is_deleting(&vmi) || vmi["status"]["phase"] != "Running" {
-        return Ok(());
+        return Ok(None);
     }
     let Some(pod) = current(&vmi, pods).filter(|p| !is_deleting(p) && !is_terminal(p)).cloned() else {
-        return Ok(());
+        return Ok(None);
     };
     let attachment = match world.owned(uid(&pod), Kind::Pod).into_iter().find(|p| !is_deleting(p)) {
+        Some(attachment) if !has_all_volumes(world, &attachment, hot.len()) => {
+            let since = world.since(uid(&attachment), "miscounted");
+            let wait = left(since, world.settings.step);
+            if wait.is_none() {
+                world.delete(Kind::Pod, &attachment).await?;
+            }
+            return Ok(wait);
+        }
         Some(attachment) => attachment,
         None => world.create(Kind::Pod, launcher::attachment(&vmi, &pod)).await?,
     };
@@ -197,7 +231,13 @@ async fn attach(world: &mut World, key: &Key, pods: &[Object]) -> Result<(), Tro
             }})
         })
         .collect();
-    world.update(Kind::Instance, key, |vmi| vmi["status"]["volumeStatus"] = json!(statuses)).await
+    world.update(Kind::Instance, key, |vmi| vmi["status"]["volumeStatus"] = json!(statuses)).await?;
+    Ok(None)
+}
+
+/// KubeVirt's own finalizers. Older releases named one without the prefix.
+fn is_own(finalizer: &str) -> bool {
+    finalizer.starts_with("kubevirt.io/") || finalizer == FOREGROUND
 }
 
 /// Finalizers: the foreground one goes with the guest's end, all of them when a deleted VMI has no pods left.
@@ -211,7 +251,7 @@ async fn release(world: &mut World, key: &Key, pods: &[Object]) -> Result<(), Tr
     let released = world
         .update(Kind::Instance, key, |vmi| {
             if let Some(finalizers) = vmi["metadata"]["finalizers"].as_array_mut() {
-                finalizers.retain(|f| !f.as_str().is_some_and(|f| f.starts_with("kubevirt.io/")));
+                finalizers.retain(|f| !f.as_str().is_some_and(is_own));
             }
         })
         .await;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::guest::{self, memory};
 use super::instance;
-use super::world::{Kind, Object, World, reference, text, uid};
+use super::world::{Object, World, reference, text, uid};
 
 /// Memory beside the guest's: launcher, libvirt, QEMU. KubeVirt computes it from devices and vCPUs; this is what that
 /// comes to for a small guest.
@@ -100,8 +100,7 @@ fn selector(world: &World, vmi: &Value) -> Value {
     let machine = vmi["spec"]["domain"]["machine"]["type"].as_str().unwrap_or("q35");
     let machine = format!("machine-type.node.kubevirt.io/{machine}");
     // Older releases don't label nodes by what QEMU offers: a machine type that no node names is asked of none.
-    let is_named = world.all(Kind::Node).any(|(_, n)| n["metadata"]["labels"][&machine].is_string());
-    if is_named || machine.ends_with("/q35") {
+    if world.indexes.has_label(&machine) || machine.ends_with("/q35") {
         selector[machine] = json!("true");
     }
     selector

@@ -28,6 +28,10 @@ pub(super) struct Cluster<'a> {
     pub bindings: &'a Value,
     /// Disks with persistent reservations migrate.
     pub moves_reservations: bool,
+    /// File systems shared by virtiofs migrate.
+    pub moves_virtiofs: bool,
+    /// The model of the node's CPU is known, or of no node's.
+    pub host_model: bool,
 }
 
 /// Judges a VMI.
@@ -36,6 +40,15 @@ pub(super) fn judge(vmi: &Value, cluster: &Cluster<'_>) -> Verdict {
     let no = |reason, message: &str| Verdict::No(reason, message.to_owned());
     if let Some(message) = pod_network(vmi, cluster.default_interface, cluster.bindings) {
         return Verdict::No("InterfaceNotLiveMigratable", message);
+    }
+    if !cluster.host_model && domain["cpu"]["model"].as_str().unwrap_or("host-model") == "host-model" {
+        return no("CPUModeLiveMigratable", "the node does not allow migration with host-model");
+    }
+    let has_virtiofs = |fs: &Value| !fs["virtiofs"].is_null();
+    if !cluster.moves_virtiofs
+        && domain["devices"]["filesystems"].as_array().is_some_and(|f| f.iter().any(has_virtiofs))
+    {
+        return no("VirtIOFSNotLiveMigratable", "a file system is shared by virtiofs");
     }
     let has = |value: &Value| value.as_array().is_some_and(|a| !a.is_empty());
     if has(&domain["devices"]["hostDevices"]) || has(&domain["devices"]["gpus"]) {
@@ -139,6 +152,10 @@ mod tests {
     use serde_json::json;
 
     fn judged(spec: Value) -> Verdict {
+        judged_on(spec, true)
+    }
+
+    fn judged_on(spec: Value, host_model: bool) -> Verdict {
         let modes =
             |claim: &str| vec![if claim == "shared" { "ReadWriteMany" } else { "ReadWriteOnce" }.to_owned()];
         let bindings = json!({"plug": {"migration": {}}, "fixed": {}});
@@ -147,6 +164,8 @@ mod tests {
             default_interface: "bridge",
             bindings: &bindings,
             moves_reservations: false,
+            moves_virtiofs: false,
+            host_model,
         };
         judge(&json!({"spec": spec}), &cluster)
     }

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::handler::left;
 use super::instance::{attachment_ready, is_terminal, launchers};
-use super::world::{Kind, Object, Trouble, World, is_deleting, is_final, text, uid, vmi_of};
-use super::{conditions, launcher, transfer};
+use super::world::{Kind, Object, Trouble, World, is_deleting, is_final, owners, text, uid, vmi_of};
+use super::{conditions, launcher, obstacle, transfer};
 use crate::sim::clock::parse_time;
 use crate::sim::store::Key;
 
@@ -17,8 +17,9 @@ const KEPT: usize = 5;
 
 /// The target pod of a migration.
 pub(super) fn target_pod(world: &World, vmi: &Value, migration: &Value) -> Option<Object> {
-    let of = |p: &Object| p["metadata"]["labels"]["kubevirt.io/migrationJobUID"] == uid(migration);
-    launchers(world, vmi).into_iter().find(of)
+    let pods = world.indexes.targets_of(uid(migration)).filter_map(|key| world.get(Kind::Pod, key));
+    let mut own = pods.filter(|p| owners(p).any(|o| text(&o["uid"]) == uid(vmi)));
+    own.next().cloned()
 }
 
 /// Older than the VMI of that name: it was about a predecessor, which a VirtualMachine has replaced.
@@ -88,7 +89,9 @@ async fn pending(
     migration: &Value,
     vmi: &Object,
 ) -> Result<Option<Duration>, Trouble> {
-    let Some(pod) = target_pod(world, vmi, migration) else { return Ok(None) };
+    let Some(pod) = target_pod(world, vmi, migration) else {
+        return obstacle::report(world, key, migration, vmi).await;
+    };
     if is_terminal(&pod) || is_deleting(&pod) {
         fail_before_handoff(world, key, vmi).await?;
         return Ok(None);

@@ -1,30 +1,22 @@
 //! Which pending migrations may begin: caps over the cluster and each source node, priorities, backoff.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::index::Place;
 use super::instance::{is_terminal, launchers};
-use super::launcher;
-use super::migration::{enter, target_pod};
+use super::migration::enter;
 use super::world::{Kind, Object, Trouble, World, is_deleting, is_final, text, uid, vmi_of};
+use super::{conditions, launcher, obstacle};
 use crate::sim::clock::parse_time;
 use crate::sim::store::Key;
 
-/// Capped migrations look again after this.
-const RECHECK: Duration = Duration::from_secs(5);
+const QUOTA: &str = "migrationRejectedByResourceQuota";
 
-/// A place in the queue: evacuations overtake older migrations of users.
-fn priority(migration: &Value) -> u32 {
-    match text(&migration["spec"]["priority"]) {
-        "system-critical" => 100,
-        "user-triggered" => 50,
-        "system-maintenance" => 20,
-        _ => 0,
-    }
-}
-
+/// Those that back off: evacuations and workload updates.
 fn is_by_system(migration: &Value) -> bool {
     let annotations = &migration["metadata"]["annotations"];
     ["kubevirt.io/evacuationMigration", "kubevirt.io/workloadUpdateMigration"]
@@ -35,80 +27,90 @@ fn is_by_system(migration: &Value) -> bool {
 /// The running ones, by source node; the whole is their sum.
 fn active(world: &World) -> BTreeMap<String, usize> {
     let mut by_source = BTreeMap::new();
-    for (_, migration) in world.all(Kind::Migration).filter(|(_, m)| !is_final(m)) {
+    for key in world.indexes.begun() {
+        let Some(migration) = world.get(Kind::Migration, key) else { continue };
         let Some(vmi) = world.get(Kind::Instance, &vmi_of(migration)) else { continue };
-        let phase = text(&migration["status"]["phase"]);
-        let begun = !matches!(phase, "" | "Pending") || target_pod(world, vmi, migration).is_some();
-        if begun {
-            // After its arrival a VMI reports the target, while the migration still counts at the source.
-            let state = &vmi["status"]["migrationState"];
-            let handed_off = state["migrationUid"] == uid(migration);
-            let source = if handed_off { &state["sourceNode"] } else { &vmi["status"]["nodeName"] };
-            *by_source.entry(text(source).to_owned()).or_default() += 1;
-        }
+        // After its arrival a VMI reports the target, while the migration still counts at the source.
+        let state = &vmi["status"]["migrationState"];
+        let handed_off = state["migrationUid"] == uid(migration);
+        let source = if handed_off { &state["sourceNode"] } else { &vmi["status"]["nodeName"] };
+        *by_source.entry(text(source).to_owned()).or_default() += 1;
     }
     by_source
 }
 
-/// One pass over the queue.
+/// Earliest of two times to look again.
+fn earlier(one: Option<Duration>, other: Duration) -> Option<Duration> {
+    Some(one.map_or(other, |one| one.min(other)))
+}
+
+/// One pass over the queue: the first of each node that has room, in the order of all, until the cluster has none.
 pub(super) async fn reconcile(world: &mut World) -> Result<Option<Duration>, Trouble> {
-    let mut pending: Vec<Object> = world.all(Kind::Migration).map(|(_, m)| m.clone()).collect();
-    pending.retain(|m| m["status"]["phase"] == "Pending" && !is_deleting(m));
-    if pending.is_empty() {
-        return Ok(None);
-    }
-    let ranks = world.version().has_priorities(world.gate("MigrationPriorityQueue"));
-    let age = |m: &Object| (text(&m["metadata"]["creationTimestamp"]).to_owned(), Key::of(m));
-    pending.sort_by_key(|m| (if ranks { u32::MAX - priority(m) } else { 0 }, age(m)));
-    let limits = world.configuration()["migrations"].clone();
-    let number = |field: &str, default| super::guest::bytes(&limits[field]).unwrap_or(default) as usize;
-    let in_all = number("parallelMigrationsPerCluster", 5);
-    let per_node = number("parallelOutboundMigrationsPerNode", 2);
+    let in_all = world.migration_limit("parallelMigrationsPerCluster", 5) as usize;
+    let per_node = world.migration_limit("parallelOutboundMigrationsPerNode", 2) as usize;
+    let recheck = world.settings.capped_recheck;
     let mut running = active(world);
+    let mut total: usize = running.values().sum();
+    if total >= in_all {
+        return Ok(world.indexes.sources().next().map(|_| recheck));
+    }
     let mut again: Option<Duration> = None;
-    for migration in pending {
-        let Some(vmi) = world.get(Kind::Instance, &vmi_of(&migration)).cloned() else { continue };
-        match readiness(world, &migration, &vmi) {
-            Readiness::No => continue,
-            Readiness::After(wait) => {
-                report_backoff(world, &migration).await;
-                again = Some(again.map_or(wait, |a| a.min(wait)));
-                continue;
+    let mut heads: BinaryHeap<Reverse<(Place, String)>> = BinaryHeap::new();
+    for node in world.indexes.sources() {
+        if running.get(node).copied().unwrap_or(0) >= per_node {
+            again = earlier(again, recheck);
+        } else if let Some(first) = world.indexes.next_from(node, None) {
+            heads.push(Reverse((first.clone(), node.clone())));
+        }
+    }
+    while let Some(Reverse((place, node))) = heads.pop() {
+        if total >= in_all {
+            return Ok(earlier(again, recheck));
+        }
+        match consider(world, &place.2).await? {
+            Answer::Begun => {
+                *running.entry(node.clone()).or_default() += 1;
+                total += 1;
             }
-            Readiness::Yes => {}
+            Answer::Again(wait) => again = earlier(again, wait),
+            Answer::No => {}
         }
-        let source = text(&vmi["status"]["nodeName"]).to_owned();
-        let here = running.get(&source).copied().unwrap_or(0);
-        if running.values().sum::<usize>() >= in_all || here >= per_node {
-            again = Some(again.map_or(RECHECK, |a| a.min(RECHECK)));
-            continue;
+        let Some(next) = world.indexes.next_from(&node, Some(&place)).cloned() else { continue };
+        if running.get(&node).copied().unwrap_or(0) >= per_node {
+            again = earlier(again, recheck);
+        } else {
+            heads.push(Reverse((next, node)));
         }
-        *running.entry(source).or_default() += 1;
-        begin(world, &migration, &vmi).await?;
     }
     Ok(again)
 }
 
-enum Readiness {
-    Yes,
+enum Answer {
+    Begun,
     No,
-    After(Duration),
+    Again(Duration),
 }
 
-fn readiness(world: &World, migration: &Value, vmi: &Object) -> Readiness {
+/// Begins a migration whose turn it is, if nothing else stands against it.
+async fn consider(world: &mut World, key: &Key) -> Result<Answer, Trouble> {
+    let Some(migration) = world.get(Kind::Migration, key).cloned() else { return Ok(Answer::No) };
+    let vmi = world.get(Kind::Instance, &vmi_of(&migration)).cloned();
+    let Some(vmi) = vmi.filter(|vmi| is_ready(world, &migration, vmi)) else { return Ok(Answer::No) };
+    if let Some(wait) = backoff(world, &migration, &vmi).filter(|wait| !wait.is_zero()) {
+        report_backoff(world, &migration).await;
+        return Ok(Answer::Again(wait));
+    }
+    begin(world, &migration, &vmi).await
+}
+
+fn is_ready(world: &World, migration: &Value, vmi: &Object) -> bool {
     let running = vmi["status"]["phase"] == "Running" && vmi["status"]["selinuxContext"].is_string();
     let pods = launchers(world, vmi);
     let one = pods.iter().filter(|p| !is_terminal(p)).count() == 1;
     let in_flight = world.migrations_of(&Key::of(vmi)).iter().any(|m| {
         !is_final(m) && uid(m) != uid(migration) && !matches!(text(&m["status"]["phase"]), "" | "Pending")
     });
-    if !running || !one || in_flight || is_deleting(vmi) {
-        return Readiness::No;
-    }
-    match backoff(world, migration, vmi) {
-        Some(wait) if !wait.is_zero() => Readiness::After(wait),
-        _ => Readiness::Yes,
-    }
+    running && one && !in_flight && !is_deleting(vmi) && !obstacle::stands(world, vmi)
 }
 
 /// 20 s · 2^(failures − 1) after the last failure, for migrations that the system asked for.
@@ -123,8 +125,9 @@ fn backoff(world: &World, migration: &Value, vmi: &Value) -> Option<Duration> {
     let last = finished.last().filter(|_| failures > 0)?;
     let stamps = last["status"]["phaseTransitionTimestamps"].as_array()?;
     let failed_at = parse_time(text(&stamps.last()?["phaseTransitionTimestamp"]))?;
-    let wait = world.settings.backoff * (1 << (failures - 1).min(10));
-    let due = failed_at + jiff::SignedDuration::try_from(wait).ok()?;
+    let exponent = u32::try_from(failures - 1).unwrap_or(0).min(16);
+    let wait = world.settings.backoff.saturating_mul(1 << exponent);
+    let due = failed_at + jiff::SignedDuration::try_from(wait).unwrap_or_default();
     Duration::try_from(due.duration_since(world.now())).ok()
 }
 
@@ -135,22 +138,31 @@ async fn report_backoff(world: &mut World, migration: &Value) {
     }
 }
 
-/// Creates the target pod. With hotplugged volumes the migration stays Pending until those are attached.
-async fn begin(world: &mut World, migration: &Object, vmi: &Object) -> Result<(), Trouble> {
-    if target_pod(world, vmi, migration).is_some() {
-        return Ok(());
-    }
+/// Creates the target pod. With hotplugged volumes the migration stays Pending until those are attached. A pod that a quota
+/// leaves no room for is tried again, until there is room.
+async fn begin(world: &mut World, migration: &Object, vmi: &Object) -> Result<Answer, Trouble> {
     let pod = launcher::target(world, vmi, migration);
-    world.create(Kind::Pod, pod).await?;
     let key = Key::of(migration);
+    match world.create(Kind::Pod, pod).await {
+        Err(Trouble::Quota(why)) => {
+            let now = world.now_text();
+            let report = |m: &mut Value| conditions::set(&mut m["status"], QUOTA, "True", "", &why, &now);
+            world.update(Kind::Migration, &key, report).await?;
+            return Ok(Answer::Again(world.settings.quota_retry));
+        }
+        other => other?,
+    };
     let pods = launchers(world, vmi);
     let source =
         super::instance::current(vmi, &pods).map(|p| p["metadata"]["name"].clone()).unwrap_or_default();
     world
-        .update(Kind::Migration, &key, |m| m["status"]["migrationState"] = json!({"sourcePod": source}))
+        .update(Kind::Migration, &key, |m| {
+            conditions::remove(&mut m["status"], QUOTA);
+            m["status"]["migrationState"] = json!({"sourcePod": source});
+        })
         .await?;
     if launcher::claims(vmi, true).is_empty() {
         enter(world, &key, "Scheduling").await?;
     }
-    Ok(())
+    Ok(Answer::Begun)
 }

@@ -8,26 +8,31 @@
 //! What a guest does is said by annotations on the VMI (on a VirtualMachine: in its template), all under
 //! `sim.virtroll.dev/`; see [`Guest`]. Every number of seconds is a field of [`Settings`].
 //!
-//! Not modelled: snapshots, backups, exports, pools, instance types, workload updates, resource quotas for targets, and
-//! everything inside a guest.
+//! Not modelled: snapshots, exports, pools, instance types, workload updates, who begins and ends a backup, the accounts that
+//! requests come from, and everything inside a guest.
 
+mod component;
 mod conditions;
 mod crds;
 mod evacuation;
 mod extension;
 mod guest;
 mod handler;
+mod index;
 mod instance;
 mod launcher;
 mod migratable;
 mod migration;
 mod migration_queue;
 mod node;
+mod obstacle;
 mod old_budget;
+mod policy;
 mod replica_set;
 mod review;
 mod run;
 mod settings;
+mod signs;
 mod subresource;
 mod transfer;
 mod virtual_machine;

@@ -17,12 +17,15 @@ const HEARTBEAT: &str = "kubevirt.io/heartbeat";
 const MACHINE: &str = "machine-type.node.kubevirt.io/q35";
 const KVM: &str = "devices.kubevirt.io/kvm";
 const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
-/// How often the pod collector looks.
-const COLLECTS_EVERY: Duration = Duration::from_secs(20);
 
 /// The node is up, and with it the launchers and guests on it.
 pub(super) fn is_alive(world: &World, node: &str) -> bool {
-    world.node(node).is_some_and(|n| conditions::is_true(n, "Ready"))
+    world.node(node).is_some_and(|n| is_up(n))
+}
+
+/// Ready, and not without power, which Kubernetes learns a while later.
+pub(super) fn is_up(node: &Value) -> bool {
+    conditions::is_true(node, "Ready") && node["metadata"]["annotations"]["sim.virtroll.dev/down"] != "true"
 }
 
 /// virt-handler runs on the node, without which no migration goes on.
@@ -50,7 +53,7 @@ fn takes_part(node: &Value) -> bool {
 /// One heartbeat, and when the next is due.
 pub(super) async fn beat(world: &mut World, name: &str) -> Result<Option<Duration>, Trouble> {
     let Some(node) = world.node(name).cloned().filter(|n| takes_part(n)) else { return Ok(None) };
-    if !conditions::is_true(&node, "Ready") {
+    if !is_up(&node) {
         return stop(world, &node).await;
     }
     if let Some(wait) = starts(world, &node) {
@@ -115,27 +118,30 @@ async fn collect_pods(world: &mut World, node: &Value) -> Result<bool, Trouble> 
     if !declared || conditions::is_true(node, "Ready") {
         return Ok(false);
     }
-    let left_behind = |pod: &Value| pod["spec"]["nodeName"] == node["metadata"]["name"] && is_deleting(pod);
-    let pods = world.all(Kind::Pod).filter(|(_, pod)| left_behind(pod));
-    for pod in pods.map(|(_, pod)| pod.clone()).collect::<Vec<_>>() {
+    for pod in world.pods_on(text(&node["metadata"]["name"])).into_iter().filter(|pod| is_deleting(pod)) {
         world.force_delete(&pod).await?;
     }
     Ok(true)
 }
 
-/// A node whose heartbeat is old takes no VMs; those without a live pod there have failed.
+/// A node whose heartbeat is old takes no VMs; those without a live pod there have failed. It is looked at every so often; the
+/// looks that a fresh heartbeat makes needless are left out.
 pub(super) async fn check(world: &mut World, name: &str) -> Result<Option<Duration>, Trouble> {
     let mut again = Some(world.settings.node_check);
     let node = world.node(name).cloned();
     if let Some(node) = &node
         && collect_pods(world, node).await?
     {
-        again = Some(COLLECTS_EVERY.min(world.settings.node_check));
+        again = Some(world.settings.collect_pods.min(world.settings.node_check));
     }
     let beat = node.as_deref().and_then(|n| parse_time(text(&n["metadata"]["annotations"][HEARTBEAT])));
     let limit = SignedDuration::try_from(world.settings.unresponsive_after).unwrap_or_default();
-    if node.is_some() && beat.is_none_or(|at| world.now().duration_since(at) <= limit) {
-        return Ok(again);
+    let old = beat.map(|at| world.now().duration_since(at));
+    if node.is_some() && old.is_none_or(|old| old <= limit) {
+        let fresh_for = old.and_then(|old| Duration::try_from(limit - old).ok()).unwrap_or_default();
+        return Ok(
+            again.map(|every| every.mul_f64((fresh_for.as_secs_f64() / every.as_secs_f64()).ceil().max(1.0)))
+        );
     }
     if node.as_deref().is_some_and(|n| n["metadata"]["labels"][SCHEDULABLE] == "true") {
         refuse_guests(world, &Key::new("", name)).await?;

@@ -18,29 +18,62 @@ const EVICTION_PATH: &str = "/pod-eviction-validate";
 /// Where the migrations' webhook listens.
 const MIGRATION_PATH: &str = "/migration-validate-create";
 
-/// The configuration of a ValidatingWebhookConfiguration for the model at `https://HOST:PORT`, with the CA's certificate
-/// in base64.
+/// What virt-api is asked about besides: whatever is written of these, it has to be there.
+const GUARDED: [(&str, &str, &str, &[&str]); 3] = [
+    (
+        "virtualmachine-validator.kubevirt.io",
+        "virtualmachines",
+        "/virtualmachines-validate",
+        &["CREATE", "UPDATE"],
+    ),
+    (
+        "virtualmachineinstances-validator.kubevirt.io",
+        "virtualmachineinstances",
+        "/virtualmachineinstances-validate",
+        &["CREATE", "UPDATE"],
+    ),
+    (
+        "migration-update-validator.kubevirt.io",
+        "virtualmachineinstancemigrations",
+        "/migration-validate-update",
+        &["UPDATE"],
+    ),
+];
+
+/// A ValidatingWebhookConfiguration for the model at `https://HOST:PORT`, with the CA's certificate in base64.
 pub fn webhook_configuration(url: &str, ca_bundle: &str, version: Version) -> Value {
-    let entry = |name: &str, path: &str, resource: &str, group: &str, fail: bool| {
+    let entry = |name: &str,
+                 path: &str,
+                 group: &str,
+                 resources: &[String],
+                 operations: &[&str],
+                 fail: bool| {
         json!({
             "name": name, "failurePolicy": if fail { "Fail" } else { "Ignore" }, "timeoutSeconds": 10,
             "sideEffects": "NoneOnDryRun", "admissionReviewVersions": ["v1"],
             "clientConfig": {"url": format!("{url}{path}"), "caBundle": ca_bundle},
-            "rules": [{"apiGroups": [group], "apiVersions": ["v1"], "operations": ["*"], "resources": [resource]}],
+            "rules": [{
+                "apiGroups": [group], "apiVersions": ["v1"], "operations": operations, "resources": resources,
+            }],
         })
     };
     let closed = version.denies_always();
-    let mut launchers = entry(LAUNCHERS, EVICTION_PATH, "pods/eviction", "", closed);
+    let evictions = ["pods/eviction".to_owned()];
+    let eviction = |name: &str, fail| entry(name, EVICTION_PATH, "", &evictions, &["*"], fail);
     let prefixed = |prefix: &str| json!([{"name": "by-name", "expression": format!("object.metadata.name.startsWith(\"{prefix}\")")}]);
+    let mut launchers = eviction(LAUNCHERS, closed);
     if closed {
         launchers["matchConditions"] = prefixed("virt-launcher");
     }
-    let mut migrations =
-        entry(MIGRATIONS, MIGRATION_PATH, "virtualmachineinstancemigrations", "kubevirt.io", true);
-    migrations["rules"][0]["operations"] = json!(["CREATE"]);
-    let mut webhooks = vec![launchers, migrations];
+    let migrations = ["virtualmachineinstancemigrations".to_owned()];
+    let mut webhooks =
+        vec![launchers, entry(MIGRATIONS, MIGRATION_PATH, "kubevirt.io", &migrations, &["CREATE"], true)];
+    for (name, plural, path, operations) in GUARDED {
+        let resources = [plural.to_owned(), format!("{plural}/status")];
+        webhooks.push(entry(name, path, "kubevirt.io", &resources, operations, true));
+    }
     if version.guards_hotplug() {
-        let mut attachments = entry(ATTACHMENTS, EVICTION_PATH, "pods/eviction", "", true);
+        let mut attachments = eviction(ATTACHMENTS, true);
         attachments["matchConditions"] = prefixed("hp-volume-");
         webhooks.push(attachments);
     }
@@ -50,45 +83,27 @@ pub fn webhook_configuration(url: &str, ca_bundle: &str, version: Version) -> Va
     })
 }
 
-/// The same for the embedded cluster; with them, that nothing of KubeVirt's can be written while virt-api is down.
+/// The same for the embedded cluster.
 pub(super) fn webhooks(version: Version) -> Vec<Webhook> {
     let webhook =
-        |name: &str, resource: &str, operations: &[&'static str], name_prefix: &str, fail_closed| Webhook {
-            name: name.to_owned(),
-            resource: resource.to_owned(),
-            operations: operations.to_vec(),
-            name_prefix: name_prefix.to_owned(),
-            fail_closed,
+        |name: &str, resource: String, operations: &[&'static str], name_prefix: &str, fail_closed| {
+            let (name, name_prefix) = (name.to_owned(), name_prefix.to_owned());
+            Webhook { name, resource, operations: operations.to_vec(), name_prefix, fail_closed }
         };
     let closed = version.denies_always();
     let prefix = if closed { "virt-launcher" } else { "" };
+    let of_kubevirt = |plural: &str| format!("{plural}.kubevirt.io");
+    let evictions = || "pods/eviction".to_owned();
+    let migrations = of_kubevirt("virtualmachineinstancemigrations");
     let mut all = vec![
-        webhook(LAUNCHERS, "pods/eviction", &["CREATE"], prefix, closed),
-        webhook(MIGRATIONS, "virtualmachineinstancemigrations.kubevirt.io", &["CREATE"], "", true),
-        webhook(
-            "migration-update-validator.kubevirt.io",
-            "virtualmachineinstancemigrations.kubevirt.io",
-            &["UPDATE"],
-            "",
-            true,
-        ),
-        webhook(
-            "virtualmachine-validator.kubevirt.io",
-            "virtualmachines.kubevirt.io",
-            &["CREATE", "UPDATE"],
-            "",
-            true,
-        ),
-        webhook(
-            "virtualmachineinstances-validator.kubevirt.io",
-            "virtualmachineinstances.kubevirt.io",
-            &["CREATE", "UPDATE"],
-            "",
-            true,
-        ),
+        webhook(LAUNCHERS, evictions(), &["CREATE"], prefix, closed),
+        webhook(MIGRATIONS, migrations, &["CREATE"], "", true),
     ];
+    all.extend(
+        GUARDED.map(|(name, plural, _, operations)| webhook(name, of_kubevirt(plural), operations, "", true)),
+    );
     if version.guards_hotplug() {
-        all.push(webhook(ATTACHMENTS, "pods/eviction", &["CREATE"], "hp-volume-", true));
+        all.push(webhook(ATTACHMENTS, evictions(), &["CREATE"], "hp-volume-", true));
     }
     all
 }
@@ -240,9 +255,9 @@ async fn mark(
     if !dry {
         let api: Api<DynamicObject> =
             Api::namespaced_with(client.clone(), namespace, &Kind::Instance.resource());
-        let patch: Result<json_patch::Patch, _> = serde_json::from_value(
-            json!([{"op": "add", "path": "/status/evacuationNodeName", "value": node}]),
-        );
+        let mut operations = vec![json!({"op": "add", "path": "/status/evacuationNodeName", "value": node})];
+        operations.extend(source_of(request, vmi));
+        let patch: Result<json_patch::Patch, _> = serde_json::from_value(json!(operations));
         let patched = match patch {
             Ok(patch) => api
                 .patch(name, &PatchParams::default(), &Patch::<Value>::Json(patch))
@@ -255,6 +270,28 @@ async fn mark(
         }
     }
     if version.denies_in_words() { too_many(evacuates) } else { None }
+}
+
+/// Whether the descheduler asks, by its account or by what it writes into its evictions.
+fn is_by_descheduler(request: &Value) -> bool {
+    let user = text(&request["userInfo"]["username"]);
+    let by = text(&request["object"]["metadata"]["annotations"]["requested-by"]);
+    user.contains(evacuation::DESCHEDULER) || by.contains(evacuation::DESCHEDULER)
+}
+
+/// Notes on the VMI that the descheduler asked, or that it no longer is the one who did.
+fn source_of(request: &Value, vmi: &Value) -> Option<Value> {
+    let annotations = &vmi["metadata"]["annotations"];
+    let path = format!("/metadata/annotations/{}", evacuation::SOURCE.replace('/', "~1"));
+    if is_by_descheduler(request) {
+        return Some(if annotations.is_object() {
+            json!({"op": "add", "path": path, "value": evacuation::DESCHEDULER})
+        } else {
+            let source = json!({evacuation::SOURCE: evacuation::DESCHEDULER});
+            json!({"op": "add", "path": "/metadata/annotations", "value": source})
+        });
+    }
+    annotations[evacuation::SOURCE].is_string().then(|| json!({"op": "remove", "path": path}))
 }
 
 /// Priorities are KubeVirt's own to give. Where nobody is named, its own migrations are known by their shape.

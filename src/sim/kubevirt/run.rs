@@ -1,7 +1,6 @@
 //! The loop: watches fill the cache, changes become work, work is done one piece after another.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use kube::api::Api;
@@ -9,10 +8,12 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::conditions;
+use super::signs::Signs;
 use super::watch::{Seen, watch};
 use super::world::{Kind, Trouble, World, is_final, owned_by, owners, text, vmi_of};
 use super::{
-    evacuation, handler, instance, migration, migration_queue, node, old_budget, replica_set, virtual_machine,
+    component, evacuation, handler, instance, migration, migration_queue, node, old_budget, replica_set,
+    virtual_machine,
 };
 use crate::sim::clock::sleep_until;
 use crate::sim::queue::Queue;
@@ -34,12 +35,13 @@ pub(super) enum Work {
     MigrationQueue,
     Evacuation(String),
     Budget(Key),
+    Component(Key),
     Heartbeat(String),
     NodeCheck(String),
 }
 
-/// Runs until dropped. `available` says whether virt-api serves: while it doesn't, nothing of KubeVirt moves.
-pub(super) async fn run(mut world: World, available: Arc<AtomicBool>) {
+/// Runs until dropped. `signs` say whether virt-api serves: while it doesn't, nothing of KubeVirt moves.
+pub(super) async fn run(mut world: World, signs: Arc<Signs>) {
     let (sender, mut seen) = mpsc::channel(1024);
     let mut tasks = tokio::task::JoinSet::new();
     for kind in Kind::ALL {
@@ -51,13 +53,13 @@ pub(super) async fn run(mut world: World, available: Arc<AtomicBool>) {
     while unsynced > 0 {
         let Some(event) = seen.recv().await else { return };
         unsynced -= usize::from(matches!(event, Seen::Listed(..)));
-        take_in(&mut world, &mut queue, &available, event);
+        take_in(&mut world, &mut queue, &signs, event);
     }
     loop {
         while let Ok(event) = seen.try_recv() {
-            take_in(&mut world, &mut queue, &available, event);
+            take_in(&mut world, &mut queue, &signs, event);
         }
-        let up = available.load(Ordering::Relaxed);
+        let up = signs.is_available();
         // While it is down work stays queued, and is done when it is up again.
         if up && let Some(work) = queue.due(world.clock.instant()) {
             act(&mut world, &mut queue, work).await;
@@ -67,7 +69,7 @@ pub(super) async fn run(mut world: World, available: Arc<AtomicBool>) {
         tokio::select! {
             biased;
             event = seen.recv() => match event {
-                Some(event) => take_in(&mut world, &mut queue, &available, event),
+                Some(event) => take_in(&mut world, &mut queue, &signs, event),
                 None => return,
             },
             () = sleep_until(world.clock, next) => {}
@@ -75,34 +77,41 @@ pub(super) async fn run(mut world: World, available: Arc<AtomicBool>) {
     }
 }
 
-fn take_in(world: &mut World, queue: &mut Queue<Work>, available: &AtomicBool, seen: Seen) {
+fn take_in(world: &mut World, queue: &mut Queue<Work>, signs: &Signs, seen: Seen) {
     match seen {
         Seen::Put(kind, object) => {
             let old = world.get(kind, &Key::of(&object)).cloned();
-            if kind == Kind::KubeVirt && is_down(old.as_deref()) != is_down(Some(&*object)) {
-                available.store(!is_down(Some(&*object)), Ordering::Relaxed);
-            }
             // An echo of an own write is news to the others all the same.
-            world.put(kind, object.clone());
+            weigh(world, signs, kind, |world| world.put(kind, object.clone()));
             put_all(world, queue, interested(world, kind, &object, old.as_deref()));
         }
-        Seen::Gone(kind, key) => gone(world, queue, kind, &key),
+        Seen::Gone(kind, key) => gone(world, queue, signs, kind, &key),
         Seen::Listed(kind, present) => {
             for key in world.keys(kind).into_iter().filter(|k| !present.contains(k)) {
-                gone(world, queue, kind, &key);
+                gone(world, queue, signs, kind, &key);
             }
         }
     }
 }
 
-/// The KubeVirt object says that virt-api is down.
-fn is_down(kubevirt: Option<&Value>) -> bool {
-    kubevirt.is_some_and(|k| k["metadata"]["annotations"]["sim.virtroll.dev/virt-api"] == "down")
+/// Takes a change in, and with it what it says of virt-api and of the release.
+fn weigh<T>(world: &mut World, signs: &Signs, kind: Kind, change: impl FnOnce(&mut World) -> T) {
+    if !matches!(kind, Kind::KubeVirt | Kind::Component) {
+        change(world);
+        return;
+    }
+    let before = component::serves(world);
+    change(world);
+    let after = component::serves(world);
+    if before != after {
+        signs.set_available(after);
+    }
+    signs.observe(world.version());
 }
 
-fn gone(world: &mut World, queue: &mut Queue<Work>, kind: Kind, key: &Key) {
+fn gone(world: &mut World, queue: &mut Queue<Work>, signs: &Signs, kind: Kind, key: &Key) {
     let Some(object) = world.get(kind, key).cloned() else { return };
-    world.forget(kind, key);
+    weigh(world, signs, kind, |world| world.forget(kind, key));
     put_all(world, queue, interested(world, kind, &object, None));
 }
 
@@ -118,7 +127,8 @@ fn interested(world: &World, kind: Kind, object: &Value, old: Option<&Value>) ->
     let key = Key::of(object);
     match kind {
         Kind::KubeVirt => vec![Work::MigrationQueue],
-        Kind::Policy => Vec::new(),
+        Kind::Policy | Kind::Namespace => Vec::new(),
+        Kind::Component => vec![Work::Component(key)],
         Kind::Node => of_node(world, &key.name, object, old),
         Kind::Vm => vec![Work::Vm(key)],
         Kind::ReplicaSet => vec![Work::ReplicaSet(key)],
@@ -136,27 +146,27 @@ fn interested(world: &World, kind: Kind, object: &Value, old: Option<&Value>) ->
         Kind::Budget => owners(object)
             .filter(|o| o["kind"] == "VirtualMachineInstance")
             .map(|o| Work::Budget(Key::new(&key.namespace, text(&o["name"]))))
+            .chain(component::guarded(&key).map(Work::Component))
             .collect(),
     }
 }
 
 fn of_node(world: &World, name: &str, object: &Value, old: Option<&Value>) -> Vec<Work> {
     let mut work = vec![Work::Evacuation(name.to_owned()), Work::NodeCheck(name.to_owned())];
-    let ready = |n: &Value| conditions::is_true(n, "Ready");
     let booted = |n: &Value| n["status"]["nodeInfo"]["bootID"].clone();
     let changed = |old: &Value| {
         let kept_out = node::is_kept_out(old) != node::is_kept_out(object);
-        kept_out || ready(old) != ready(object) || booted(old) != booted(object)
+        // How it is not ready says whether virt-handler was stopped in order.
+        let ready = |n: &Value| conditions::get(n, "Ready").map(|c| c["status"].clone());
+        let up = node::is_up(old) != node::is_up(object) || ready(old) != ready(object);
+        kept_out || up || booted(old) != booted(object)
     };
     if old.is_none_or(changed) {
         work.push(Work::Heartbeat(name.to_owned()));
         work.extend(world.vmis_on(name).iter().map(|v| Work::Handler(Key::of(v))));
-        let here = |pod: &Value| pod["spec"]["nodeName"] == name;
-        let pods = world.all(Kind::Pod).filter(|(_, pod)| here(pod));
-        work.extend(pods.filter_map(|(_, pod)| vmi_of_launcher(pod)).map(Work::Handler));
+        work.extend(world.pods_on(name).iter().filter_map(|pod| vmi_of_launcher(pod)).map(Work::Handler));
         // Migrations wait for dead virt-handlers without a limit.
-        let unfinished = world.all(Kind::Migration).filter(|(_, m)| !is_final(m));
-        work.extend(unfinished.map(|(key, _)| Work::Migration(key.clone())));
+        work.extend(world.indexes.begun().cloned().map(Work::Migration));
     }
     work
 }
@@ -211,6 +221,7 @@ async fn act(world: &mut World, queue: &mut Queue<Work>, work: Work) {
         Work::MigrationQueue => migration_queue::reconcile(world).await,
         Work::Evacuation(name) => evacuation::reconcile(world, name).await,
         Work::Budget(key) => old_budget::reconcile(world, key).await,
+        Work::Component(key) => component::reconcile(world, key).await,
         Work::Heartbeat(name) => node::beat(world, name).await,
         Work::NodeCheck(name) => node::check(world, name).await,
     };
@@ -218,6 +229,7 @@ async fn act(world: &mut World, queue: &mut Queue<Work>, work: Work) {
         Ok(again) => again,
         Err(Trouble::Gone) => None,
         Err(Trouble::Conflict) => Some(AFTER_CONFLICT),
+        Err(Trouble::Quota(_)) => Some(world.settings.quota_retry),
         Err(Trouble::Refused(why)) => {
             tracing::warn!(%why, "the KubeVirt model's {work:?} was refused; trying again");
             Some(AFTER_TROUBLE)

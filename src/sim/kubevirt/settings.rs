@@ -14,6 +14,10 @@ impl Version {
         Self { minor }
     }
 
+    pub(super) fn number(self) -> u32 {
+        self.minor
+    }
+
     /// Reads `v1.9.0`; anything unreadable is the newest modelled, 1.9.
     pub fn parse(text: &str) -> Self {
         let minor = text.trim_start_matches('v').split('.').nth(1).and_then(|m| m.parse().ok());
@@ -53,6 +57,16 @@ impl Version {
     /// A disk with a persistent reservation (SCSI) migrates (from 1.9).
     pub fn moves_reservations(self) -> bool {
         self.minor >= 9
+    }
+
+    /// A backup of a guest under way blocks its migration (from 1.8).
+    pub fn has_backups(self) -> bool {
+        self.minor >= 8
+    }
+
+    /// A guest with a file system shared by virtiofs migrates (from 1.5).
+    pub fn moves_virtiofs(self) -> bool {
+        self.minor >= 5
     }
 
     /// Attachment pods are guarded, `EvictionRequested` is set (from 1.7).
@@ -95,6 +109,8 @@ pub struct Settings {
     pub bandwidth: u64,
     /// Memory is copied this many times, because the guest goes on writing.
     pub dirty_factor: f64,
+    /// The probability that a migration fails half-way, whatever its guest says.
+    pub migration_failures: f64,
     /// virt-handler's heartbeat: at least …
     pub heartbeat_min: Duration,
     /// … and at most.
@@ -109,6 +125,19 @@ pub struct Settings {
     pub unschedulable_timeout: Duration,
     /// Any pending target pod is given up after this.
     pub pending_timeout: Duration,
+    /// A migration of a guest with utility volumes is given up after this, where the KubeVirt object doesn't say.
+    pub utility_volumes_timeout: Duration,
+    /// A migration that the caps keep back is looked at again after this, if none has ended before.
+    pub capped_recheck: Duration,
+    /// A pod for which a ResourceQuota leaves no room is tried again after this.
+    pub quota_retry: Duration,
+    /// From a completed migration to the end of a hotplug or change that needed it.
+    pub settle: Duration,
+    /// How often the pods of a node out of service are collected.
+    pub collect_pods: Duration,
+    /// virt-controller counts the volume of an attachment pod's service-account token, as it does: on a cluster whose API
+    /// server adds none, it makes and deletes attachment pods for ever. Off: such a cluster is spared that.
+    pub counts_token_volumes: bool,
     /// First wait after a failed evacuation; doubles with each further one.
     pub backoff: Duration,
     /// First wait before a VM that never ran is started again; grows with the square of the failures.
@@ -129,6 +158,7 @@ impl Default for Settings {
             step: Duration::from_millis(300),
             bandwidth: 500_000_000,
             dirty_factor: 1.4,
+            migration_failures: 0.0,
             heartbeat_min: s(60),
             heartbeat_max: s(132),
             device_plugins: s(10),
@@ -136,6 +166,12 @@ impl Default for Settings {
             node_check: s(60),
             unschedulable_timeout: s(300),
             pending_timeout: s(900),
+            utility_volumes_timeout: s(150),
+            capped_recheck: s(5),
+            quota_retry: s(1),
+            settle: s(1),
+            collect_pods: s(20),
+            counts_token_volumes: false,
             backoff: s(20),
             start_backoff: s(10),
             start_backoff_max: s(300),
@@ -157,6 +193,7 @@ impl Settings {
             step: f(self.step),
             bandwidth: (self.bandwidth as f64 / factor) as u64,
             dirty_factor: self.dirty_factor,
+            migration_failures: self.migration_failures,
             heartbeat_min: f(self.heartbeat_min),
             heartbeat_max: f(self.heartbeat_max),
             device_plugins: f(self.device_plugins),
@@ -164,6 +201,12 @@ impl Settings {
             node_check: f(self.node_check),
             unschedulable_timeout: f(self.unschedulable_timeout),
             pending_timeout: f(self.pending_timeout),
+            utility_volumes_timeout: f(self.utility_volumes_timeout),
+            capped_recheck: f(self.capped_recheck),
+            quota_retry: f(self.quota_retry),
+            settle: f(self.settle),
+            collect_pods: f(self.collect_pods),
+            counts_token_volumes: self.counts_token_volumes,
             backoff: f(self.backoff),
             start_backoff: f(self.start_backoff),
             start_backoff_max: f(self.start_backoff_max),

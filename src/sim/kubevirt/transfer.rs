@@ -4,16 +4,18 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::conditions;
 use super::guest::{Guest, MigrationFailures, bytes, copied_disks, memory};
 use super::handler::left;
 use super::instance::{current, is_terminal, launchers};
 use super::migration::{enter, target_pod};
 use super::node::has_handler;
 use super::world::{Kind, Object, Trouble, World, is_deleting, text, uid};
+use super::{conditions, policy};
 use crate::sim::store::Key;
 
 const TARGET_LABEL: &str = "kubevirt.io/migrationTargetNodeName";
+/// What a migration may be for: it isn't over before they are settled at the target.
+const CHANGES: [&str; 3] = ["HotVCPUChange", "HotMemoryChange", "MigrationRequired"];
 
 /// One step of a migration that is past `Scheduling`.
 pub(super) async fn step(
@@ -83,7 +85,7 @@ async fn hand_off(
     let state = json!({
         "migrationUid": uid(migration), "sourceNode": vmi["status"]["nodeName"], "sourcePod": source,
         "targetNode": target["spec"]["nodeName"], "targetPod": target["metadata"]["name"],
-        "migrationConfiguration": configuration(world, vmi), "mode": "PreCopy",
+        "migrationConfiguration": policy::resolve(world, vmi), "mode": "PreCopy",
     });
     world
         .update(Kind::Instance, &Key::of(vmi), |v| {
@@ -103,41 +105,6 @@ async fn mirror(world: &mut World, key: &Key, vmi: &Object) -> Result<(), Troubl
             m["status"]["migrationState"] = vmi["status"]["migrationState"].clone();
         })
         .await
-}
-
-/// The settings in force: those of the KubeVirt object, overridden by the matching policy with the most labels.
-pub(super) fn configuration(world: &World, vmi: &Value) -> Value {
-    let configured = world.configuration()["migrations"].clone();
-    let number = |value: &Value, default: u64| bytes(value).unwrap_or(default);
-    let per_gib = world.version().completion_timeout_per_gib();
-    let mut settings = json!({
-        "bandwidthPerMigration": configured["bandwidthPerMigration"].as_str().unwrap_or("0"),
-        "completionTimeoutPerGiB": number(&configured["completionTimeoutPerGiB"], per_gib),
-        "progressTimeout": number(&configured["progressTimeout"], 150),
-        "allowPostCopy": configured["allowPostCopy"] == true,
-        "allowWorkloadDisruption": configured["allowWorkloadDisruption"] == true,
-        "allowAutoConverge": configured["allowAutoConverge"] == true,
-    });
-    let wanted = |policy: &Value| policy["spec"]["selectors"]["virtualMachineInstanceSelector"].clone();
-    let matches = |policy: &Value| {
-        let labels = wanted(policy);
-        labels.as_object().is_some_and(|l| l.iter().all(|(k, v)| vmi["metadata"]["labels"][k] == *v))
-    };
-    let policies = world.all(Kind::Policy).map(|(_, p)| p).filter(|p| matches(p));
-    if let Some(policy) = policies.max_by_key(|p| wanted(p).as_object().map_or(0, serde_json::Map::len)) {
-        for field in [
-            "bandwidthPerMigration",
-            "completionTimeoutPerGiB",
-            "allowPostCopy",
-            "allowWorkloadDisruption",
-            "allowAutoConverge",
-        ] {
-            if !policy["spec"][field].is_null() {
-                settings[field] = policy["spec"][field].clone();
-            }
-        }
-    }
-    settings
 }
 
 /// How long the transfer takes: memory times dirty factor and the copied disks over the bandwidth, the policy's if that is less.
@@ -217,6 +184,7 @@ async fn run(
         MigrationFailures::Always => true,
         MigrationFailures::First(count) => failures < count,
     };
+    let fails = fails || draws_failure(world, migration);
     let since = world.since(uid(migration), "transfer");
     let (end, outcome) = outcome(&guest, takes, deadline(vmi, &settings), fails, &settings);
     if let Some(wait) = left(since, end) {
@@ -236,6 +204,12 @@ async fn run(
         }
     }
     Ok(None)
+}
+
+/// Whether chance has this migration fail: always the same answer for the same one.
+fn draws_failure(world: &World, migration: &Value) -> bool {
+    let drawn = world.chance(&["fails", uid(migration)]) >> 11;
+    (drawn as f64) / ((1_u64 << 53) as f64) < world.settings.migration_failures
 }
 
 /// The target has the running guest: node, label, mark and end in one update.
@@ -276,6 +250,14 @@ async fn finish(
     }
     mirror(world, key, vmi).await?;
     let failed = state["failed"] == true;
+    if !failed && CHANGES.iter().any(|change| conditions::is_true(vmi, change)) {
+        let since = world.since(uid(migration), "settling");
+        if let Some(wait) = left(since, world.settings.settle) {
+            return Ok(Some(wait));
+        }
+        let settle = |v: &mut Value| CHANGES.iter().for_each(|c| conditions::remove(&mut v["status"], c));
+        world.update(Kind::Instance, &Key::of(vmi), settle).await?;
+    }
     enter(world, key, if failed { "Failed" } else { "Succeeded" }).await?;
     Ok(None)
 }

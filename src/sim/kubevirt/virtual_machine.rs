@@ -19,6 +19,9 @@ pub(super) fn run_strategy(vm: &Value) -> &str {
     }
 }
 
+/// On a VM and its VMI.
+const FINALIZER: &str = "kubevirt.io/virtualMachineControllerFinalize";
+
 /// What is to be done about the VMI.
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
 enum Move {
@@ -73,10 +76,13 @@ pub(super) async fn reconcile(world: &mut World, key: &Key) -> Result<Option<Dur
     let Some(vm) = world.get(Kind::Vm, key).cloned() else { return Ok(None) };
     let vmi = world.get(Kind::Instance, key).filter(|v| owned_by(v, "VirtualMachine").is_some()).cloned();
     let mut wait = None;
+    hold(world, key, &vm, vmi.is_some()).await?;
     if let Some(seen) = &vmi {
         note_start_failure(world, key, &vm, seen).await?;
     }
-    if !is_deleting(&vm) {
+    if is_deleting(&vm) {
+        stop(world, vmi.as_ref().filter(|vmi| !is_deleting(vmi))).await?;
+    } else {
         match decide(&vm, vmi.as_deref()) {
             Move::Nothing => {}
             Move::Start => wait = start(world, key, &vm).await?,
@@ -93,6 +99,30 @@ pub(super) async fn reconcile(world: &mut World, key: &Key) -> Result<Option<Dur
     }
     report(world, key).await?;
     Ok(wait)
+}
+
+/// A VM stays until its VMI is gone.
+async fn hold(world: &mut World, key: &Key, vm: &Value, has_vmi: bool) -> Result<(), Trouble> {
+    let deleting = is_deleting(vm);
+    if deleting && has_vmi {
+        return Ok(());
+    }
+    let held = world
+        .update(Kind::Vm, key, |vm| {
+            let list = &mut vm["metadata"]["finalizers"];
+            if deleting {
+                list.as_array_mut().map(|list| list.retain(|f| f != FINALIZER));
+            } else if !list.is_array() {
+                *list = json!([FINALIZER]);
+            } else if let Some(list) = list.as_array_mut().filter(|l| !l.contains(&json!(FINALIZER))) {
+                list.push(json!(FINALIZER));
+            }
+        })
+        .await;
+    match held {
+        Err(Trouble::Gone) => Ok(()),
+        other => other,
+    }
 }
 
 async fn stop(world: &mut World, vmi: Option<&Object>) -> Result<(), Trouble> {
@@ -113,7 +143,7 @@ async fn start(world: &mut World, key: &Key, vm: &Value) -> Result<Option<Durati
     let template = &vm["spec"]["template"];
     let mut metadata = json!({
         "name": key.name, "namespace": key.namespace, "ownerReferences": [reference(vm)],
-        "finalizers": ["kubevirt.io/virtualMachineControllerFinalize"],
+        "finalizers": [FINALIZER],
     });
     for field in ["labels", "annotations"] {
         if template["metadata"][field].is_object() {
@@ -205,6 +235,11 @@ fn set_or_remove(status: &mut Value, field: &str, value: bool) {
     }
 }
 
+fn is_unschedulable(vmi: &Value) -> bool {
+    let scheduled = super::conditions::get(vmi, "PodScheduled");
+    scheduled.is_some_and(|c| c["status"] == "False" && c["reason"] == "Unschedulable")
+}
+
 fn printable(vm: &Value, vmi: Option<&Value>) -> &'static str {
     if is_deleting(vm) {
         return "Terminating";
@@ -221,6 +256,7 @@ fn printable(vm: &Value, vmi: Option<&Value>) -> &'static str {
     match vmi["status"]["phase"].as_str() {
         Some("Running") if migrates => "Migrating",
         Some("Running") => "Running",
+        Some("Scheduling") if is_unschedulable(vmi) => "ErrorUnschedulable",
         _ => "Starting",
     }
 }

@@ -1,6 +1,6 @@
 //! What the model has seen, and how it writes: a cache a kind with indexes, filled by watches and by its own writes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -9,6 +9,7 @@ use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, PostParams, Preco
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::index::Indexes;
 use super::settings::{Settings, Version};
 use crate::sim::clock::{Clock, seconds_text};
 use crate::sim::store::Key;
@@ -25,10 +26,13 @@ pub(super) enum Kind {
     Migration,
     Pod,
     Budget,
+    Namespace,
+    /// A Deployment of KubeVirt's own.
+    Component,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::KubeVirt,
         Self::Policy,
         Self::Node,
@@ -38,6 +42,8 @@ impl Kind {
         Self::Migration,
         Self::Pod,
         Self::Budget,
+        Self::Namespace,
+        Self::Component,
     ];
 
     pub(super) fn resource(self) -> ApiResource {
@@ -55,6 +61,8 @@ impl Kind {
             }
             Self::Pod => ("", "v1", "Pod", "pods"),
             Self::Budget => ("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets"),
+            Self::Namespace => ("", "v1", "Namespace", "namespaces"),
+            Self::Component => ("apps", "v1", "Deployment", "deployments"),
         };
         let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
         ApiResource {
@@ -66,9 +74,13 @@ impl Kind {
         }
     }
 
-    /// Only pods that KubeVirt made are watched.
+    /// Of pods and Deployments only KubeVirt's own are watched.
     pub(super) fn labels(self) -> Option<&'static str> {
-        (self == Self::Pod).then_some("kubevirt.io in (virt-launcher,hotplug-disk)")
+        match self {
+            Self::Pod => Some("kubevirt.io in (virt-launcher,hotplug-disk)"),
+            Self::Component => Some("kubevirt.io in (virt-api,virt-controller)"),
+            _ => None,
+        }
     }
 
     /// `/status` is a subresource. That of a VMI isn't.
@@ -86,6 +98,9 @@ pub(super) enum Trouble {
     /// The cache was behind: look again.
     #[error("conflict")]
     Conflict,
+    /// A ResourceQuota has no room for it.
+    #[error("{0}")]
+    Quota(String),
     /// Anything else.
     #[error("{0}")]
     Refused(String),
@@ -96,10 +111,15 @@ impl From<kube::Error> for Trouble {
         match error {
             kube::Error::Api(status) if status.code == 404 => Self::Gone,
             kube::Error::Api(status) if status.code == 409 => Self::Conflict,
+            kube::Error::Api(status) if status.code == 403 && status.message.contains("exceeded quota") => {
+                Self::Quota(status.message.clone())
+            }
             other => Self::Refused(other.to_string()),
         }
     }
 }
+
+static NULL: Value = Value::Null;
 
 /// A stored object.
 pub(super) type Object = Arc<Value>;
@@ -117,9 +137,10 @@ pub(super) struct World {
     pub clock: Clock,
     pub settings: Settings,
     objects: BTreeMap<Kind, BTreeMap<Key, Object>>,
-    by_owner: BTreeMap<String, BTreeSet<(Kind, Key)>>,
-    vmis_by_node: BTreeMap<String, BTreeSet<Key>>,
-    migrations_by_vmi: BTreeMap<Key, BTreeSet<Key>>,
+    pub indexes: Indexes,
+    /// Objects looked at: how much work a decision is.
+    #[cfg(test)]
+    pub looked: std::sync::atomic::AtomicUsize,
     /// When something was first seen: a guest booting, a transfer under way.
     since: BTreeMap<(String, &'static str), Instant>,
     /// Failed migrations of a VMI, by UID: what `migration-fails` counts.
@@ -136,9 +157,9 @@ impl World {
             clock,
             settings,
             objects: BTreeMap::new(),
-            by_owner: BTreeMap::new(),
-            vmis_by_node: BTreeMap::new(),
-            migrations_by_vmi: BTreeMap::new(),
+            indexes: Indexes::default(),
+            #[cfg(test)]
+            looked: std::sync::atomic::AtomicUsize::new(0),
             since: BTreeMap::new(),
             failures: BTreeMap::new(),
             computes: BTreeMap::new(),
@@ -147,12 +168,23 @@ impl World {
     }
 
     pub(super) fn get(&self, kind: Kind, key: &Key) -> Option<&Object> {
+        self.look();
         self.objects.get(&kind)?.get(key)
     }
 
+    /// All of a kind: never in answer to a change, but where the kind is few.
     pub(super) fn all(&self, kind: Kind) -> impl Iterator<Item = (&Key, &Object)> {
-        self.objects.get(&kind).into_iter().flatten()
+        self.objects.get(&kind).into_iter().flatten().inspect(|_| self.look())
     }
+
+    #[cfg(test)]
+    fn look(&self) {
+        self.looked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    #[cfg(not(test))]
+    #[allow(clippy::unused_self, reason = "it counts in tests")]
+    fn look(&self) {}
 
     pub(super) fn node(&self, name: &str) -> Option<&Object> {
         self.get(Kind::Node, &Key::new("", name))
@@ -160,20 +192,23 @@ impl World {
 
     /// Objects of a kind that name this UID as an owner.
     pub(super) fn owned(&self, uid: &str, kind: Kind) -> Vec<Object> {
-        let owned = self.by_owner.get(uid).into_iter().flatten().filter(|(k, _)| *k == kind);
+        let owned = self.indexes.owned(uid).filter(|(k, _)| *k == kind);
         owned.filter_map(|(kind, key)| self.get(*kind, key)).cloned().collect()
     }
 
     /// VMIs whose status names the node.
     pub(super) fn vmis_on(&self, node: &str) -> Vec<Object> {
-        let keys = self.vmis_by_node.get(node).into_iter().flatten();
-        keys.filter_map(|key| self.get(Kind::Instance, key)).cloned().collect()
+        self.indexes.vmis_on(node).filter_map(|key| self.get(Kind::Instance, key)).cloned().collect()
+    }
+
+    /// KubeVirt's pods that are bound to the node.
+    pub(super) fn pods_on(&self, node: &str) -> Vec<Object> {
+        self.indexes.pods_on(node).filter_map(|key| self.get(Kind::Pod, key)).cloned().collect()
     }
 
     /// The migrations of a VMI.
     pub(super) fn migrations_of(&self, vmi: &Key) -> Vec<Object> {
-        let keys = self.migrations_by_vmi.get(vmi).into_iter().flatten();
-        keys.filter_map(|key| self.get(Kind::Migration, key)).cloned().collect()
+        self.indexes.migrations_of(vmi).filter_map(|key| self.get(Kind::Migration, key)).cloned().collect()
     }
 
     /// Puts an object into the cache unless a newer one is there. True if it was news.
@@ -187,7 +222,7 @@ impl World {
             }
         }
         self.unlink(kind, &key);
-        self.link(kind, &key, &object);
+        self.indexes.change(kind, &key, &object, true);
         self.objects.entry(kind).or_default().insert(key, object);
         true
     }
@@ -230,38 +265,9 @@ impl World {
         self.all(kind).map(|(key, _)| key.clone()).collect()
     }
 
-    fn link(&mut self, kind: Kind, key: &Key, object: &Value) {
-        for owner in owners(object) {
-            self.by_owner.entry(text(&owner["uid"]).to_owned()).or_default().insert((kind, key.clone()));
-        }
-        match kind {
-            Kind::Instance => {
-                let node = text(&object["status"]["nodeName"]).to_owned();
-                self.vmis_by_node.entry(node).or_default().insert(key.clone());
-            }
-            Kind::Migration => {
-                self.migrations_by_vmi.entry(vmi_of(object)).or_default().insert(key.clone());
-            }
-            _ => {}
-        }
-    }
-
     fn unlink(&mut self, kind: Kind, key: &Key) {
-        let Some(object) = self.get(kind, key).cloned() else { return };
-        for owner in owners(&object) {
-            if let Some(set) = self.by_owner.get_mut(text(&owner["uid"])) {
-                set.remove(&(kind, key.clone()));
-            }
-        }
-        if kind == Kind::Instance
-            && let Some(set) = self.vmis_by_node.get_mut(text(&object["status"]["nodeName"]))
-        {
-            set.remove(key);
-        }
-        if kind == Kind::Migration
-            && let Some(set) = self.migrations_by_vmi.get_mut(&vmi_of(&object))
-        {
-            set.remove(key);
+        if let Some(object) = self.get(kind, key).cloned() {
+            self.indexes.change(kind, key, &object, false);
         }
     }
 
@@ -309,19 +315,24 @@ impl World {
     }
 
     /// The cluster's KubeVirt object; null without one.
-    pub(super) fn installation(&self) -> Value {
-        self.all(Kind::KubeVirt).next().map(|(_, o)| (**o).clone()).unwrap_or_default()
+    pub(super) fn installation(&self) -> &Value {
+        self.all(Kind::KubeVirt).next().map_or(&NULL, |(_, object)| object)
     }
 
     /// Its `spec.configuration`.
-    pub(super) fn configuration(&self) -> Value {
-        self.installation()["spec"]["configuration"].clone()
+    pub(super) fn configuration(&self) -> &Value {
+        &self.installation()["spec"]["configuration"]
+    }
+
+    /// A whole number of `configuration.migrations`.
+    pub(super) fn migration_limit(&self, field: &str, default: u64) -> u64 {
+        super::guest::bytes(&self.configuration()["migrations"][field]).unwrap_or(default)
     }
 
     /// The version that is played.
     pub(super) fn version(&self) -> Version {
-        let observed = || self.installation()["status"]["observedKubeVirtVersion"].clone();
-        self.settings.version.unwrap_or_else(|| Version::parse(text(&observed())))
+        let observed = || text(&self.installation()["status"]["observedKubeVirtVersion"]);
+        self.settings.version.unwrap_or_else(|| Version::parse(observed()))
     }
 
     /// A feature gate of the KubeVirt object.
@@ -404,7 +415,7 @@ impl World {
             Ok(_) => Ok(()),
             Err(error) => match Trouble::from(error) {
                 Trouble::Gone | Trouble::Conflict => Ok(()),
-                refused @ Trouble::Refused(_) => Err(refused),
+                refused => Err(refused),
             },
         }
     }

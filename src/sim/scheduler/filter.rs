@@ -2,33 +2,45 @@
 
 use serde_json::Value;
 
-use super::Cluster;
-use super::quantity::Amounts;
-use super::topology::Domains;
+use super::cluster::Node;
+use super::cycle::{Cycle, at};
 use crate::sim::api::selects;
-use crate::sim::store::Object;
+use crate::sim::store::Store;
+
+/// Why a node can't take a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub reasons: Vec<String>,
+    /// Whether it may help to move other pods out.
+    pub may_help: bool,
+}
+
+fn refused(reason: &str, may_help: bool) -> Option<Refusal> {
+    Some(Refusal { reasons: vec![reason.to_owned()], may_help })
+}
 
 /// Why a node can't take a pod; `None` if it can.
-pub(super) fn refusal(
-    cluster: &Cluster<'_>,
-    domains: &Domains,
-    pod: &Value,
-    asked: &Amounts,
-    node: &Value,
-) -> Option<String> {
-    let name = node["metadata"]["name"].as_str().unwrap_or_default();
-    if let Some(wanted) = pod["spec"]["nodeName"].as_str().filter(|n| !n.is_empty() && *n != name) {
-        return Some(format!("node(s) didn't match the requested node name {wanted}"));
+pub(super) fn refusal(store: &Store, cycle: &Cycle<'_>, node: &Node) -> Option<Refusal> {
+    let (pod, Some(object)) = (cycle.object, &node.object) else {
+        return refused("node not found", false);
+    };
+    if object["spec"]["unschedulable"] == true && !tolerates_cordon(pod) {
+        return refused("node(s) were unschedulable", false);
     }
-    untolerated(pod, node)
-        .or_else(|| {
-            (!affine(pod, node)).then(|| "node(s) didn't match Pod's node affinity/selector".to_owned())
-        })
-        .or_else(|| ports(cluster, pod, name))
-        .or_else(|| resources(cluster, asked, node, name))
-        .or_else(|| volumes(cluster, pod, node))
-        .or_else(|| domains.spread(node))
-        .or_else(|| domains.inter_pod(node))
+    if pod["spec"]["nodeName"].as_str().is_some_and(|n| !n.is_empty() && n != node.name) {
+        return refused("node(s) didn't match the requested node name", false);
+    }
+    if untolerated(pod, node.taints()).is_some() {
+        return refused("node(s) had untolerated taint(s)", false);
+    }
+    if !affine(pod, object) {
+        return refused("node(s) didn't match Pod's node affinity/selector", false);
+    }
+    ports(cycle, node)
+        .or_else(|| resources(cycle, node))
+        .or_else(|| cycle.claims.refusal(store, node, object))
+        .or_else(|| spread(cycle, node))
+        .or_else(|| inter_pod(cycle, node))
 }
 
 fn tolerates(toleration: &Value, taint: &Value) -> bool {
@@ -47,17 +59,17 @@ pub(in crate::sim) fn pod_tolerates(pod: &Value, taint: &Value) -> bool {
     pod["spec"]["tolerations"].as_array().into_iter().flatten().any(|t| tolerates(t, taint))
 }
 
-/// Why a pod's tolerations keep it off a node.
-pub(super) fn untolerated(pod: &Value, node: &Value) -> Option<String> {
-    let taints = node["spec"]["taints"].as_array().into_iter().flatten();
-    let cordon = serde_json::json!({"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"});
-    if node["spec"]["unschedulable"] == true && !pod_tolerates(pod, &cordon) {
-        return Some("node(s) were unschedulable".to_owned());
-    }
-    let mut hard = taints.filter(|t| t["effect"] == "NoSchedule" || t["effect"] == "NoExecute");
-    let taint = hard.find(|t| !pod_tolerates(pod, t))?;
-    let value = taint["value"].as_str().unwrap_or_default();
-    Some(format!("node(s) had untolerated taint {{{}: {value}}}", taint["key"].as_str().unwrap_or_default()))
+fn tolerates_cordon(pod: &Value) -> bool {
+    pod_tolerates(
+        pod,
+        &serde_json::json!({"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}),
+    )
+}
+
+/// The first hard taint that a pod doesn't tolerate.
+pub(super) fn untolerated<'a>(pod: &Value, taints: &'a [Value]) -> Option<&'a Value> {
+    let mut hard = taints.iter().filter(|t| t["effect"] == "NoSchedule" || t["effect"] == "NoExecute");
+    hard.find(|t| !pod_tolerates(pod, t))
 }
 
 /// Node selector and required node affinity.
@@ -82,9 +94,15 @@ pub(super) fn node_term(term: &Value, node: &Value) -> bool {
         return false;
     }
     let number = |v: &Value| v.as_str().and_then(|s| s.parse::<i64>().ok());
+    let compared = |expression: &Value, actual: Option<&Value>, greater: bool| {
+        let (Some(actual), Some(wanted)) = (actual.and_then(number), number(&expression["values"][0])) else {
+            return false;
+        };
+        if greater { actual > wanted } else { actual < wanted }
+    };
     let holds = |expression: &Value, actual: Option<&Value>| match expression["operator"].as_str() {
-        Some("Gt") => actual.and_then(number) > number(&expression["values"][0]) && actual.is_some(),
-        Some("Lt") => actual.and_then(number) < number(&expression["values"][0]) && actual.is_some(),
+        Some("Gt") => compared(expression, actual, true),
+        Some("Lt") => compared(expression, actual, false),
         _ => {
             let key = expression["key"].as_str().unwrap_or_default();
             let labels = actual.map_or_else(|| serde_json::json!({}), |v| serde_json::json!({key: v}));
@@ -96,64 +114,76 @@ pub(super) fn node_term(term: &Value, node: &Value) -> bool {
         && fields.into_iter().flatten().all(|e| holds(e, Some(&node["metadata"]["name"])))
 }
 
-fn host_ports(pod: &Value) -> Vec<(i64, String)> {
-    let containers = pod["spec"]["containers"].as_array().into_iter().flatten();
-    let ports = containers.flat_map(|c| c["ports"].as_array().into_iter().flatten());
-    ports
-        .filter_map(|p| Some((p["hostPort"].as_i64()?, p["protocol"].as_str().unwrap_or("TCP").to_owned())))
-        .collect()
-}
-
-fn ports(cluster: &Cluster<'_>, pod: &Value, node: &str) -> Option<String> {
-    let wanted = host_ports(pod);
+fn ports(cycle: &Cycle<'_>, node: &Node) -> Option<Refusal> {
+    let wanted = &cycle.pod.ports;
     if wanted.is_empty() {
         return None;
     }
-    let taken = |other: &Object| host_ports(other).iter().any(|p| wanted.contains(p));
-    cluster
-        .store
-        .pods_on(node)
-        .any(taken)
-        .then(|| "node(s) didn't have free ports for the requested pod ports".to_owned())
+    let any = |address: &str| address == "0.0.0.0";
+    let clash = |(address, protocol, port): &(String, String, i64)| {
+        wanted
+            .iter()
+            .any(|w| w.1 == *protocol && w.2 == *port && (w.0 == *address || any(&w.0) || any(address)))
+    };
+    let taken = node.pods.values().flat_map(|p| &p.ports).any(clash);
+    if taken { refused("node(s) didn't have free ports for the requested pod ports", true) } else { None }
 }
 
-fn resources(cluster: &Cluster<'_>, asked: &Amounts, node: &Value, name: &str) -> Option<String> {
-    let allocatable = super::quantity::amounts(&node["status"]["allocatable"]);
-    let used = cluster.used.get(name);
-    for (resource, amount) in asked.iter().filter(|(_, amount)| **amount > 0) {
-        let have = allocatable.get(resource).copied().unwrap_or(if resource == "pods" { 110 } else { 0 });
-        let taken = used.and_then(|u| u.get(resource)).copied().unwrap_or(0);
-        if taken + amount > have {
-            return Some(if resource == "pods" {
-                "Too many pods".to_owned()
-            } else {
-                format!("Insufficient {resource}")
-            });
+fn resources(cycle: &Cycle<'_>, node: &Node) -> Option<Refusal> {
+    let (asked, has, used) = (&cycle.pod.asked, &node.has, &node.used);
+    let mut refusal = Refusal { reasons: Vec::new(), may_help: true };
+    if node.pods.len() as i64 + 1 > node.most_pods {
+        refusal.reasons.push("Too many pods".to_owned());
+    }
+    if !asked.is_nothing() {
+        let mut look = |name: &str, asked: i64, has: i64, used: i64| {
+            if asked > 0 && asked > has - used {
+                refusal.reasons.push(format!("Insufficient {name}"));
+                refusal.may_help &= asked <= has;
+            }
+        };
+        look("cpu", asked.cpu, has.cpu, used.cpu);
+        look("memory", asked.memory, has.memory, used.memory);
+        look("ephemeral-storage", asked.storage, has.storage, used.storage);
+        for (name, amount) in &asked.others {
+            let of = |map: &std::collections::BTreeMap<String, i64>| map.get(name).copied().unwrap_or(0);
+            look(name, *amount, of(&has.others), of(&used.others));
+        }
+    }
+    (!refusal.reasons.is_empty()).then_some(refusal)
+}
+
+/// Spread constraints that must hold.
+fn spread(cycle: &Cycle<'_>, node: &Node) -> Option<Refusal> {
+    const SPREAD: &str = "node(s) didn't match pod topology spread constraints";
+    for hard in &cycle.hard {
+        let Some(here) = node.label(&hard.constraint.key) else {
+            return refused(&format!("{SPREAD} (missing required label)"), false);
+        };
+        let skew = hard.counts.get(here).copied().unwrap_or(0) + hard.own - hard.least();
+        if skew > hard.constraint.max_skew {
+            return refused(SPREAD, true);
         }
     }
     None
 }
 
-/// Volumes that are bound to some nodes only.
-fn volumes(cluster: &Cluster<'_>, pod: &Value, node: &Value) -> Option<String> {
-    let namespace = pod["metadata"]["namespace"].as_str().unwrap_or_default();
-    for volume in pod["spec"]["volumes"].as_array().into_iter().flatten() {
-        let Some(claim) = volume["persistentVolumeClaim"]["claimName"].as_str() else {
-            continue;
-        };
-        let Some(claim) = cluster.store.get("persistentvolumeclaims", namespace, claim) else {
-            return Some(format!("persistentvolumeclaim {claim:?} not found"));
-        };
-        let Some(bound) = claim["spec"]["volumeName"].as_str() else {
-            continue;
-        };
-        let Some(volume) = cluster.store.get("persistentvolumes", "", bound) else {
-            continue;
-        };
-        let terms = volume["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"].as_array();
-        if terms.is_some_and(|terms| !terms.iter().any(|term| node_term(term, node))) {
-            return Some("node(s) didn't match PersistentVolume's node affinity".to_owned());
-        }
+/// Required pod affinity and anti-affinity, the anti-affinity of pods that are there already included.
+fn inter_pod(cycle: &Cycle<'_>, node: &Node) -> Option<Refusal> {
+    let terms = &cycle.pod.terms;
+    // A node without one of the labels is near nothing.
+    let labelled = terms.near.iter().all(|t| node.label(&t.topology_key).is_some());
+    let near = terms.near.iter().all(|t| at(&cycle.near, node, &t.topology_key) > 0);
+    // The first of a group that wants to be near itself may go anywhere.
+    let first = || cycle.means_itself && cycle.near.values().all(|values| values.values().all(|n| *n == 0));
+    if !terms.near.is_empty() && !(labelled && (near || first())) {
+        return refused("node(s) didn't match pod affinity rules", false);
+    }
+    if terms.apart.iter().any(|t| at(&cycle.apart, node, &t.topology_key) > 0) {
+        return refused("node(s) didn't match pod anti-affinity rules", true);
+    }
+    if cycle.shunned_by.keys().any(|key| at(&cycle.shunned_by, node, key) > 0) {
+        return refused("node(s) didn't satisfy existing pods anti-affinity rules", true);
     }
     None
 }

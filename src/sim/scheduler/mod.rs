@@ -1,57 +1,86 @@
 //! The scheduler: filters, scores, binds; and says why it can't.
 //!
-//! Filters and scores are those of the real default profile as far as placement in maintenance depends on them: taints,
-//! node affinity, ports, resources, volumes bound to nodes, topology spread, pod affinity. Not modelled: preemption, image
-//! locality, several schedulers, scheduling gates.
+//! Filters, scores, their weights and their words are those of the real default profile but for the locality of images.
+//! Pods of lower priority are moved out for one that finds no place. As the real one, it looks at so many nodes only in a
+//! large cluster (see [`enough`]), from where it stopped the time before.
 
+mod cluster;
+mod cycle;
 mod filter;
+mod labels;
+mod pod;
+mod preemption;
 mod quantity;
 mod score;
-mod topology;
+mod volumes;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use cluster::Cluster;
+use cycle::Cycle;
+use filter::Refusal;
 pub(in crate::sim) use filter::{affine, pod_tolerates};
-use quantity::Amounts;
-pub(in crate::sim) use quantity::thousandths;
+use pod::PodInfo;
+pub(in crate::sim) use quantity::{requests_of, thousandths};
+pub(in crate::sim) use volumes::{fits, waits_for_consumer};
 
 use super::store::{Change, ChangeKind, Key, Store};
 
 /// A pod that found no place is looked at again after this long, whatever has happened.
 const FLUSH: Duration = Duration::from_secs(300);
 
-/// What a decision looks at.
-pub(super) struct Cluster<'a> {
-    pub store: &'a Store,
-    pub used: &'a BTreeMap<String, Amounts>,
-    pub anti_affine: &'a BTreeSet<Key>,
-}
-
-/// The scheduler with what it has counted.
+/// The scheduler with what it knows.
 #[derive(Debug, Default)]
 pub(in crate::sim) struct Scheduler {
-    used: BTreeMap<String, Amounts>,
-    counted: BTreeMap<Key, (String, Amounts)>,
-    anti_affine: BTreeSet<Key>,
-    /// Pods that found no place, and whether they look at where other pods are.
-    unschedulable: BTreeMap<Key, bool>,
+    cluster: Cluster,
+    /// Pods that found no place: their priority, and whether they look at where other pods are.
+    unschedulable: BTreeMap<Key, (i64, bool)>,
+    /// Where the next look at nodes begins.
+    start: usize,
+}
+
+/// How many nodes that would do are enough, in a cluster of so many: all up to a hundred; of more the share falls from a half
+/// to a twentieth, but never below a hundred.
+fn enough(nodes: usize) -> usize {
+    if nodes < 100 {
+        return nodes;
+    }
+    let percent = 50_usize.saturating_sub(nodes / 125).max(5);
+    (nodes * percent / 100).max(100)
 }
 
 impl Scheduler {
-    /// Keeps the counts. Returns the pods to look at because of the change.
+    /// Keeps the counts. Returns the pods to look at because of the change, the most important first.
     pub fn observe(&mut self, change: &Change) -> Vec<Key> {
         match &*change.resource {
             "pods" => self.observe_pod(change),
             // A changed node, volume or claim may let pods in that found no place; so may a pod that left or came (below).
-            "nodes" if is_heartbeat(change) => Vec::new(),
-            "nodes" | "persistentvolumes" | "persistentvolumeclaims" => {
-                self.unschedulable.keys().cloned().collect()
+            "nodes" => {
+                let gone = change.kind == ChangeKind::Deleted;
+                let node = (!gone).then_some(&change.object);
+                self.cluster.set_node(&change.key().name, node);
+                if is_heartbeat(change) { Vec::new() } else { self.waiting(|_| true) }
+            }
+            "persistentvolumes" | "persistentvolumeclaims" | "storageclasses.storage.k8s.io" => {
+                self.waiting(|_| true)
             }
             _ => Vec::new(),
         }
+    }
+
+    /// Pods that found no place, the most important first.
+    fn waiting(&self, which: impl Fn(bool) -> bool) -> Vec<Key> {
+        let mut keys: Vec<(i64, &Key)> = self
+            .unschedulable
+            .iter()
+            .filter(|(_, (_, looks))| which(*looks))
+            .map(|(k, (p, _))| (-p, k))
+            .collect();
+        keys.sort();
+        keys.into_iter().map(|(_, key)| key.clone()).collect()
     }
 
     fn observe_pod(&mut self, change: &Change) -> Vec<Key> {
@@ -60,91 +89,222 @@ impl Scheduler {
         let over = matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
         let gone = change.kind == ChangeKind::Deleted || over;
         let node = pod["spec"]["nodeName"].as_str().filter(|n| !n.is_empty() && !gone);
-        let freed = self.uncount(&key, node);
-        let came = node.is_some() && !self.counted.contains_key(&key);
-        if let Some(node) = node.filter(|_| !self.counted.contains_key(&key)) {
-            let asked = quantity::requests(pod);
-            let used = self.used.entry(node.to_owned()).or_default();
-            for (resource, amount) in &asked {
-                *used.entry(resource.clone()).or_default() += amount;
-            }
-            self.counted.insert(key.clone(), (node.to_owned(), asked));
-            if !pod["spec"]["affinity"]["podAntiAffinity"].is_null() {
-                self.anti_affine.insert(key.clone());
-            }
-        }
+        let before = self.cluster.place(&key).map(str::to_owned);
+        let freed = before.is_some() && node.is_none();
+        let came = before.is_none() && node.is_some();
+        self.count(&key, node, change);
+        self.nominate(&key, change, node.is_none() && !gone);
         if gone || node.is_some() {
             self.unschedulable.remove(&key);
         }
-        let mut keys = Vec::new();
-        if freed {
-            keys.extend(self.unschedulable.keys().cloned());
+        let mut keys = if freed || (gone && change.kind == ChangeKind::Deleted) {
+            self.waiting(|_| true)
         } else if came {
-            keys.extend(self.unschedulable.iter().filter(|(_, looks)| **looks).map(|(key, _)| key.clone()));
-        }
-        if !gone && node.is_none() && change.kind == ChangeKind::Added {
+            self.waiting(|looks| looks)
+        } else {
+            Vec::new()
+        };
+        if !gone && node.is_none() && (change.kind == ChangeKind::Added || is_changed(change)) {
             keys.push(key);
         }
         keys
     }
 
-    fn uncount(&mut self, key: &Key, still_on: Option<&str>) -> bool {
-        if self.counted.get(key).is_none_or(|(node, _)| still_on == Some(node)) {
-            return false;
-        }
-        let Some((node, asked)) = self.counted.remove(key) else {
-            return false;
-        };
-        self.anti_affine.remove(key);
-        if let Some(used) = self.used.get_mut(&node) {
-            for (resource, amount) in asked {
-                *used.entry(resource).or_default() -= amount;
+    /// Counts a pod where it is now. What changes only its status changes no count.
+    fn count(&mut self, key: &Key, node: Option<&str>, change: &Change) {
+        let place = self.cluster.place(key);
+        if place == node
+            && let Some(old) = change.old.as_deref().filter(|_| place.is_some())
+        {
+            let same = |path: &str| old.pointer(path) == change.object.pointer(path);
+            let leaving = |pod: &Value| pod["metadata"]["deletionTimestamp"].is_null();
+            if same("/metadata/labels")
+                && leaving(old) == leaving(&change.object)
+                && same("/spec")
+                && same("/status/startTime")
+            {
+                return;
             }
         }
-        true
+        if place.is_some() {
+            self.cluster.remove(key);
+        }
+        if let Some(node) = node {
+            self.cluster.add(node, PodInfo::of(&change.object));
+        }
+    }
+
+    /// Keeps who waits for which node.
+    fn nominate(&mut self, key: &Key, change: &Change, waits: bool) {
+        let nominated = |pod: &Value| pod["status"]["nominatedNodeName"].as_str().map(str::to_owned);
+        if let Some(node) = change.old.as_deref().and_then(nominated)
+            && let Some(pods) = self.cluster.nominated.get_mut(&node)
+        {
+            pods.remove(key);
+            if pods.is_empty() {
+                self.cluster.nominated.remove(&node);
+            }
+        }
+        if let Some(node) = nominated(&change.object).filter(|_| waits) {
+            let pod = std::sync::Arc::new(PodInfo::of(&change.object));
+            self.cluster.nominated.entry(node).or_default().insert(key.clone(), pod);
+        }
     }
 
     /// Places one pod, or records why it can't be placed and when to try again.
     pub fn schedule(&mut self, store: &mut Store, key: &Key) -> Option<Duration> {
-        let pod = store.get_key("pods", key).cloned()?;
-        let bound = pod["spec"]["nodeName"].as_str().is_some_and(|n| !n.is_empty());
-        let ours = pod["spec"]["schedulerName"].as_str().is_none_or(|s| s == "default-scheduler");
-        if bound || !ours || !pod["metadata"]["deletionTimestamp"].is_null() {
+        let object = store.get_key("pods", key).cloned()?;
+        let bound = object["spec"]["nodeName"].as_str().is_some_and(|n| !n.is_empty());
+        let ours = object["spec"]["schedulerName"].as_str().is_none_or(|s| s == "default-scheduler");
+        if bound || !ours || !object["metadata"]["deletionTimestamp"].is_null() {
             return None;
         }
-        let asked = quantity::requests(&pod);
-        let cluster = Cluster { store, used: &self.used, anti_affine: &self.anti_affine };
-        let domains = topology::Domains::of(&cluster, &pod);
-        let mut feasible = Vec::new();
-        let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
-        for node in store.list("nodes") {
-            match filter::refusal(&cluster, &domains, &pod, &asked, node) {
-                None => feasible.push(node.clone()),
-                Some(reason) => *reasons.entry(reason).or_default() += 1,
-            }
-        }
         let now = store.clock().now_text();
-        let Some(node) = score::best(&cluster, &pod, &asked, &feasible, store.seed()) else {
-            self.unschedulable.insert(key.clone(), looks_at_others(&pod));
-            let message = message(store.list("nodes").count(), &reasons);
+        if object["spec"]["schedulingGates"].as_array().is_some_and(|gates| !gates.is_empty()) {
+            let why = "Scheduling is blocked due to non-empty scheduling gates";
             store.modify("pods", key, |pod| {
-                set_condition(&mut pod["status"], "PodScheduled", "False", "Unschedulable", &message, &now);
+                set_condition(&mut pod["status"], "PodScheduled", "False", "SchedulingGated", why, &now);
             });
-            return Some(FLUSH);
+            return None;
+        }
+        let pod = PodInfo::of(&object);
+        self.cluster.order_nodes();
+        let looks = looks_at_others(&object);
+        let cycle = match Cycle::begin(&mut self.cluster, store, &pod, &object) {
+            Ok(cycle) => cycle,
+            Err(why) => {
+                self.unschedulable.insert(key.clone(), (pod.priority, looks));
+                return Some(self.nowhere(store, &pod, &format!("{why}."), &BTreeMap::new(), None, &now));
+            }
         };
+        let (feasible, refusals) = self.look(store, &cycle);
+        let Some(node) = score::best(&mut self.cluster, store, &cycle, &feasible) else {
+            let reasons = self.reasons(&cycle, &refusals);
+            self.unschedulable.insert(key.clone(), (pod.priority, looks));
+            return Some(self.nowhere(store, &pod, &reasons, &refusals, Some(&cycle), &now));
+        };
+        if let Some(node) = self.cluster.node(&node) {
+            cycle.claims.bind(store, node);
+        }
         self.unschedulable.remove(key);
         store.modify("pods", key, |pod| {
             pod["spec"]["nodeName"] = json!(node);
+            if let Some(status) = pod["status"].as_object_mut() {
+                status.remove("nominatedNodeName");
+            }
             set_condition(&mut pod["status"], "PodScheduled", "True", "", "", &now);
         });
         None
     }
+
+    /// The nodes that would do, enough of them, and why the others that were looked at wouldn't.
+    fn look(&mut self, store: &Store, cycle: &Cycle<'_>) -> (Vec<String>, BTreeMap<String, Refusal>) {
+        let (mut feasible, mut refusals) = (Vec::new(), BTreeMap::new());
+        let total = self.cluster.len();
+        let wanted = enough(total);
+        let mut judge = |node: &cluster::Node| match filtered(&self.cluster, store, cycle, node) {
+            None => {
+                feasible.push(node.name.clone());
+                feasible.len() >= wanted
+            }
+            Some(refusal) => {
+                refusals.insert(node.name.clone(), refusal);
+                false
+            }
+        };
+        if let Some(names) = &cycle.names {
+            for node in names.iter().filter_map(|name| self.cluster.node(name)) {
+                judge(node);
+            }
+            return (feasible, refusals);
+        }
+        let mut looked = 0;
+        for node in self.cluster.nodes(self.start) {
+            looked += 1;
+            if judge(node) {
+                break;
+            }
+        }
+        self.start = if total == 0 { 0 } else { (self.start + looked) % total };
+        (feasible, refusals)
+    }
+
+    fn reasons(&self, cycle: &Cycle<'_>, refusals: &BTreeMap<String, Refusal>) -> String {
+        let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+        for reason in refusals.values().flat_map(|r| &r.reasons) {
+            *reasons.entry(reason.clone()).or_default() += 1;
+        }
+        let others = self.cluster.len() - refusals.len();
+        if cycle.names.is_some() && others > 0 {
+            reasons.insert("node(s) didn't satisfy plugin(s) [NodeAffinity]".to_owned(), others);
+        }
+        histogram(&reasons)
+    }
+
+    /// Records that a pod found no place, and tries to make room for it.
+    fn nowhere(
+        &self,
+        store: &mut Store,
+        pod: &PodInfo,
+        reasons: &str,
+        refusals: &BTreeMap<String, Refusal>,
+        cycle: Option<&Cycle<'_>>,
+        now: &str,
+    ) -> Duration {
+        let total = self.cluster.len();
+        let mut message = if total == 0 {
+            "no nodes available to schedule pods".to_owned()
+        } else {
+            format!("0/{total} nodes are available: {reasons}")
+        };
+        if total > 0 {
+            match cycle.map(|cycle| preemption::preempt(&self.cluster, store, cycle, refusals, now)) {
+                // What the real one's plugins for making room say in turn.
+                None => message.push_str(" not found"),
+                Some(why) => {
+                    let why = why.map_or_else(String::new, |why| format!(", preemption: {why}"));
+                    message.push_str(&format!(" no new claims to deallocate{why}"));
+                }
+            }
+        }
+        store.modify("pods", &pod.key, |pod| {
+            set_condition(&mut pod["status"], "PodScheduled", "False", "Unschedulable", &message, now);
+        });
+        FLUSH
+    }
+}
+
+/// Why a node can't take a pod, those that others were moved out for and that are as important counted as there.
+fn filtered(cluster: &Cluster, store: &Store, cycle: &Cycle<'_>, node: &cluster::Node) -> Option<Refusal> {
+    let expected = cluster.nominated.get(&node.name).into_iter().flatten();
+    let expected: Vec<_> = expected
+        .filter(|(key, p)| **key != cycle.pod.key && p.priority >= cycle.pod.priority)
+        .map(|(_, p)| p)
+        .collect();
+    if !expected.is_empty() {
+        let (mut cycle, mut node) = (cycle.clone(), node.clone());
+        for pod in expected {
+            node.add(pod);
+            cycle.change(store, &node, pod, 1);
+        }
+        if let Some(refusal) = filter::refusal(store, &cycle, &node) {
+            return Some(refusal);
+        }
+    }
+    filter::refusal(store, cycle, node)
 }
 
 /// A pod that came elsewhere may make room for this one.
 fn looks_at_others(pod: &Value) -> bool {
     !pod["spec"]["affinity"]["podAffinity"].is_null()
         || pod["spec"]["topologySpreadConstraints"].as_array().is_some_and(|list| !list.is_empty())
+}
+
+/// A pod that waits has other wishes than before.
+fn is_changed(change: &Change) -> bool {
+    let old = change.old.as_deref().unwrap_or(&Value::Null);
+    let new = &*change.object;
+    old["spec"] != new["spec"] || old["metadata"]["labels"] != new["metadata"]["labels"]
 }
 
 /// A change of a node that no filter sees.
@@ -163,11 +323,16 @@ fn is_heartbeat(change: &Change) -> bool {
         && ready(old) == ready(new)
 }
 
-/// `0/6 nodes are available: 1 node(s) were unschedulable, 5 Insufficient memory.`
-fn message(nodes: usize, reasons: &BTreeMap<String, usize>) -> String {
+/// `1 node(s) were unschedulable, 5 Insufficient memory.`
+fn histogram(reasons: &BTreeMap<String, usize>) -> String {
     let mut parts: Vec<String> = reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
     parts.sort();
-    format!("0/{nodes} nodes are available: {}.", parts.join(", "))
+    format!("{}.", parts.join(", "))
+}
+
+/// `0/6 nodes are available: 1 node(s) were unschedulable, 5 Insufficient memory.`
+fn message(nodes: usize, reasons: &BTreeMap<String, usize>) -> String {
+    format!("0/{nodes} nodes are available: {}", histogram(reasons))
 }
 
 /// Sets a condition; its transition time moves only when the status changes.

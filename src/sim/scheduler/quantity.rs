@@ -4,8 +4,72 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// Amounts by resource name.
-pub type Amounts = BTreeMap<String, i64>;
+/// What a node has or a pod asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Resources {
+    /// In thousandths.
+    pub cpu: i64,
+    /// Bytes.
+    pub memory: i64,
+    /// Ephemeral storage, bytes.
+    pub storage: i64,
+    /// All else but pods, by name.
+    pub others: BTreeMap<String, i64>,
+}
+
+/// What a container that asks for no CPU counts as in scores, and for no memory.
+const NOTHING_ASKED: (i64, i64) = (100, 200 << 20);
+
+impl Resources {
+    /// Reads a map of quantities.
+    pub fn read(map: &Value) -> Self {
+        let mut read = Self::default();
+        for (resource, value) in map.as_object().into_iter().flatten().filter(|(r, _)| *r != "pods") {
+            if let Some(amount) = amount(resource, value) {
+                *read.slot(resource) = amount;
+            }
+        }
+        read
+    }
+
+    fn slot(&mut self, resource: &str) -> &mut i64 {
+        match resource {
+            "cpu" => &mut self.cpu,
+            "memory" => &mut self.memory,
+            "ephemeral-storage" => &mut self.storage,
+            other => self.others.entry(other.to_owned()).or_default(),
+        }
+    }
+
+    fn combine(&mut self, other: &Self, how: impl Fn(i64, i64) -> i64) {
+        self.cpu = how(self.cpu, other.cpu);
+        self.memory = how(self.memory, other.memory);
+        self.storage = how(self.storage, other.storage);
+        for (resource, amount) in &other.others {
+            let have = self.others.entry(resource.clone()).or_default();
+            *have = how(*have, *amount);
+        }
+    }
+
+    /// Adds another's amounts.
+    pub fn add(&mut self, other: &Self) {
+        self.combine(other, |a, b| a + b);
+    }
+
+    /// Takes them away.
+    pub fn remove(&mut self, other: &Self) {
+        self.combine(other, |a, b| a - b);
+    }
+
+    fn at_least(&mut self, other: &Self) {
+        self.combine(other, i64::max);
+    }
+
+    /// Nothing at all.
+    pub fn is_nothing(&self) -> bool {
+        self.cpu == 0 && self.memory == 0 && self.storage == 0 && self.others.is_empty()
+    }
+}
 
 /// Reads `500m`, `2`, `1.5Gi`, `1024M`, `1e3`; `None` if it is none. The result is in thousandths.
 pub fn thousandths(text: &str) -> Option<i64> {
@@ -41,7 +105,8 @@ pub fn thousandths(text: &str) -> Option<i64> {
 fn amount(resource: &str, value: &Value) -> Option<i64> {
     let text = match value {
         Value::String(text) => text.clone(),
-        other => other.to_string(),
+        Value::Number(number) => number.to_string(),
+        _ => return None,
     };
     let exact = thousandths(&text)?;
     // Up to the next whole unit, as the API rounds; CPU stays in thousandths.
@@ -52,39 +117,68 @@ fn amount(resource: &str, value: &Value) -> Option<i64> {
     })
 }
 
-/// Reads a map of quantities.
-pub fn amounts(map: &Value) -> Amounts {
-    let entries = map.as_object().into_iter().flatten();
-    entries.filter_map(|(resource, value)| Some((resource.clone(), amount(resource, value)?))).collect()
+/// The number of pods that a node takes.
+pub fn pods(allocatable: &Value) -> i64 {
+    amount("pods", &allocatable["pods"]).unwrap_or(0)
 }
 
-fn add(total: &mut Amounts, more: &Amounts) {
-    for (resource, amount) in more {
-        *total.entry(resource.clone()).or_default() += amount;
-    }
+/// What a pod asks for: the sum of its containers and sidecars, or what an init container needs beside the sidecars before
+/// it if that is more; what the pod asks for as a whole instead; plus overhead.
+pub fn requests(pod: &Value) -> Resources {
+    summed(pod, |container| Resources::read(&container["resources"]["requests"]))
 }
 
-/// What a pod asks for: the sum of its containers (and of sidecars), or the largest init container if that is more, plus
-/// overhead, plus one pod.
-pub fn requests(pod: &Value) -> Amounts {
-    let of = |container: &Value| amounts(&container["resources"]["requests"]);
-    let list = |field: &str| pod["spec"][field].as_array().cloned().unwrap_or_default();
-    let mut total = Amounts::new();
+/// CPU and memory as scores count them: a container that doesn't say counts for something.
+pub fn weight(pod: &Value) -> (i64, i64) {
+    let total = summed(pod, |container| {
+        let asked = &container["resources"]["requests"];
+        let mut read = Resources::read(asked);
+        if asked["cpu"].is_null() {
+            read.cpu = NOTHING_ASKED.0;
+        }
+        if asked["memory"].is_null() {
+            read.memory = NOTHING_ASKED.1;
+        }
+        read
+    });
+    (total.cpu, total.memory)
+}
+
+/// What a pod requests, or is limited to (`limits`), by resource and in thousandths.
+pub fn requests_of(pod: &Value, which: &str) -> BTreeMap<String, i64> {
+    let total = summed(pod, |container| Resources::read(&container["resources"][which]));
+    let own =
+        [("cpu", total.cpu), ("memory", total.memory * 1000), ("ephemeral-storage", total.storage * 1000)];
+    let own =
+        own.into_iter().filter(|(_, amount)| *amount > 0).map(|(name, amount)| (name.to_owned(), amount));
+    own.chain(total.others.into_iter().map(|(name, amount)| (name, amount * 1000))).collect()
+}
+
+fn summed(pod: &Value, of: impl Fn(&Value) -> Resources) -> Resources {
+    let list = |field: &str| pod["spec"][field].as_array().into_iter().flatten();
+    let mut total = Resources::default();
     for container in list("containers") {
-        add(&mut total, &of(&container));
+        total.add(&of(container));
     }
+    let (mut sidecars, mut most) = (Resources::default(), Resources::default());
     for container in list("initContainers") {
+        let mut needed = of(container);
         if container["restartPolicy"] == "Always" {
-            add(&mut total, &of(&container));
+            total.add(&needed);
+            sidecars.add(&needed);
+            needed = sidecars.clone();
         } else {
-            for (resource, amount) in of(&container) {
-                let have = total.entry(resource).or_default();
-                *have = (*have).max(amount);
-            }
+            needed.add(&sidecars);
+        }
+        most.at_least(&needed);
+    }
+    total.at_least(&most);
+    for (resource, value) in pod["spec"]["resources"]["requests"].as_object().into_iter().flatten() {
+        if let Some(amount) = amount(resource, value) {
+            *total.slot(resource) = amount;
         }
     }
-    add(&mut total, &amounts(&pod["spec"]["overhead"]));
-    total.insert("pods".to_owned(), 1);
+    total.add(&Resources::read(&pod["spec"]["overhead"]));
     total
 }
 
@@ -116,6 +210,6 @@ mod tests {
             "initContainers": [{"resources": {"requests": {"cpu": "2", "memory": "1Mi"}}}],
         }});
         let asked = requests(&pod);
-        assert_eq!((asked["cpu"], asked["memory"], asked["pods"]), (2000, 1 << 30, 1));
+        assert_eq!((asked.cpu, asked.memory), (2000, 1 << 30));
     }
 }

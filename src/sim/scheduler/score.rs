@@ -1,90 +1,310 @@
-//! Scores: which of the feasible nodes is best. The weights are those of the real default profile.
+//! Scores: which of the nodes that would do is best, by weights and formulas of the real default profile (without the
+//! locality of images, which nodes here don't have).
+
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::Cluster;
+use super::cluster::{Cluster, Node, Says};
+use super::cycle::{Constraint, Counts, Cycle, at, meant};
 use super::filter::{node_term, pod_tolerates};
-use super::quantity::{Amounts, amounts};
-use super::topology;
-use crate::sim::store::{Object, mix_text};
+use super::labels::Selector;
+use crate::sim::store::{Store, mix_text};
+
+const BEST: i64 = 100;
 
 /// The name of the best node; ties are broken by a hash of seed and pod, so that they are spread but repeatable.
 pub(super) fn best(
-    cluster: &Cluster<'_>,
-    pod: &Value,
-    asked: &Amounts,
-    nodes: &[Object],
-    seed: u64,
+    cluster: &mut Cluster,
+    store: &Store,
+    cycle: &Cycle<'_>,
+    names: &[String],
 ) -> Option<String> {
-    if nodes.len() < 2 {
-        return nodes.first().and_then(|n| n["metadata"]["name"].as_str()).map(str::to_owned);
+    if names.len() < 2 {
+        return names.first().cloned();
     }
-    let spread = soft_spread(cluster, pod);
-    let mut ranked: Vec<(i64, u64, &str)> = nodes
-        .iter()
-        .map(|node| {
-            let name = node["metadata"]["name"].as_str().unwrap_or_default();
-            let (least, balanced) = resources(cluster, asked, node, name);
-            let crowd: i64 = spread
-                .iter()
-                .map(|(key, counts)| {
-                    counts
-                        .get(node["metadata"]["labels"][key].as_str().unwrap_or_default())
-                        .copied()
-                        .unwrap_or(0)
-                })
-                .sum();
-            let total = least + balanced - 2 * 10 * crowd + 3 * taints(pod, node) + 2 * preferred(pod, node);
-            let tie = mix_text(seed, &[pod["metadata"]["name"].as_str().unwrap_or_default(), name]);
-            (total, tie, name)
-        })
-        .collect();
-    ranked.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)).then(a.2.cmp(b.2)));
-    ranked.first().map(|(_, _, name)| (*name).to_owned())
-}
-
-/// LeastAllocated and BalancedAllocation over CPU and memory, 0 to 100 each. As in the real one, a pod that asks for
-/// nothing counts as 100m and 200Mi here.
-fn resources(cluster: &Cluster<'_>, asked: &Amounts, node: &Value, name: &str) -> (i64, i64) {
-    const NOTHING_ASKED: [(&str, i64); 2] = [("cpu", 100), ("memory", 200 << 20)];
-    let have = amounts(&node["status"]["allocatable"]);
-    let fraction = |resource: &str, least: i64| {
-        let capacity = have.get(resource).copied().unwrap_or(0).max(1);
-        let used = cluster.used.get(name).and_then(|u| u.get(resource)).copied().unwrap_or(0);
-        let more = asked.get(resource).copied().unwrap_or(least);
-        ((used + more) * 1000 / capacity).min(1000)
-    };
-    let [cpu, memory] = NOTHING_ASKED.map(|(resource, least)| fraction(resource, least));
-    ((2000 - cpu - memory) / 20, (1000 - (cpu - memory).abs() / 2) / 10)
-}
-
-/// Soft spread constraints, and for pods without any the real one's default over hosts and zones of the same owner.
-fn soft_spread(cluster: &Cluster<'_>, pod: &Value) -> Vec<(String, std::collections::BTreeMap<String, i64>)> {
-    let given = pod["spec"]["topologySpreadConstraints"].as_array().cloned().unwrap_or_default();
-    let soft: Vec<Value> = if given.is_empty() {
-        let labels = &pod["metadata"]["labels"];
-        if labels.is_null() || pod["metadata"]["ownerReferences"].is_null() {
-            return Vec::new();
+    let preferences = Preferences::of(cluster, store, cycle);
+    let spread = Soft::of(cluster, store, cycle, names);
+    let nodes: Vec<&Node> = names.iter().filter_map(|name| cluster.node(name)).collect();
+    let mut totals: Vec<i64> =
+        nodes.iter().map(|node| least_allocated(cycle, node) + balanced(cycle, node)).collect();
+    let mut add = |weight: i64, scores: Option<Vec<i64>>| {
+        for (total, score) in totals.iter_mut().zip(scores.into_iter().flatten()) {
+            *total += weight * score;
         }
-        let of =
-            |key: &str| serde_json::json!({"topologyKey": key, "labelSelector": {"matchLabels": labels}});
-        vec![of("kubernetes.io/hostname"), of("topology.kubernetes.io/zone")]
-    } else {
-        given.into_iter().filter(|c| c["whenUnsatisfiable"] == "ScheduleAnyway").collect()
     };
-    let key = |c: &Value| c["topologyKey"].as_str().unwrap_or_default().to_owned();
-    soft.iter().map(|c| (key(c), topology::counts(cluster, pod, c, &[]))).collect()
+    add(3, Some(taints(cycle, &nodes)));
+    add(2, node_affinity(cycle, &nodes));
+    add(2, spread.map(|s| s.scores(cluster, &nodes)));
+    add(2, preferences.scores(&nodes));
+    let pod = &cycle.pod.key;
+    let ranked = nodes.iter().zip(totals).map(|(node, total)| {
+        let tie = mix_text(store.seed(), &[&pod.namespace, &pod.name, &node.name]);
+        (total, tie, &node.name)
+    });
+    ranked.max().map(|(_, _, name)| name.clone())
 }
 
-/// 100 less what soft taints the pod doesn't tolerate.
-fn taints(pod: &Value, node: &Value) -> i64 {
-    let soft =
-        node["spec"]["taints"].as_array().into_iter().flatten().filter(|t| t["effect"] == "PreferNoSchedule");
-    if soft.filter(|t| !pod_tolerates(pod, t)).count() > 0 { 0 } else { 100 }
+/// The share of CPU and memory that stays free, 0 to 100.
+fn least_allocated(cycle: &Cycle<'_>, node: &Node) -> i64 {
+    let free = |used: i64, more: i64, has: i64| match has {
+        0 => None,
+        has if used + more > has => Some(0),
+        has => Some((has - used - more) * BEST / has),
+    };
+    let (cpu, memory) = cycle.pod.weight;
+    let scores = [free(node.weight.0, cpu, node.has.cpu), free(node.weight.1, memory, node.has.memory)];
+    let count = scores.iter().flatten().count() as i64;
+    if count == 0 { 0 } else { scores.iter().flatten().sum::<i64>() / count }
 }
 
-fn preferred(pod: &Value, node: &Value) -> i64 {
-    let terms = &pod["spec"]["affinity"]["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"];
-    let met = terms.as_array().into_iter().flatten().filter(|t| node_term(&t["preference"], node));
-    met.map(|t| t["weight"].as_i64().unwrap_or(1)).sum::<i64>().min(100)
+/// Whether the pod evens out the use of CPU and memory: 75 if nothing changes. A pod that asks for neither isn't scored.
+fn balanced(cycle: &Cycle<'_>, node: &Node) -> i64 {
+    let asked = &cycle.pod.asked;
+    if asked.cpu == 0 && asked.memory == 0 {
+        return 0;
+    }
+    let evenness = |cpu: i64, memory: i64| {
+        let fraction = |used: i64, has: i64| (used as f64 / has as f64).min(1.0);
+        let deviation = if node.has.cpu > 0 && node.has.memory > 0 {
+            ((fraction(cpu, node.has.cpu) - fraction(memory, node.has.memory)) / 2.0).abs()
+        } else {
+            0.0
+        };
+        ((1.0 - deviation) * BEST as f64) as i64
+    };
+    let with = evenness(node.used.cpu + asked.cpu, node.used.memory + asked.memory);
+    let without = evenness(node.used.cpu, node.used.memory);
+    BEST / 2 + (BEST / 2 + with - without) / 2
+}
+
+/// Scaled so that the highest is 100, or turned round.
+fn normalised(scores: Vec<i64>, reverse: bool) -> Vec<i64> {
+    let highest = scores.iter().copied().max().unwrap_or(0);
+    let scaled = |score: i64| if highest == 0 { 0 } else { BEST * score / highest };
+    scores.into_iter().map(|s| if reverse { BEST - scaled(s) } else { scaled(s) }).collect()
+}
+
+/// The fewer soft taints that the pod doesn't tolerate, the better.
+fn taints(cycle: &Cycle<'_>, nodes: &[&Node]) -> Vec<i64> {
+    let pod = cycle.object;
+    let count = |node: &&Node| {
+        let soft = node.taints().iter().filter(|t| t["effect"] == "PreferNoSchedule");
+        soft.filter(|t| !pod_tolerates(pod, t)).count() as i64
+    };
+    normalised(nodes.iter().map(count).collect(), true)
+}
+
+/// The weights of the preferred terms that a node meets.
+fn node_affinity(cycle: &Cycle<'_>, nodes: &[&Node]) -> Option<Vec<i64>> {
+    let affinity = &cycle.object["spec"]["affinity"]["nodeAffinity"];
+    let terms =
+        affinity["preferredDuringSchedulingIgnoredDuringExecution"].as_array().filter(|t| !t.is_empty())?;
+    let met = |node: &&Node| {
+        let object = node.object.as_deref().unwrap_or(&Value::Null);
+        // A preference that asks for nothing is met by all.
+        let empty = |t: &Value| {
+            let none = |f: &str| t["preference"][f].as_array().is_none_or(Vec::is_empty);
+            none("matchExpressions") && none("matchFields")
+        };
+        let met = terms.iter().filter(|t| !empty(t) && node_term(&t["preference"], object));
+        met.map(|t| t["weight"].as_i64().unwrap_or(0)).sum()
+    };
+    Some(normalised(nodes.iter().map(met).collect(), false))
+}
+
+/// Preferences for and against other pods, the pod's own and theirs.
+struct Preferences {
+    counts: Counts,
+}
+
+impl Preferences {
+    fn of(cluster: &mut Cluster, store: &Store, cycle: &Cycle<'_>) -> Self {
+        let mut counts = Counts::new();
+        let mut add = |cluster: &Cluster, by_node: &BTreeMap<String, i64>, key: &str, weight: i64| {
+            for (name, count) in by_node {
+                let Some(value) = cluster.node(name).and_then(|n| n.label(key)) else { continue };
+                *counts.entry(key.to_owned()).or_default().entry(value.to_owned()).or_default() +=
+                    weight * count;
+            }
+        };
+        let terms = &cycle.pod.terms;
+        for (sign, list) in [(1, &terms.prefers_near), (-1, &terms.prefers_apart)] {
+            for (weight, term) in list {
+                let by_node = meant(cluster, store, &[term]);
+                add(cluster, &by_node, &term.topology_key, sign * weight);
+            }
+        }
+        for group in cluster.groups(&cycle.pod.labels) {
+            let weight = match group.says {
+                Says::MustBeNear => 1,
+                Says::MustBeApart => continue,
+                Says::Wants(weight) => weight,
+            };
+            if group.term.means(store, cycle.pod) {
+                add(cluster, &group.by_node, &group.term.topology_key, weight);
+            }
+        }
+        Self { counts }
+    }
+
+    /// Between the worst, 0, and the best, 100.
+    fn scores(&self, nodes: &[&Node]) -> Option<Vec<i64>> {
+        if self.counts.is_empty() {
+            return None;
+        }
+        let scores: Vec<i64> = nodes
+            .iter()
+            .map(|node| self.counts.keys().map(|key| at(&self.counts, node, key)).sum())
+            .collect();
+        let (worst, best) = (scores.iter().copied().min()?, scores.iter().copied().max()?);
+        let scaled = |s: i64| {
+            if best == worst {
+                0
+            } else {
+                (BEST as f64 * ((s - worst) as f64 / (best - worst) as f64)) as i64
+            }
+        };
+        Some(scores.into_iter().map(scaled).collect())
+    }
+}
+
+/// Spread constraints that are only wished for.
+struct Soft {
+    constraints: Vec<Constraint>,
+    namespace: [String; 1],
+    /// For each constraint, pods by domain (not for host names), and the weight of its topology.
+    counts: Vec<(BTreeMap<String, i64>, f64)>,
+    /// A node needs the labels of all constraints to be scored.
+    needs_all: bool,
+}
+
+const HOST: &str = "kubernetes.io/hostname";
+
+impl Soft {
+    fn of(cluster: &mut Cluster, store: &Store, cycle: &Cycle<'_>, names: &[String]) -> Option<Self> {
+        let pod = cycle.object;
+        let needs_all =
+            pod["spec"]["topologySpreadConstraints"].as_array().is_some_and(|all| !all.is_empty());
+        let constraints = if needs_all { Constraint::of(pod, false) } else { by_default(store, pod) };
+        if constraints.is_empty() {
+            return None;
+        }
+        let namespace = [cycle.pod.key.namespace.clone()];
+        for constraint in &constraints {
+            cluster.tally(&namespace, &constraint.selector, false);
+        }
+        let mut soft = Self { constraints, namespace, counts: Vec::new(), needs_all };
+        soft.counts = soft.constraints.iter().map(|c| soft.count(cluster, pod, c, names)).collect();
+        Some(soft)
+    }
+
+    fn scored(&self, node: &Node) -> bool {
+        !self.needs_all || self.constraints.iter().all(|c| node.label(&c.key).is_some())
+    }
+
+    fn count(
+        &self,
+        cluster: &Cluster,
+        pod: &Value,
+        constraint: &Constraint,
+        names: &[String],
+    ) -> (BTreeMap<String, i64>, f64) {
+        let candidates = names.iter().filter_map(|n| cluster.node(n)).filter(|n| self.scored(n));
+        let mut counts: BTreeMap<String, i64> = BTreeMap::new();
+        let mut size = 0;
+        for node in candidates {
+            size += 1;
+            if constraint.key != HOST {
+                let value = node.label(&constraint.key).unwrap_or_default();
+                if !counts.contains_key(value) {
+                    counts.insert(value.to_owned(), 0);
+                }
+            }
+        }
+        if constraint.key != HOST {
+            size = counts.len();
+            let tally = cluster.tallied(&self.namespace, &constraint.selector, false);
+            let nodes = tally.into_iter().flat_map(BTreeMap::keys).filter_map(|name| cluster.node(name));
+            for node in nodes.filter(|n| self.scored(n) && constraint.includes(pod, n)) {
+                let here = tally.map_or(0, |t| constraint.count(t, &node.name));
+                if let Some(count) = counts.get_mut(node.label(&constraint.key).unwrap_or_default()) {
+                    *count += here;
+                }
+            }
+        }
+        (counts, (size as f64 + 2.0).ln())
+    }
+
+    fn scores(&self, cluster: &Cluster, nodes: &[&Node]) -> Vec<i64> {
+        let raw: Vec<Option<i64>> =
+            nodes.iter().map(|node| self.scored(node).then(|| self.raw(cluster, node))).collect();
+        let least = raw.iter().flatten().copied().min().unwrap_or(0);
+        let most = raw.iter().flatten().copied().max().unwrap_or(0);
+        let scaled = |raw: Option<i64>| match raw {
+            None => 0,
+            Some(_) if most == 0 => BEST,
+            Some(raw) => BEST * (most + least - raw) / most,
+        };
+        raw.into_iter().map(scaled).collect()
+    }
+
+    fn raw(&self, cluster: &Cluster, node: &Node) -> i64 {
+        let mut score = 0.0;
+        for (constraint, (counts, weight)) in self.constraints.iter().zip(&self.counts) {
+            let Some(value) = node.label(&constraint.key) else { continue };
+            let count = if constraint.key == HOST {
+                let tally = cluster.tallied(&self.namespace, &constraint.selector, false);
+                tally.map_or(0, |t| constraint.count(t, &node.name))
+            } else {
+                counts.get(value).copied().unwrap_or(0)
+            };
+            score += count as f64 * weight + (constraint.max_skew - 1) as f64;
+        }
+        score.round() as i64
+    }
+}
+
+/// For pods without constraints: spread over hosts and zones among the pods of the same service and owner.
+fn by_default(store: &Store, pod: &Value) -> Vec<Constraint> {
+    let namespace = pod["metadata"]["namespace"].as_str().unwrap_or_default();
+    let labels = &pod["metadata"]["labels"];
+    let mut selector = Selector::read(&serde_json::json!({}));
+    for service in store.list_in("services", namespace) {
+        let own = &service["spec"]["selector"];
+        let mut pairs = own.as_object().into_iter().flatten();
+        if own.as_object().is_some_and(|o| !o.is_empty()) && pairs.all(|(key, value)| &labels[key] == value) {
+            selector.add_labels(own);
+        }
+    }
+    let owners = pod["metadata"]["ownerReferences"].as_array().into_iter().flatten();
+    if let Some(owner) = owners.into_iter().find(|o| o["controller"] == true) {
+        let name = owner["name"].as_str().unwrap_or_default();
+        match owner["kind"].as_str() {
+            Some("ReplicationController") => {
+                if let Some(found) = store.get("replicationcontrollers", namespace, name) {
+                    selector.add_labels(&found["spec"]["selector"]);
+                }
+            }
+            Some(kind @ ("ReplicaSet" | "StatefulSet")) => {
+                let resource = if kind == "ReplicaSet" { "replicasets.apps" } else { "statefulsets.apps" };
+                if let Some(found) = store.get(resource, namespace, name) {
+                    selector = selector.and(&Selector::read(&found["spec"]["selector"]));
+                }
+            }
+            _ => {}
+        }
+    }
+    if selector.is_everything() {
+        return Vec::new();
+    }
+    let of = |key: &str, max_skew: i64| Constraint {
+        key: key.to_owned(),
+        selector: selector.clone(),
+        max_skew,
+        least_domains: 1,
+        by_affinity: true,
+        by_taints: false,
+    };
+    vec![of(HOST, 3), of("topology.kubernetes.io/zone", 5)]
 }

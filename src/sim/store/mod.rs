@@ -145,6 +145,8 @@ pub struct Store {
     changes: Vec<Change>,
     indexes: Indexes,
     notify: Arc<Notify>,
+    /// Quotas are enforced: not while a cluster is loaded, which is as it is.
+    admits: bool,
 }
 
 impl Store {
@@ -161,6 +163,7 @@ impl Store {
             changes: Vec::new(),
             indexes: Indexes::default(),
             notify: Arc::new(Notify::new()),
+            admits: false,
         };
         for resource in resource::built_in() {
             store.define(resource);
@@ -206,6 +209,12 @@ impl Store {
     /// Wakes everybody who waits for changes; they look for themselves.
     pub fn notify(&self) -> Arc<Notify> {
         self.notify.clone()
+    }
+
+    /// From now on quotas are enforced. Returns what [`Store::notify`] does.
+    pub fn begin_admission(&mut self) -> Arc<Notify> {
+        self.admits = true;
+        self.notify()
     }
 
     /// All kinds, by name.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{DeleteOptions, Key, Object, Refusal, Resource, Store};
 use crate::sim::clock::{parse_time, seconds_text};
+use crate::sim::controllers::quota;
 
 impl Store {
     /// Creates an object. Metadata that a dump brings along (`uid`, `creationTimestamp`) is kept.
@@ -15,6 +16,9 @@ impl Store {
     /// Those of [`Store::would_create`].
     pub fn create(&mut self, resource: &str, object: Value) -> Result<Object, Refusal> {
         let object = self.would_create(resource, object)?;
+        if self.admits {
+            quota::charge(self, resource, &object);
+        }
         Ok(self.commit(resource, Key::of(&object), Some(object)))
     }
 
@@ -31,6 +35,11 @@ impl Store {
             return Err(Refusal::invalid(&kind.group, &kind.kind, "", "metadata.name", why));
         }
         let key = Key::of(&object);
+        if self.admits
+            && let Some(refusal) = quota::refusal(self, resource, &object)
+        {
+            return Err(refusal);
+        }
         if self.collection(resource)?.objects.contains_key(&key) {
             return Err(Refusal::already_exists(resource, &key.name));
         }

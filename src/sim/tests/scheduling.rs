@@ -43,8 +43,11 @@ async fn a_pod_that_wants_company_is_tried_again_when_it_comes() {
 
 #[tokio::test(start_paused = true)]
 async fn heartbeats_try_nothing_again_and_five_minutes_try_all() {
-    let picky = ", nodeSelector: {disk: ssd}";
-    let text = [node("w1", "", ""), pod("web", "app: web", picky)].concat();
+    let picky = ", affinity: {podAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: \
+                 kubernetes.io/hostname, labelSelector: {}, namespaceSelector: {matchLabels: {team: data}}}]}}";
+    let other = "\napiVersion: v1\nkind: Namespace\nmetadata: {name: data}\n---\napiVersion: v1\nkind: Pod\n\
+                 metadata: {name: cache, namespace: data}\nspec: {nodeName: w1, containers: [{name: c, image: c}]}\n---";
+    let text = [node("w1", "", ""), other.to_owned(), pod("web", "app: web", picky)].concat();
     let cluster = after(10, &text).await;
     let beat = |n: u64| {
         change(&cluster, "nodes", "", "w1", |node| {
@@ -53,7 +56,9 @@ async fn heartbeats_try_nothing_again_and_five_minutes_try_all() {
         });
     };
     // What nobody tells the scheduler of: only a retry finds it.
-    change(&cluster, "pods", "shop", "web", |pod| pod["spec"]["nodeSelector"] = json!({}));
+    change(&cluster, "namespaces", "", "data", |namespace| {
+        namespace["metadata"]["labels"] = json!({"team": "data"})
+    });
     for n in 0..28 {
         beat(n);
         seconds(10).await;
@@ -114,8 +119,9 @@ async fn a_node_without_the_label_is_near_nothing_and_keeps_its_enemies() {
     let cluster = after(10, &[nodes, noise, pod("web", "app: web", &affinity)].concat()).await;
     assert_eq!(place(&cluster, "web"), "");
     let message = stored(&cluster, "pods", "shop", "web")["status"]["conditions"][0]["message"].clone();
-    let expected = "0/3 nodes are available: 1 node(s) didn't match pod affinity rules, \
-                    2 node(s) didn't match pod anti-affinity rules.";
+    let expected = "0/3 nodes are available: 1 node(s) didn't match pod affinity rules, 2 node(s) didn't match pod \
+                    anti-affinity rules. no new claims to deallocate, preemption: 0/3 nodes are available: 1 Preemption is \
+                    not helpful for scheduling, 2 No preemption victims found for incoming pod.";
     assert_eq!(message, expected);
 }
 

@@ -294,7 +294,8 @@ fn job(spec: &str, status: &str) -> String {
 fn counts(cluster: &EmbeddedCluster) -> (i64, i64, Option<String>) {
     let status = stored(cluster, "jobs.batch", "shop", "copy")["status"].clone();
     let number = |field: &str| status[field].as_i64().unwrap_or(0);
-    let end = status["conditions"][0]["type"].as_str().map(str::to_owned);
+    let last = status["conditions"].as_array().and_then(|all| all.last());
+    let end = last.and_then(|c| c["type"].as_str()).map(str::to_owned);
     (number("succeeded"), number("failed"), end)
 }
 

@@ -1,9 +1,12 @@
 //! Objects of a live cluster, taken over: less is known of them than of those that the model made.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::lab::{self, Lab, pass};
 use crate::sim::kubevirt::world::Kind;
+use crate::sim::{EmbeddedCluster, Settings};
 
 /// A VM that runs on n1, as a capture may show it; `status` is more of its VMI's, flow style.
 fn running(strategy: &str, more: &str, status: &str) -> String {
@@ -76,4 +79,54 @@ async fn an_unlabelled_machine_type_is_asked_of_no_node() {
     let text = lab::vm("g", "Always", "", "").replace("domain: {", "domain: {machine: {type: pc-q35-7.2}, ");
     let lab = Lab::new(1, &text, 9, "").await;
     assert_eq!(lab.vmi("g").await["status"]["phase"], "Running");
+}
+
+const HOMELAB: &str = include_str!("../../../../examples/clusters/homelab.yaml");
+
+fn of_kind<'a>(objects: &'a [Value], kind: &'a str) -> impl Iterator<Item = &'a Value> {
+    objects.iter().filter(move |o| o["kind"] == kind)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_of_a_cluster_keeps_its_running_guests() {
+    let cluster = EmbeddedCluster::from_manifests("homelab", HOMELAB, Settings::default()).expect("loads");
+    cluster.start().await;
+    assert!(cluster.settle(Duration::from_secs(15), Duration::from_secs(600)).await);
+    let before = cluster.dump();
+    let guests = |objects: &[Value]| -> Vec<(String, String, String)> {
+        let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+        of_kind(objects, "VirtualMachineInstance")
+            .map(|v| {
+                (text(&v["metadata"]["uid"]), text(&v["status"]["phase"]), text(&v["status"]["nodeName"]))
+            })
+            .collect()
+    };
+    assert!(guests(&before).iter().all(|(_, phase, _)| phase == "Running") && guests(&before).len() == 3);
+    let copy = EmbeddedCluster::from_objects(
+        "copy",
+        before.clone(),
+        Settings { start: cluster.now(), ..Settings::default() },
+    );
+    let copy = copy.expect("loads");
+    copy.start().await;
+    assert!(copy.settle(Duration::from_secs(15), Duration::from_secs(600)).await);
+    assert_eq!(guests(&copy.dump()), guests(&before));
+}
+
+/// Releases of old named a finalizer without a prefix: it goes with the others.
+#[tokio::test(start_paused = true)]
+async fn an_old_finalizer_goes_too() {
+    let text = running("Manual", "", "").replace(
+        "metadata: {name: g, uid: i, ",
+        "metadata: {name: g, uid: i, finalizers: [foregroundDeleteVirtualMachine], ",
+    );
+    let lab = Lab::new(1, &text, 9, "").await;
+    let finalizers = lab.vmi("g").await["metadata"]["finalizers"].clone();
+    assert!(finalizers.as_array().expect("finalizers").contains(&json!("foregroundDeleteVirtualMachine")));
+    assert_eq!(finalizers.as_array().map(Vec::len), Some(1), "{finalizers}");
+    lab.delete(Kind::Instance, "g").await;
+    pass(3).await;
+    assert!(lab.vmi("g").await["metadata"]["deletionTimestamp"].is_string(), "the guest is shutting down");
+    pass(60).await;
+    assert!(lab.vmi("g").await.is_null());
 }

@@ -30,9 +30,63 @@ pub(super) fn vm(name: &str, run: &str, more: &str, annotations: &str) -> String
     )
 }
 
+/// A VMI that an eviction moves.
+pub(super) const MOVES: &str = "evictionStrategy: LiveMigrate,";
+/// A guest whose migration takes a minute.
+pub(super) const SLOW: &str = "sim.virtroll.dev/migration-takes: 60s";
+
+/// A migration's phase.
+pub(super) async fn phase(lab: &Lab, name: &str) -> Value {
+    lab.get(Kind::Migration, name).await["status"]["phase"].clone()
+}
+
+/// Whether a condition is `True`; null without one.
+pub(super) fn condition(object: &Value, kind: &str) -> Value {
+    let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
+    conditions.into_iter().find(|c| c["type"] == kind).map_or(Value::Null, |c| c["status"].clone())
+}
+
+/// Asks for a reboot of n1.
+pub(super) async fn reboot(lab: &Lab) {
+    let asked = json!({"metadata": {"annotations": {"virtroll.dev/reboot-requested": "b1"}}});
+    lab.patch(Kind::Node, "n1", asked).await;
+}
+
+/// n1's label.
+pub(super) async fn schedulable(lab: &Lab) -> Value {
+    lab.get(Kind::Node, "n1").await["metadata"]["labels"]["kubevirt.io/schedulable"].clone()
+}
+
+/// A VM with a hotplugged volume.
+pub(super) async fn lab_with_a_disk(annotations: &str) -> Lab {
+    let claim = "---\napiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: d}\n\
+                 spec: {accessModes: [ReadWriteMany], resources: {requests: {storage: 1Gi}}}\n";
+    let disk = "evictionStrategy: LiveMigrate, volumes: [{name: d, persistentVolumeClaim: {claimName: d, hotpluggable: true}}],";
+    Lab::new(2, &(claim.to_owned() + &vm("g", "Always", disk, annotations)), 9, "").await
+}
+
+/// The attachment pods.
+pub(super) async fn attachments(lab: &Lab) -> Vec<Value> {
+    let mut pods = lab.list(Kind::Pod).await;
+    pods.retain(|p| p["metadata"]["labels"]["kubevirt.io"] == "hotplug-disk");
+    pods
+}
+
 impl Lab {
     /// Nodes n1, n2, …; everything starts on n1, the others are cordoned until `open`.
     pub async fn new(nodes: usize, manifests: &str, version: u32, configuration: &str) -> Self {
+        let version = Some(Version::minor(version));
+        let settings = KubeVirtSettings { version, ..KubeVirtSettings::default() };
+        Self::with(nodes, manifests, settings, configuration).await
+    }
+
+    /// The same, where things may take other times.
+    pub async fn with(
+        nodes: usize,
+        manifests: &str,
+        kubevirt: KubeVirtSettings,
+        configuration: &str,
+    ) -> Self {
         let mut text = format!(
             "apiVersion: kubevirt.io/v1\nkind: KubeVirt\nmetadata: {{name: kubevirt, namespace: kubevirt}}\n\
              spec: {{configuration: {{{configuration}}}}}\n"
@@ -45,8 +99,6 @@ impl Lab {
             ));
         }
         text.push_str(manifests);
-        let kubevirt =
-            KubeVirtSettings { version: Some(Version::minor(version)), ..KubeVirtSettings::default() };
         let settings = Settings { kubevirt, ..Settings::default() };
         let cluster = EmbeddedCluster::from_manifests("lab", &text, settings).expect("loads");
         cluster.start().await;
@@ -60,7 +112,10 @@ impl Lab {
 
     pub fn api(&self, kind: Kind) -> Api<DynamicObject> {
         match kind {
-            Kind::Node | Kind::Policy => Api::all_with(self.client.clone(), &kind.resource()),
+            Kind::KubeVirt => Api::namespaced_with(self.client.clone(), "kubevirt", &kind.resource()),
+            Kind::Node | Kind::Policy | Kind::Namespace => {
+                Api::all_with(self.client.clone(), &kind.resource())
+            }
             _ => Api::namespaced_with(self.client.clone(), "default", &kind.resource()),
         }
     }
@@ -97,19 +152,37 @@ impl Lab {
 
     /// Code and message of an eviction's answer: (201, "") if granted.
     pub async fn evict(&self, pod: &str, dry_run: bool) -> (u16, String) {
-        let pods: Api<Pod> = Api::namespaced(self.client.clone(), "default");
-        let eviction = json!({
-            "apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": "default"},
-        });
-        let params = PostParams { dry_run, ..PostParams::default() };
-        match pods.create_subresource::<Value, Value>("eviction", pod, &params, &eviction).await {
-            Ok(_) => (201, String::new()),
-            Err(kube::Error::Api(status)) => {
+        match self.refusal(pod, json!({"name": pod, "namespace": "default"}), dry_run).await {
+            None => (201, String::new()),
+            Some(status) => {
                 let told = status.message.split_once(" denied the request: ");
                 (status.code, told.map_or(status.message.clone(), |(_, m)| m.to_owned()))
             }
+        }
+    }
+
+    /// The refusal of an eviction with this metadata, as it is.
+    pub async fn refusal(&self, pod: &str, metadata: Value, dry_run: bool) -> Option<kube::core::Status> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), "default");
+        let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata});
+        let params = PostParams { dry_run, ..PostParams::default() };
+        match pods.create_subresource::<Value, Value>("eviction", pod, &params, &eviction).await {
+            Ok(_) => None,
+            Err(kube::Error::Api(status)) => Some(*status),
             Err(error) => panic!("{error}"),
         }
+    }
+
+    /// Changes a status that is a subresource.
+    pub async fn patch_status(&self, kind: Kind, name: &str, status: Value) {
+        let patch = Patch::Merge(json!({"status": status}));
+        self.api(kind).patch_status(name, &PatchParams::default(), &patch).await.expect("patched");
+    }
+
+    /// Takes a pod away though nobody has stopped it.
+    pub async fn force_delete(&self, pod: &str) {
+        let now = kube::api::DeleteParams { grace_period_seconds: Some(0), ..Default::default() };
+        self.api(Kind::Pod).delete(pod, &now).await.expect("deleted");
     }
 
     /// The same with `deleteOptions`, and no word of a dry run in the query.
@@ -189,9 +262,13 @@ impl Lab {
     }
 
     pub async fn migrate(&self, name: &str, vmi: &str) -> Result<(), (u16, String)> {
+        self.migrate_with(json!({"name": name, "namespace": "default"}), json!({"vmiName": vmi})).await
+    }
+
+    pub async fn migrate_with(&self, metadata: Value, spec: Value) -> Result<(), (u16, String)> {
         let object = json!({
             "apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstanceMigration",
-            "metadata": {"name": name, "namespace": "default"}, "spec": {"vmiName": vmi},
+            "metadata": metadata, "spec": spec,
         });
         let object: DynamicObject = serde_json::from_value(object).expect("an object");
         match self.api(Kind::Migration).create(&PostParams::default(), &object).await {

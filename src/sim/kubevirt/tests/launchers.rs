@@ -2,10 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::lab::{self, Lab, pass};
+use super::lab::{self, Lab, MOVES, pass};
 use crate::sim::kubevirt::world::Kind;
-
-const MOVES: &str = "evictionStrategy: LiveMigrate,";
 
 fn compute(pod: &Value) -> Value {
     pod["spec"]["containers"][0]["resources"]["requests"].clone()
@@ -69,26 +67,6 @@ async fn a_deleted_vmis_target_goes_at_once() {
     assert_eq!(lab.launchers_on("g", "n1").await.len(), 1, "the guest is shutting down");
     pass(20).await;
     assert!(lab.vmi("g").await.is_null() && lab.list(Kind::Pod).await.is_empty());
-}
-
-/// §5.2: an eviction during boot ends a VMI that never ran, and the next start waits: 10·n² s and up to half of that more.
-#[tokio::test(start_paused = true)]
-async fn an_eviction_before_the_boot_ends_the_launcher_at_once() {
-    let slow = "sim.virtroll.dev/starts-after: 300s";
-    let lab = Lab::new(1, &lab::vm("g", "Always", "", slow), 9, "").await;
-    let before = lab.vmi("g").await;
-    assert_eq!(before["status"]["phase"], "Scheduling");
-    for (failures, least, most) in [(1, 10, 15), (2, 40, 60), (3, 90, 135)] {
-        let pod = lab.launcher("g").await;
-        assert_eq!(lab.evict(&pod, false).await.0, 201);
-        pass(3).await;
-        assert!(lab.get(Kind::Pod, &pod).await.is_null());
-        let vm = lab.get(Kind::Vm, "g").await["status"].clone();
-        assert_eq!(vm["printableStatus"], "CrashLoopBackOff");
-        assert_eq!(vm["startFailure"]["consecutiveFailCount"], failures);
-        let waited = 3 + lab.until(300, async |lab| !lab.launchers("g").await.is_empty()).await;
-        assert!((least..=most + 2).contains(&waited), "{failures}: {waited} s");
-    }
 }
 
 /// The replacement in a replica set requests what its predecessor does, though it bears another name.

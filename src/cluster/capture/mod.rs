@@ -1,0 +1,164 @@
+//! Capturing: a live cluster's objects, for a rehearsal on the embedded one or for a file. Reads only.
+//!
+//! # Why
+//! A list of the fields that the model reads (`fields.rs`) decides what leaves the cluster. Secrets and ConfigMaps are never asked
+//! for. Objects go on one by one, so that a capture holds a page of a list and nothing more.
+
+mod fields;
+mod file;
+mod keep;
+mod kinds;
+
+use kube::Client;
+use kube::api::{Api, DynamicObject, ListParams};
+use serde_json::Value;
+
+use super::Error;
+pub use file::{Destination, Written, write_snapshot};
+use kinds::{DEFINED, KINDS, Kind};
+
+/// Objects asked for at once.
+const PAGE: u32 = 500;
+
+/// What a capture could not read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    /// As RBAC names it: `jobs.batch`.
+    pub resource: String,
+    /// What isn't modelled without it.
+    pub lacking: String,
+}
+
+/// Reads everything that a rehearsal needs, object by object, each stripped to what the model reads; objects that are on their
+/// way out are left out. Gives what this user may not read.
+///
+/// # Errors
+/// A kind without which a rehearsal would mislead, and the first failure of `each`.
+pub async fn capture(
+    client: &Client,
+    each: &mut dyn FnMut(Value) -> Result<(), Error>,
+) -> Result<Vec<Unread>, Error> {
+    let groups =
+        client.list_api_groups().await.map_err(|e| Error::of("discover the cluster's API groups", e))?;
+    let serves = |group: &str| groups.groups.iter().any(|g| g.name == group);
+    let mut unread: Vec<Unread> = Vec::new();
+    let mut forbidden = Vec::new();
+    for kind in KINDS.iter().filter(|k| k.is_asked(serves)) {
+        let undefined = unread.iter().any(|u| u.resource.starts_with("customresourcedefinitions"));
+        // Without its definition the embedded cluster doesn't know the kind.
+        if kind.kind == "MaintenanceCampaign" && undefined {
+            continue;
+        }
+        match list(client, kind, each).await {
+            Ok(()) => {}
+            Err(Error::Forbidden(_)) => match kind.lacking {
+                Some(lacking) => {
+                    unread.push(Unread { resource: kind.full_name(), lacking: lacking.to_owned() });
+                }
+                None => forbidden.push(kind.full_name()),
+            },
+            Err(other) => return Err(other),
+        }
+    }
+    if forbidden.is_empty() { Ok(unread) } else { Err(Error::Unreadable(forbidden)) }
+}
+
+async fn list(
+    client: &Client,
+    kind: &Kind,
+    each: &mut dyn FnMut(Value) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let resource = kind.resource();
+    let keep = kind.keep();
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+    let mut params = ListParams::default().limit(PAGE);
+    loop {
+        let page = match api.list(&params).await {
+            Ok(page) => page,
+            // The list took longer than the API server keeps its past: it goes on from the same place, as things are now.
+            Err(kube::Error::Api(status)) if status.code == 410 && params.continue_token.is_some() => {
+                let next = status.metadata.as_ref().and_then(|m| m.continue_.clone());
+                if next.is_none() || next == params.continue_token {
+                    return Err(Error::of(&format!("list {}", resource.plural), kube::Error::Api(status)));
+                }
+                params.continue_token = next;
+                continue;
+            }
+            Err(error) => return Err(Error::of(&format!("list {}", resource.plural), error)),
+        };
+        for object in page.items {
+            let mut value = serde_json::to_value(object).unwrap_or_default();
+            value["apiVersion"] = resource.api_version.clone().into();
+            value["kind"] = resource.kind.clone().into();
+            if matters(&value) {
+                let reboots = kinds::asks_for_reboot(&value);
+                let mut kept = keep.of(value);
+                kinds::tidy(&mut kept, reboots);
+                each(kept)?;
+            }
+        }
+        match page.metadata.continue_.filter(|c| !c.is_empty()) {
+            Some(next) => params.continue_token = Some(next),
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Definitions of other kinds, migrations that are over and objects on their way out decide nothing.
+fn matters(object: &Value) -> bool {
+    if !object["metadata"]["deletionTimestamp"].is_null() {
+        return false;
+    }
+    match object["kind"].as_str() {
+        Some("CustomResourceDefinition") => {
+            object["spec"]["group"].as_str().is_some_and(|group| DEFINED.contains(&group))
+        }
+        Some("VirtualMachineInstanceMigration") => {
+            !matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
+        }
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn unfinished_migrations_and_policies_are_captured() {
+        let migration =
+            |phase: &str| json!({"kind": "VirtualMachineInstanceMigration", "status": {"phase": phase}});
+        for (phase, expected) in [
+            ("Pending", true),
+            ("Scheduling", true),
+            ("Running", true),
+            ("Succeeded", false),
+            ("Failed", false),
+        ] {
+            assert_eq!(matters(&migration(phase)), expected, "{phase}");
+        }
+        assert!(matters(&json!({"kind": "VirtualMachineInstanceMigration"})), "just created");
+        let definition = |group: &str| json!({"kind": "CustomResourceDefinition", "spec": {"group": group}});
+        assert!(matters(&definition("migrations.kubevirt.io")) && matters(&definition("kubevirt.io")));
+        assert!(matters(&definition("virtroll.dev")));
+        assert!(!matters(&definition("cdi.kubevirt.io")));
+        let asked: Vec<&str> = KINDS.iter().map(|k| k.kind).collect();
+        assert!(asked.contains(&"MigrationPolicy") && asked.contains(&"VirtualMachineInstanceMigration"));
+        assert!(!asked.contains(&"Secret") && !asked.contains(&"ConfigMap"));
+    }
+
+    #[test]
+    fn a_reboot_under_way_goes_on_in_the_copy() {
+        let pod = json!({
+            "kind": "Pod", "metadata": {"labels": {"app.kubernetes.io/managed-by": "virtroll"}},
+            "spec": {"hostPID": true, "containers": [{"command": ["sh", "-c", "TOKEN=secret systemctl reboot"]}]},
+        });
+        let reboots = kinds::asks_for_reboot(&pod);
+        let kind = KINDS.iter().find(|k| k.kind == "Pod").expect("pods");
+        let mut kept = kind.keep().of(pod);
+        kinds::tidy(&mut kept, reboots);
+        assert_eq!(kept["spec"]["containers"], json!([{"command": ["reboot"]}]));
+    }
+}

@@ -1,0 +1,320 @@
+//! What the model asks for by something else than a key: so that no change makes it look at the whole cluster.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+use serde_json::Value;
+
+use super::world::{Kind, is_deleting, is_final, owners, text, uid, vmi_of};
+use crate::sim::store::Key;
+
+const JOB: &str = "kubevirt.io/migrationJobUID";
+const DRAINS: &str = "kubevirt.io/evacuationMigration";
+/// How many nodes bear them is asked for, of labels that begin so.
+const COUNTED: [&str; 2] = ["machine-type.node.kubevirt.io/", "host-model-cpu.node.kubevirt.io/"];
+
+/// A pending migration's place in the queue: who is least goes first.
+pub(super) type Place = (u32, String, Key);
+
+/// A migration that is not over.
+struct Unfinished {
+    key: Key,
+    /// It is past `Pending`.
+    advanced: bool,
+    /// The node that it was made to empty.
+    drains: Option<String>,
+    /// Its place, while it waits.
+    place: Option<Place>,
+}
+
+/// Keys by what they refer to.
+#[derive(Default)]
+pub(super) struct Indexes {
+    by_owner: BTreeMap<String, BTreeSet<(Kind, Key)>>,
+    vmis_by_node: BTreeMap<String, BTreeSet<Key>>,
+    node_of_vmi: BTreeMap<Key, String>,
+    pods_by_node: BTreeMap<String, BTreeSet<Key>>,
+    migrations_by_vmi: BTreeMap<Key, BTreeSet<Key>>,
+    /// By UID.
+    unfinished: BTreeMap<String, Unfinished>,
+    uid_of_migration: BTreeMap<Key, String>,
+    drains: BTreeMap<String, usize>,
+    targets: BTreeMap<String, BTreeSet<Key>>,
+    /// Migrations that hold a place under the caps.
+    begun: BTreeSet<Key>,
+    /// Migrations that wait for one, by the node of their VMI.
+    waiting: BTreeMap<String, BTreeSet<Place>>,
+    labels: BTreeMap<String, usize>,
+}
+
+fn set<K: Ord, V: Ord>(index: &mut BTreeMap<K, BTreeSet<V>>, key: K, value: V, present: bool) {
+    if present {
+        index.entry(key).or_default().insert(value);
+    } else if let Some(values) = index.get_mut(&key) {
+        values.remove(&value);
+        if values.is_empty() {
+            index.remove(&key);
+        }
+    }
+}
+
+fn count(counts: &mut BTreeMap<String, usize>, key: &str, present: bool) {
+    if present {
+        *counts.entry(key.to_owned()).or_default() += 1;
+    } else if let Some(number) = counts.get_mut(key) {
+        *number -= 1;
+        if *number == 0 {
+            counts.remove(key);
+        }
+    }
+}
+
+/// A place in the queue: evacuations overtake older migrations of users.
+fn priority(migration: &Value) -> u32 {
+    match text(&migration["spec"]["priority"]) {
+        "system-critical" => 100,
+        "user-triggered" => 50,
+        "system-maintenance" => 20,
+        _ => 0,
+    }
+}
+
+fn place(key: &Key, migration: &Value) -> Option<Place> {
+    let waits = migration["status"]["phase"] == "Pending" && !is_deleting(migration);
+    let created = text(&migration["metadata"]["creationTimestamp"]).to_owned();
+    waits.then(|| (u32::MAX - priority(migration), created, key.clone()))
+}
+
+impl Indexes {
+    /// Takes in an object, or that it is no longer as it was.
+    pub(super) fn change(&mut self, kind: Kind, key: &Key, object: &Value, present: bool) {
+        for owner in owners(object) {
+            set(&mut self.by_owner, text(&owner["uid"]).to_owned(), (kind, key.clone()), present);
+        }
+        match kind {
+            Kind::Instance => self.instance(key, object, present),
+            Kind::Migration => self.migration(key, object, present),
+            Kind::Pod => self.pod(key, object, present),
+            Kind::Node => {
+                let labels = object["metadata"]["labels"].as_object();
+                for label in labels.into_iter().flat_map(|l| l.keys()) {
+                    if COUNTED.iter().any(|prefix| label.starts_with(prefix)) {
+                        count(&mut self.labels, label, present);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn instance(&mut self, key: &Key, vmi: &Value, present: bool) {
+        let node = text(&vmi["status"]["nodeName"]).to_owned();
+        set(&mut self.vmis_by_node, node.clone(), key.clone(), present);
+        // Its pending migrations stand in the queue of the node that it is on.
+        let uids = self.migrations_by_vmi.get(key).into_iter().flatten();
+        let uids: Vec<String> = uids.filter_map(|m| self.uid_of_migration.get(m)).cloned().collect();
+        for uid in &uids {
+            self.stand(uid, key, false);
+        }
+        if present {
+            self.node_of_vmi.insert(key.clone(), node);
+        } else {
+            self.node_of_vmi.remove(key);
+        }
+        for uid in &uids {
+            self.stand(uid, key, true);
+        }
+    }
+
+    /// Puts a migration into the queue of its VMI's node, or takes it out.
+    fn stand(&mut self, uid: &str, vmi: &Key, present: bool) {
+        let place = self.unfinished.get(uid).and_then(|m| m.place.clone());
+        let present = present && !self.targets.contains_key(uid);
+        if let Some(place) = place {
+            let node = self.node_of_vmi.get(vmi).cloned().unwrap_or_default();
+            set(&mut self.waiting, node, place, present);
+        }
+    }
+
+    fn migration(&mut self, key: &Key, migration: &Value, present: bool) {
+        let (uid, vmi) = (uid(migration).to_owned(), vmi_of(migration));
+        set(&mut self.migrations_by_vmi, vmi.clone(), key.clone(), present);
+        if present {
+            self.uid_of_migration.insert(key.clone(), uid.clone());
+        } else {
+            self.uid_of_migration.remove(key);
+        }
+        if is_final(migration) {
+            return;
+        }
+        if present {
+            let phase = text(&migration["status"]["phase"]);
+            let drains = migration["metadata"]["annotations"][DRAINS].as_str().map(str::to_owned);
+            let advanced = !matches!(phase, "" | "Pending");
+            let place = place(key, migration);
+            if let Some(node) = &drains {
+                count(&mut self.drains, node, true);
+            }
+            let entry = Unfinished { key: key.clone(), advanced, drains, place };
+            self.unfinished.insert(uid.clone(), entry);
+            self.stand(&uid, &vmi, true);
+        } else {
+            self.stand(&uid, &vmi, false);
+            if let Some(node) = self.unfinished.remove(&uid).and_then(|m| m.drains) {
+                count(&mut self.drains, &node, false);
+            }
+            self.begun.remove(key);
+        }
+        self.settle(&uid);
+    }
+
+    /// Whether a migration holds a place under the caps: past `Pending`, or with a target pod.
+    fn settle(&mut self, uid: &str) {
+        let Some(migration) = self.unfinished.get(uid) else { return };
+        if migration.advanced || self.targets.contains_key(uid) {
+            self.begun.insert(migration.key.clone());
+        } else {
+            self.begun.remove(&migration.key);
+        }
+    }
+
+    fn pod(&mut self, key: &Key, pod: &Value, present: bool) {
+        if let Some(node) = pod["spec"]["nodeName"].as_str() {
+            set(&mut self.pods_by_node, node.to_owned(), key.clone(), present);
+        }
+        let Some(job) = pod["metadata"]["labels"][JOB].as_str() else { return };
+        let owner = owners(pod).find(|o| o["kind"] == "VirtualMachineInstance");
+        let vmi = owner.map(|o| Key::new(&key.namespace, text(&o["name"])));
+        if let Some(vmi) = &vmi {
+            self.stand(job, vmi, false);
+        }
+        set(&mut self.targets, job.to_owned(), key.clone(), present);
+        if let Some(vmi) = &vmi {
+            self.stand(job, vmi, true);
+        }
+        self.settle(job);
+    }
+
+    pub(super) fn owned(&self, uid: &str) -> impl Iterator<Item = &(Kind, Key)> {
+        self.by_owner.get(uid).into_iter().flatten()
+    }
+
+    pub(super) fn vmis_on(&self, node: &str) -> impl Iterator<Item = &Key> {
+        self.vmis_by_node.get(node).into_iter().flatten()
+    }
+
+    pub(super) fn pods_on(&self, node: &str) -> impl Iterator<Item = &Key> {
+        self.pods_by_node.get(node).into_iter().flatten()
+    }
+
+    pub(super) fn migrations_of(&self, vmi: &Key) -> impl Iterator<Item = &Key> {
+        self.migrations_by_vmi.get(vmi).into_iter().flatten()
+    }
+
+    /// Target pods of a migration.
+    pub(super) fn targets_of(&self, migration: &str) -> impl Iterator<Item = &Key> {
+        self.targets.get(migration).into_iter().flatten()
+    }
+
+    /// Migrations that hold a place under the caps.
+    pub(super) fn begun(&self) -> impl Iterator<Item = &Key> {
+        self.begun.iter()
+    }
+
+    /// How many migrations are not over: all, and those that were made to empty a node.
+    pub(super) fn unfinished(&self, node: &str) -> (usize, usize) {
+        (self.unfinished.len(), self.drains.get(node).copied().unwrap_or(0))
+    }
+
+    /// The nodes from which a migration waits to begin.
+    pub(super) fn sources(&self) -> impl Iterator<Item = &String> {
+        self.waiting.keys()
+    }
+
+    /// Who waits next on a node, after a place.
+    pub(super) fn next_from(&self, node: &str, after: Option<&Place>) -> Option<&Place> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.waiting.get(node)?.range((from, Bound::Unbounded)).next()
+    }
+
+    /// Whether any node bears a label, of those that are counted.
+    pub(super) fn has_label(&self, label: &str) -> bool {
+        self.labels.contains_key(label)
+    }
+
+    /// Whether any node bears a label that begins so, of those that are counted.
+    pub(super) fn has_label_like(&self, prefix: &str) -> bool {
+        self.labels.range(prefix.to_owned()..).next().is_some_and(|(label, _)| label.starts_with(prefix))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn migration(name: &str, phase: &str, priority: &str) -> Value {
+        json!({
+            "metadata": {"name": name, "namespace": "d", "uid": format!("u-{name}"), "creationTimestamp": name,
+                "annotations": {"kubevirt.io/evacuationMigration": "n1"}},
+            "spec": {"vmiName": "g", "priority": priority}, "status": {"phase": phase},
+        })
+    }
+
+    fn vmi(node: &str) -> Value {
+        json!({"metadata": {"name": "g", "namespace": "d", "uid": "g"}, "status": {"nodeName": node}})
+    }
+
+    /// What is asked of the queue: its nodes, and the names in their order.
+    fn queue(indexes: &Indexes) -> Vec<(String, Vec<String>)> {
+        let mut all = Vec::new();
+        for node in indexes.sources() {
+            let (mut names, mut after) = (Vec::new(), None);
+            while let Some(place) = indexes.next_from(node, after.as_ref()) {
+                names.push(place.2.name.clone());
+                after = Some(place.clone());
+            }
+            all.push((node.clone(), names));
+        }
+        all
+    }
+
+    #[test]
+    fn the_queue_follows_migrations_their_vmis_and_their_targets() {
+        let mut indexes = Indexes::default();
+        let key = |name: &str| Key::new("d", name);
+        for (name, priority) in [("1", ""), ("2", "system-critical")] {
+            indexes.change(Kind::Migration, &key(name), &migration(name, "Pending", priority), true);
+        }
+        indexes.change(Kind::Instance, &key("g"), &vmi("n1"), true);
+        let expect = |node: &str, names: &[&str]| {
+            vec![(node.to_owned(), names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>())]
+        };
+        assert_eq!(queue(&indexes), expect("n1", &["2", "1"]));
+        indexes.change(Kind::Instance, &key("g"), &vmi("n1"), false);
+        indexes.change(Kind::Instance, &key("g"), &vmi("n2"), true);
+        assert_eq!(queue(&indexes), expect("n2", &["2", "1"]));
+        let pod = json!({
+            "metadata": {"labels": {"kubevirt.io/migrationJobUID": "u-2"},
+                "ownerReferences": [{"kind": "VirtualMachineInstance", "name": "g", "uid": "g"}]},
+            "spec": {},
+        });
+        indexes.change(Kind::Pod, &key("p"), &pod, true);
+        assert_eq!(queue(&indexes), expect("n2", &["1"]));
+        assert_eq!(indexes.begun().collect::<Vec<_>>(), [&key("2")]);
+        indexes.change(Kind::Pod, &key("p"), &pod, false);
+        assert_eq!((queue(&indexes), indexes.begun().count()), (expect("n2", &["2", "1"]), 0));
+        assert_eq!(indexes.unfinished("n1"), (2, 2));
+        for (name, priority) in [("1", ""), ("2", "system-critical")] {
+            indexes.change(Kind::Migration, &key(name), &migration(name, "Pending", priority), false);
+            indexes.change(Kind::Migration, &key(name), &migration(name, "Running", priority), true);
+        }
+        assert_eq!((queue(&indexes), indexes.begun().count()), (Vec::new(), 2));
+        for (name, priority) in [("1", ""), ("2", "system-critical")] {
+            indexes.change(Kind::Migration, &key(name), &migration(name, "Running", priority), false);
+            indexes.change(Kind::Migration, &key(name), &migration(name, "Failed", priority), true);
+        }
+        assert_eq!((indexes.begun().count(), indexes.unfinished("n1")), (0, (0, 0)));
+        assert_eq!(indexes.migrations_of(&key("g")).count(), 2);
+    }
+}

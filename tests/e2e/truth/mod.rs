@@ -1,0 +1,111 @@
+//! Does a rehearsal tell the truth? Ten campaigns are rehearsed on a copy of the real control plane and then run on it, and
+//! the two are compared: order of nodes, evictions of each drain, outcome of each VM, makespan.
+//!
+//! Where each pod can go is fixed by its anti-affinity (as many replicas as nodes but one), so that chance in the real
+//! scheduler doesn't decide what is evicted where; in all else the cluster is free.
+
+mod compare;
+mod scenes;
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::process::Command;
+use virtroll::cluster::{Target, connect};
+use virtroll::engine::Clock;
+
+use crate::control_plane::ControlPlane;
+use crate::scenarios::Stage;
+use crate::virt_api;
+use compare::Course;
+use scenes::{SCENES, Scene};
+
+/// Rehearsed and real may differ by so much.
+const TOLERANCE: f64 = 0.05;
+
+/// One row of the table.
+struct Row {
+    name: &'static str,
+    rehearsed: f64,
+    real: f64,
+    differences: Vec<String>,
+}
+
+#[test]
+fn a_rehearsal_tells_what_the_run_does() {
+    let plane = ControlPlane::start("truth");
+    let only = std::env::var("SCENARIO").unwrap_or_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let rows = runtime.block_on(async {
+        let target = Target { kubeconfig: Some(plane.path("kubeconfig").into()), context: None };
+        let (client, _) = connect(&target).await.expect("connects");
+        // At the pace of the rehearsal's own guests.
+        virt_api::install(&plane, client, 1.0).await;
+        let chosen =
+            |lane: usize| SCENES.iter().filter(|s| s.name.contains(&only)).filter(move |s| s.lane == lane);
+        // Two at a time; guests share the cluster's migration limits, so they are all in one lane.
+        let (mut rows, more) = tokio::join!(play(&plane, chosen(0)), play(&plane, chosen(1)));
+        rows.extend(more);
+        rows
+    });
+    println!("\n{:<18}{:>10}{:>10}{:>9}", "SCENARIO", "REHEARSED", "REAL", "DIFF");
+    let mut failed = Vec::new();
+    for row in &rows {
+        let off = (row.rehearsed - row.real) / row.real;
+        println!("{:<18}{:>9.1}s{:>9.1}s{:>8.1}%", row.name, row.rehearsed, row.real, off * 100.0);
+        for difference in &row.differences {
+            println!("    {difference}");
+        }
+        if off.abs() > TOLERANCE || !row.differences.is_empty() || row.real < 20.0 {
+            failed.push(row.name);
+        }
+    }
+    assert!(!rows.is_empty() && failed.is_empty(), "rehearsals that were wrong: {failed:?}");
+}
+
+async fn play(plane: &ControlPlane, scenes: impl Iterator<Item = &'static Scene>) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for scene in scenes {
+        let began = Instant::now();
+        rows.push(compare_one(plane, scene).await);
+        println!("{} took {:.0?}", scene.name, began.elapsed());
+    }
+    rows
+}
+
+async fn compare_one(plane: &ControlPlane, scene: &'static Scene) -> Row {
+    let target = Target { kubeconfig: Some(plane.path("kubeconfig").into()), context: None };
+    let (client, _) = connect(&target).await.expect("connects");
+    let mut stage = Stage {
+        client,
+        clock: Clock::Wall,
+        name: format!("t-{}", scene.name),
+        events: Vec::new(),
+        new: false,
+        real: true,
+        evictions: Box::new(|_| 0),
+        patience: Duration::from_secs(400),
+    };
+    scene.set_up(&stage).await;
+    let there = compare::pods(&stage).await;
+    let plan = plane.path(&format!("{}.yaml", scene.name));
+    std::fs::write(&plan, scene.plan(&stage.name)).expect("written");
+    let rehearsed = rehearse(plane, &plan).await;
+    let outcome = stage.roll_groups(&scene.groups(), scene.rest).await;
+    let log = std::fs::read_to_string(plane.path("audit.log")).unwrap_or_default();
+    let real = Course::of_run(&outcome, &stage.events, &there);
+    let mut differences = real.check_against_log(&log, &stage.name);
+    let rehearsed = Course::of_forecast(&rehearsed, &there, &stage.name);
+    differences.extend(compare::differences(&rehearsed, &real));
+    scene.tear_down(&stage).await;
+    Row { name: scene.name, rehearsed: rehearsed.makespan, real: real.makespan, differences }
+}
+
+async fn rehearse(plane: &ControlPlane, plan: &str) -> Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_virtroll"));
+    command.args(["--kubeconfig", &plane.path("kubeconfig"), "apply", plan, "--dry-run", "-o", "json"]);
+    let output = command.output().await.expect("runs");
+    let report = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    assert_ne!(report, json!(null), "{}", String::from_utf8_lossy(&output.stderr));
+    report
+}

@@ -1,0 +1,118 @@
+//! Snapshots: nothing secret is in them, and a rehearsal on one goes as on the cluster itself.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use serde_json::Value;
+
+#[path = "../canaries.rs"]
+mod canaries;
+
+fn virtroll(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_virtroll"));
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("KUBECONFIG").args(arguments);
+    command.output().expect("runs")
+}
+
+fn scratch(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("virtroll-it-{}-{name}", std::process::id()))
+}
+
+fn snapshot(source: &str, name: &str) -> (PathBuf, String) {
+    let path = scratch(name);
+    let done = virtroll(&["snapshot", "--sim", source, "-o", &path.display().to_string()]);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let text = std::fs::read_to_string(&path).expect("written");
+    (path, text)
+}
+
+#[test]
+fn no_canary_gets_out() {
+    let source = scratch("canaries.yaml");
+    std::fs::write(&source, canaries::manifests()).expect("written");
+    let (path, text) = snapshot(&source.display().to_string(), "canaries.json");
+    assert_eq!(canaries::found_in(&text), Vec::<String>::new());
+    // The same with what must be there: otherwise an empty file would pass.
+    for kept in [
+        "\"w1\"",
+        "\"keeper\"",
+        "kubevirt.io/domain",
+        "\"cloudInitNoCloud\":{}",
+        "sim.virtroll.dev/starts-after",
+        "Always",
+    ] {
+        assert!(text.contains(kept), "{kept} is missing");
+    }
+    let mode = std::fs::metadata(&path).expect("a file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let list: Value = serde_json::from_str(&text).expect("JSON");
+    let kinds: Vec<&str> =
+        list["items"].as_array().into_iter().flatten().filter_map(|o| o["kind"].as_str()).collect();
+    assert_eq!((&list["apiVersion"], &list["kind"]), (&"v1".into(), &"List".into()));
+    for kind in [
+        "Node",
+        "Pod",
+        "Deployment",
+        "StatefulSet",
+        "Job",
+        "VirtualMachine",
+        "VirtualMachineInstance",
+        "KubeVirt",
+    ] {
+        assert!(kinds.contains(&kind), "{kind} is missing of {kinds:?}");
+    }
+    for kind in ["Secret", "ConfigMap", "Event", "Lease", "Widget"] {
+        assert!(!kinds.contains(&kind), "{kind} is there");
+    }
+    let to_stdout = virtroll(&["snapshot", "--sim", &source.display().to_string(), "-o", "-"]);
+    assert_eq!(String::from_utf8_lossy(&to_stdout.stdout), text, "the same on standard output");
+    for file in [source, path] {
+        std::fs::remove_file(file).expect("removed");
+    }
+}
+
+#[test]
+fn canaries_are_found_where_they_are() {
+    // The judge of the test above, judged.
+    let word = canaries::CANARY;
+    for text in [
+        word.to_owned(),
+        format!("x{word}y"),
+        BASE64_STANDARD.encode(word),
+        BASE64_STANDARD.encode(format!("a{word}")),
+        BASE64_STANDARD.encode(format!("ab{word}z")),
+    ] {
+        assert!(!canaries::found_in(&text).is_empty(), "{text}");
+    }
+    assert!(canaries::found_in("a canary").is_empty());
+}
+
+#[test]
+fn a_rehearsal_on_a_snapshot_goes_as_on_the_cluster() {
+    for (cluster, plan) in [("examples/clusters/homelab.yaml", "plans/quickstart.yaml")] {
+        let (path, _) = snapshot(cluster, "same.json");
+        let rehearse = |sim: &str| {
+            let output = virtroll(&["apply", plan, "--dry-run", "-o", "json", "--sim", sim]);
+            let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+            let nodes = report["nodes"].as_array().cloned().unwrap_or_default();
+            let order: Vec<String> = nodes.iter().map(|n| n["name"].to_string()).collect();
+            let evicted: Vec<String> = nodes.iter().map(|n| n["podsEvicted"].to_string()).collect();
+            assert!(!order.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+            (output.status.code(), order, evicted, report["virtualMachines"].clone())
+        };
+        assert_eq!(rehearse(cluster), rehearse(&path.display().to_string()), "{cluster}");
+        std::fs::remove_file(path).expect("removed");
+    }
+}
+
+#[test]
+fn a_snapshot_that_fails_leaves_nothing_behind() {
+    let folder = scratch("nowhere");
+    let path = folder.join("cluster.json").display().to_string();
+    let done = virtroll(&["snapshot", "--sim", "examples/clusters/homelab.yaml", "-o", &path]);
+    assert_eq!(done.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&done.stderr).contains("write the snapshot"), "{done:?}");
+    assert!(!folder.exists());
+}
