@@ -22,6 +22,9 @@ fn line(text: &str) -> String {
     if text.starts_with("--- ") || text.starts_with("+++ ") {
         parts.truncate(2);
     }
+    if text.starts_with("@@ ") {
+        parts.truncate(1);
+    }
     if parts.first().is_some_and(|p| matches!(*p, "resourceVersion:" | "uid:")) {
         parts.truncate(1);
     }
