@@ -114,8 +114,8 @@ pub fn main() -> ExitCode {
         Command::Cordon(cordon) => cordon.run(&cli.cluster, true),
         Command::Uncordon(cordon) => cordon.run(&cli.cluster, false),
         Command::SafePoweroff(power) => power.run(&cli.cluster),
-        Command::Sim(sim) => sim.run(&cli.cluster),
         Command::Snapshot(snapshot) => snapshot.run(&cli.cluster),
+        Command::Sim(sim) => sim.run(&cli.cluster),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "virtroll", &mut script);

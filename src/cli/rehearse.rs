@@ -33,7 +33,12 @@ struct Captured {
     now: Timestamp,
     not_modelled: Vec<NotModelled>,
     asked: Option<Asked>,
+    /// How long this cluster takes for a request.
+    latency: Option<Duration>,
 }
+
+/// A request is taken to last no longer than this, however slow the cluster was when it was asked.
+const SLOWEST: Duration = Duration::from_millis(250);
 
 /// How to rehearse.
 pub(super) struct How<'a> {
@@ -50,6 +55,7 @@ pub(super) struct How<'a> {
 struct Played {
     report: Report,
     evictions: Vec<Leaving>,
+    steps: Vec<report::Step>,
     end: End,
 }
 
@@ -100,6 +106,7 @@ fn capture(loaded: &Loaded, cluster: &Cluster) -> Result<Captured, Exit> {
             name: host.name,
             not_modelled: Vec::new(),
             asked: None,
+            latency: None,
         };
         if let Some(embedded) = &host.embedded {
             captured.objects = embedded.dump().into_iter().filter(host::staying).collect();
@@ -115,6 +122,7 @@ fn capture(loaded: &Loaded, cluster: &Cluster) -> Result<Captured, Exit> {
         captured.not_modelled =
             unread.into_iter().map(|u| NotModelled { resource: u.resource, lacking: u.lacking }).collect();
         let asked = preflight::ask(&host.client, &loaded.plan).await;
+        captured.latency = cluster::latency(&host.client).await;
         captured.asked = Some(asked.map_err(|error| super::complain_of_plan(loaded, &error))?);
         Ok(captured)
     })
@@ -148,14 +156,15 @@ fn one(
     (case, seed): (&[WhatIf], u64),
     zone: &TimeZone,
 ) -> Result<Exit, Exit> {
-    let Captured { objects, name, now, not_modelled, asked } = captured;
-    let played = play(loaded, objects, (&name, now), how, (case, seed));
+    let Captured { objects, name, now, not_modelled, asked, latency } = captured;
+    let played = play(loaded, objects, (&name, now, latency), how, (case, seed));
     let played = played.map_err(|trouble| tell(loaded, trouble))?;
     let rehearsal = Rehearsal {
         seed,
         what_if: case.iter().map(ToString::to_string).collect(),
         eviction_check: asked.map(|asked| preflight::check(&asked, &played.report)),
         evictions: played.evictions,
+        steps: played.steps,
         not_modelled,
     };
     let check = rehearsal.eviction_check.as_ref().map(|check| format!("{}\n\n", check.text()));
@@ -208,7 +217,8 @@ fn many(
                     let place = next.fetch_add(1, Ordering::Relaxed);
                     let Some(&run) = runs.get(place) else { return };
                     let objects = captured.objects.clone();
-                    let played = play(loaded, objects, (&captured.name, captured.now), how, run);
+                    let from = (captured.name.as_str(), captured.now, captured.latency);
+                    let played = play(loaded, objects, from, how, run);
                     if let Ok(mut results) = results.lock() {
                         results[place] = Some(played);
                     }
@@ -248,14 +258,15 @@ fn many(
 fn play(
     loaded: &Loaded,
     mut objects: Vec<Value>,
-    (name, start): (&str, Timestamp),
+    (name, start, latency): (&str, Timestamp, Option<Duration>),
     how: &How<'_>,
     (case, seed): (&[WhatIf], u64),
 ) -> Result<Played, Trouble> {
     let mut plan = loaded.plan.clone();
     let mut guests = kubevirt::Settings::default();
     what_if::change(case, how.seeds.map(|_| seed), &mut plan, &mut objects, &mut guests);
-    let settings = Settings { seed, start, kubevirt: guests, ..Settings::default() };
+    let mut settings = Settings { seed, start, kubevirt: guests, ..Settings::default() };
+    settings.latency = latency.map_or(settings.latency, |l| l.min(SLOWEST));
     let runtime = host::paused().map_err(Trouble::Runtime)?;
     runtime.block_on(async {
         let host = host::rehearse(objects, name, settings).await.map_err(Trouble::Cluster)?;
@@ -297,7 +308,7 @@ async fn campaign(
         patience: Some(host::PATIENCE),
     };
     let mut story = Story::of(loaded.warnings.list().iter().map(|w| w.message.as_str()));
-    let mut evictions = Vec::new();
+    let (mut evictions, mut steps) = (Vec::new(), Vec::new());
     let mut sink = |event: Event| {
         if let EventKind::PodEvicted { pod, node, .. } = &event.kind {
             evictions.push(Leaving {
@@ -307,11 +318,12 @@ async fn campaign(
                 pod: pod.name.clone(),
             });
         }
+        steps.extend(report::Step::of(&event));
         story.event(&event);
     };
     let outcome = run_campaign(run, &mut sink).await?;
     let campaign = outcome.campaign.as_str();
     let about = About { plan, campaign, forecast: true, cluster: &cluster, seed: Some(seed), made_at };
     let report = Report::new(about, &outcome.status, &outcome.groups, &story);
-    Ok(Played { report, evictions, end: outcome.end })
+    Ok(Played { report, evictions, steps, end: outcome.end })
 }

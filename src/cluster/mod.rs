@@ -18,9 +18,9 @@ pub use campaigns::{
     Claim, LEASE_SECONDS, RENEW_EVERY, begin, campaign, campaigns, driver_of, ensure_definitions, hold,
     record, release,
 };
-pub use capture::{Destination, Unread, Written, capture, write_snapshot};
+pub use capture::{Destination, Names, Unread, Written, capture, redact, write_private, write_snapshot};
 pub use connect::{Target, connect};
 pub use error::{Error, chain};
-pub use may::may_evict;
+pub use may::{latency, may_evict};
 pub use observe::{Observer, Scope};
 pub use wire::node as node_of;

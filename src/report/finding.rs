@@ -8,7 +8,7 @@ use super::course::Constraint;
 use super::rehearsal::{EvictionFinding, Rehearsal};
 use super::story::Story;
 use super::summary::{Report, ReportNode};
-use super::words::{count, duration};
+use super::words::{capital, count, duration};
 use crate::journal::CauseKind;
 use crate::plan::v1alpha1::VmOutcome;
 use crate::reconcile::NodePhase;
@@ -261,7 +261,7 @@ fn plain(level: Level, title: String, detail: &str) -> Finding {
 fn warning(text: &str) -> Finding {
     let (title, rest) = text.split_once("; ").unwrap_or((text, ""));
     let details = if rest.is_empty() { Vec::new() } else { vec![sentence(rest)] };
-    Finding { level: Level::Warning, title: sentence(title), objects: Vec::new(), details, help: None }
+    Finding { level: Level::Warning, title: capital(title), objects: Vec::new(), details, help: None }
 }
 
 fn hooks(report: &Report, found: &mut Vec<Finding>) {

@@ -26,7 +26,8 @@ pub use html::{Error, html};
 pub use lines::line;
 pub use progress::Bars;
 pub use rehearsal::{
-    EvictionCheck, EvictionFinding, Forecast, Leaving, NotModelled, Percentiles, Rehearsal, Variant, Variants,
+    EvictionCheck, EvictionFinding, Forecast, Leaving, NotModelled, Percentiles, Rehearsal, Step, Variant,
+    Variants,
 };
 pub use story::Story;
 pub use summary::{About, ClusterSize, HeldBy, Report, ReportNode, ReportVm};

@@ -26,6 +26,8 @@ pub struct Rehearsal {
     pub what_if: Vec<String>,
     /// Evictions in the order in which they were granted.
     pub evictions: Vec<Leaving>,
+    /// When nodes entered their phases, and hooks began and ended.
+    pub steps: Vec<Step>,
     /// What could not be read of the cluster, and so isn't in the model.
     pub not_modelled: Vec<NotModelled>,
     /// What the API server itself said of the evictions; `None` for a simulated cluster.
@@ -45,6 +47,32 @@ pub struct Leaving {
     pub namespace: String,
     /// The pod.
     pub pod: String,
+}
+
+/// A step on a node's way, or of a hook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    /// When.
+    pub at: Timestamp,
+    /// `node w1`, `group workers`, `the campaign`.
+    pub scope: String,
+    /// A phase, or a hook with `begins` or `ends`.
+    pub step: String,
+}
+
+impl Step {
+    /// Of an event, if it is one.
+    pub fn of(event: &crate::journal::Event) -> Option<Self> {
+        use crate::journal::EventKind;
+        let (scope, step) = match &event.kind {
+            EventKind::NodePhaseChanged { node, phase, .. } => (format!("node {node}"), phase.clone()),
+            EventKind::HookStarted { hook, scope, .. } => (scope.clone(), format!("hook {hook} begins")),
+            EventKind::HookEnded { hook, scope, .. } => (scope.clone(), format!("hook {hook} ends")),
+            _ => return None,
+        };
+        Some(Self { at: event.at, scope, step })
+    }
 }
 
 /// A kind that could not be read.

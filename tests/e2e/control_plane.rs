@@ -123,7 +123,10 @@ impl ControlPlane {
                 Command::new("openssl").args(arguments).stderr(Stdio::null()).status().expect("openssl");
             assert!(done.success());
         }
-        fs::write(self.path("tokens"), "admin-token,admin,1,\"system:masters\"\n").expect("tokens");
+        // An administrator, and some whose rights a test grants.
+        let users = ["reader", "half", "blind"].map(|u| format!("{u}-token,{u},{u}\n")).concat();
+        let text = format!("admin-token,admin,1,\"system:masters\"\n{users}");
+        fs::write(self.path("tokens"), text).expect("tokens");
     }
 
     fn etcd(&mut self, client: u16, peer: u16) {
@@ -228,7 +231,7 @@ impl ControlPlane {
 
     fn virtroll_command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_virtroll"));
-        command.current_dir(root()).arg("--kubeconfig").arg(self.path("kubeconfig")).args(arguments);
+        command.current_dir(root()).env("KUBECONFIG", self.path("kubeconfig")).args(arguments);
         command
     }
 

@@ -6,6 +6,7 @@ mod agreement;
 mod behaviour;
 mod control_plane;
 mod differential;
+mod rights;
 mod suite;
 mod truth;
 mod virt_api;

@@ -9,7 +9,7 @@ use virtroll::cluster::{Target, connect};
 use virtroll::engine::Clock;
 
 use crate::control_plane::ControlPlane;
-use crate::scenarios::{Scenario, Stage, with_all_scenarios};
+use crate::scenarios::{Scenario, Stage, with_all_scenarios, with_lone_scenarios};
 use crate::virt_api;
 
 macro_rules! list {
@@ -19,24 +19,44 @@ macro_rules! list {
 }
 const ALL: &[(&str, Scenario)] = with_all_scenarios!(list);
 
+/// Those that change what all share.
+const LONE: &[(&str, Scenario)] = with_lone_scenarios!(list);
+
 #[test]
 fn every_scenario_holds_on_the_real_control_plane() {
-    let plane = ControlPlane::start("scenarios");
+    hold("scenarios", ALL, 3);
+}
+
+#[test]
+fn releases_of_kubevirt_differ_on_the_real_control_plane_too() {
+    hold("releases", LONE, 1);
+}
+
+/// Plays scenarios on one control plane, so many at a time. With SCENARIO, only those whose name contains it.
+fn hold(name: &str, scenarios: &[(&'static str, Scenario)], at_a_time: usize) {
+    let only = std::env::var("SCENARIO").unwrap_or_default();
+    let chosen: Vec<_> = scenarios.iter().filter(|(name, _)| name.contains(&only)).collect();
+    if chosen.is_empty() {
+        return;
+    }
+    let plane = ControlPlane::start(name);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let failed: Vec<&str> = runtime.block_on(async {
         let target = Target { kubeconfig: Some(plane.path("kubeconfig").into()), context: None };
         let (client, _) = connect(&target).await.expect("connects");
         virt_api::install(&plane, client, virt_api::BRISK).await;
-        let only = std::env::var("SCENARIO").unwrap_or_default();
-        let chosen = ALL.iter().filter(|(name, _)| name.contains(&only));
         let log = PathBuf::from(plane.path("audit.log"));
         // A connection for each, as each virtroll has its own.
         let mut played = Vec::new();
-        for &(name, scenario) in chosen {
+        for &&(name, scenario) in &chosen {
             let (client, _) = connect(&target).await.expect("connects");
             played.push(play(name, scenario, client, log.clone()));
         }
-        futures::stream::iter(played).buffer_unordered(3).filter_map(async |failed| failed).collect().await
+        futures::stream::iter(played)
+            .buffer_unordered(at_a_time)
+            .filter_map(async |failed| failed)
+            .collect()
+            .await
     });
     assert!(failed.is_empty(), "failed: {failed:?}");
 }

@@ -1,6 +1,5 @@
 //! KubeVirt's model on the real control plane: an ordinary client, a webhook, and an aggregated API on loopback.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -22,7 +21,8 @@ use crate::control_plane::ControlPlane;
 /// Real seconds for each of the model's: where nobody waits for a guest to boot.
 pub const BRISK: f64 = 0.2;
 
-/// Installs KubeVirt's kinds, webhook and subresource API, and runs its model at a pace until the runtime ends.
+/// Installs KubeVirt's kinds, webhook and subresource API, and runs its model at a pace until the runtime ends. The release is the
+/// KubeVirt object's to say.
 pub async fn install(plane: &ControlPlane, client: kube::Client, pace: f64) {
     for object in crds() {
         plane.create(&object.to_string());
@@ -37,8 +37,7 @@ pub async fn install(plane: &ControlPlane, client: kube::Client, pace: f64) {
     let done = plane.kubectl(&[&patched[..], &[status.as_str()]].concat());
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 
-    let version = Version::minor(9);
-    let settings = Settings { version: Some(version), ..Settings::default().scaled(pace) };
+    let settings = Settings::default().scaled(pace);
     let clock = virtroll::sim::Clock::starting_at(jiff::Timestamp::now());
     let model = Model::new(client, clock, settings);
     let (port, certificate) = listen(model.clone()).await;
@@ -46,7 +45,7 @@ pub async fn install(plane: &ControlPlane, client: kube::Client, pace: f64) {
         &webhook_configuration(
             &format!("https://127.0.0.1:{port}"),
             &BASE64_STANDARD.encode(certificate),
-            version,
+            Version::minor(9),
         )
         .to_string(),
     );
@@ -100,11 +99,15 @@ async fn listen(model: Model) -> (u16, String) {
 async fn answer(
     model: Model,
     request: http::Request<Incoming>,
-) -> Result<http::Response<Full<Bytes>>, Infallible> {
+) -> Result<http::Response<Full<Bytes>>, std::io::Error> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     if parts.uri.path().starts_with("/apis/") {
         return Ok(model.serve(http::Request::from_parts(parts, body)).await.map(Full::new));
+    }
+    if !model.is_available() {
+        // Nobody is there: the connection breaks.
+        return Err(std::io::ErrorKind::ConnectionReset.into());
     }
     let review: Value = serde_json::from_slice(&body).unwrap_or_default();
     let answer = model.review(review).await;

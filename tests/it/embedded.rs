@@ -5,7 +5,7 @@ use std::time::Duration;
 use virtroll::engine::Clock;
 use virtroll::sim::{EmbeddedCluster, Settings, kubevirt};
 
-use crate::scenarios::{Scenario, Stage, with_all_scenarios};
+use crate::scenarios::{Scenario, Stage, with_all_scenarios, with_lone_scenarios};
 
 fn play(name: &str, scenario: Scenario) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
@@ -51,3 +51,4 @@ macro_rules! tests {
     };
 }
 with_all_scenarios!(tests);
+with_lone_scenarios!(tests);

@@ -5,6 +5,7 @@
 mod bad_plans;
 mod behaviour;
 mod campaigns;
+mod canaries;
 mod cli;
 mod embedded;
 mod faults;
@@ -14,6 +15,7 @@ mod report;
 mod scene;
 mod served;
 mod snapshot;
+mod what_if;
 
 #[path = "../scenarios/mod.rs"]
 mod scenarios;

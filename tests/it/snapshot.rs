@@ -7,8 +7,7 @@ use std::process::{Command, Output};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::Value;
 
-#[path = "../canaries.rs"]
-mod canaries;
+use crate::canaries;
 
 fn virtroll(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_virtroll"));
@@ -91,20 +90,19 @@ fn canaries_are_found_where_they_are() {
 
 #[test]
 fn a_rehearsal_on_a_snapshot_goes_as_on_the_cluster() {
-    for (cluster, plan) in [("examples/clusters/homelab.yaml", "plans/quickstart.yaml")] {
-        let (path, _) = snapshot(cluster, "same.json");
-        let rehearse = |sim: &str| {
-            let output = virtroll(&["apply", plan, "--dry-run", "-o", "json", "--sim", sim]);
-            let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-            let nodes = report["nodes"].as_array().cloned().unwrap_or_default();
-            let order: Vec<String> = nodes.iter().map(|n| n["name"].to_string()).collect();
-            let evicted: Vec<String> = nodes.iter().map(|n| n["podsEvicted"].to_string()).collect();
-            assert!(!order.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
-            (output.status.code(), order, evicted, report["virtualMachines"].clone())
-        };
-        assert_eq!(rehearse(cluster), rehearse(&path.display().to_string()), "{cluster}");
-        std::fs::remove_file(path).expect("removed");
-    }
+    let (cluster, plan) = ("examples/clusters/homelab.yaml", "plans/quickstart.yaml");
+    let (path, _) = snapshot(cluster, "same.json");
+    let rehearse = |sim: &str| {
+        let output = virtroll(&["apply", plan, "--dry-run", "-o", "json", "--sim", sim]);
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let nodes = report["nodes"].as_array().cloned().unwrap_or_default();
+        let order: Vec<String> = nodes.iter().map(|n| n["name"].to_string()).collect();
+        let evicted: Vec<String> = nodes.iter().map(|n| n["podsEvicted"].to_string()).collect();
+        assert!(!order.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+        (output.status.code(), order, evicted, report["virtualMachines"].clone())
+    };
+    assert_eq!(rehearse(cluster), rehearse(&path.display().to_string()), "{cluster}");
+    std::fs::remove_file(path).expect("removed");
 }
 
 #[test]
@@ -115,4 +113,45 @@ fn a_snapshot_that_fails_leaves_nothing_behind() {
     assert_eq!(done.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&done.stderr).contains("write the snapshot"), "{done:?}");
     assert!(!folder.exists());
+}
+
+#[test]
+fn an_anonymous_snapshot_tells_no_names_and_goes_the_same_way() {
+    let (cluster, plan) = ("examples/clusters/homelab.yaml", "plans/quickstart.yaml");
+    let [file, names, translated] =
+        ["anonymous.json", "names.json", "plan.json"].map(|n| scratch(n).display().to_string());
+    let more = ["--anonymize", "--names", &names, "--plan", plan, "--plan-output", &translated];
+    let done = virtroll(&[&["snapshot", "--sim", cluster, "-o", &file], &more[..]].concat());
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let text = std::fs::read_to_string(&file).expect("a file");
+    for name in ["jellyfin", "wiki", "router", "desktop", "rack", "shop", "registry"] {
+        assert!(!text.contains(name), "{name}");
+    }
+    let rehearse = |plan: &str, sim: &str| {
+        let output = virtroll(&["apply", plan, "--dry-run", "-o", "json", "--sim", sim]);
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        assert!(report.is_object(), "{}", String::from_utf8_lossy(&output.stderr));
+        let numbers = |list: &Value, field: &str| -> Vec<String> {
+            list.as_array().into_iter().flatten().map(|n| n[field].to_string()).collect()
+        };
+        let (nodes, vms) = (&report["nodes"], &report["virtualMachines"]);
+        let counts = (numbers(nodes, "podsEvicted"), numbers(vms, "outcome"), numbers(vms, "moves"));
+        (output.status.code(), counts, numbers(nodes, "name"))
+    };
+    let (open, hidden) = (rehearse(plan, cluster), rehearse(&translated, &file));
+    assert_eq!((open.0, &open.1), (hidden.0, &hidden.1));
+    // The owner's list leads back to the names.
+    let words: std::collections::BTreeMap<String, String> =
+        serde_json::from_str(&std::fs::read_to_string(&names).expect("names")).expect("a map");
+    let back = |name: &String| {
+        let plain = |word: &str| words.iter().find(|(_, p)| *p == word).map_or(word, |(w, _)| w).to_owned();
+        name.trim_matches('"').split('-').map(plain).collect::<Vec<_>>().join("-")
+    };
+    assert_eq!(
+        hidden.2.iter().map(back).collect::<Vec<_>>(),
+        open.2.iter().map(|n| n.trim_matches('"').to_owned()).collect::<Vec<_>>()
+    );
+    for file in [file, names, translated] {
+        std::fs::remove_file(file).expect("removed");
+    }
 }

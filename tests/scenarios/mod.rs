@@ -9,6 +9,9 @@ pub mod nodes;
 pub mod stage;
 pub mod story;
 pub mod vms;
+pub mod vms_hands;
+pub mod vms_kubevirt;
+pub mod vms_releases;
 
 use std::pin::Pin;
 
@@ -46,8 +49,31 @@ macro_rules! with_all_scenarios {
             vms::a_run_strategy_that_leaves_it_off_needs_consent,
             vms::one_that_cannot_migrate_is_handled_as_the_plan_says,
             vms::a_failing_migration_is_tried_again,
-            vms::hotplugged_volumes_leave_with_their_guest
+            vms::hotplugged_volumes_leave_with_their_guest,
+            vms_kubevirt::a_guest_goes_through_its_phases,
+            vms_kubevirt::run_strategies_follow_the_end_of_a_guest,
+            vms_kubevirt::evictions_are_answered_in_kubevirts_words,
+            vms_kubevirt::reasons_stand_against_a_migration,
+            vms_kubevirt::migrations_wait_for_their_turn,
+            vms_kubevirt::migrations_fail_time_out_and_are_aborted,
+            vms_kubevirt::a_failed_evacuation_backs_off,
+            vms_kubevirt::a_targeted_migration_goes_where_it_is_told,
+            vms_kubevirt::an_evacuation_is_cancelled
         }
     };
 }
 pub(crate) use with_all_scenarios;
+
+/// The same of those that need a cluster to themselves.
+macro_rules! with_lone_scenarios {
+    ($with:ident) => {
+        $with! {
+            vms_releases::kubevirt_1_0_answers_by_its_budgets,
+            vms_releases::kubevirt_1_4_answers_in_words_once,
+            vms_releases::kubevirt_1_6_answers_in_words_alone,
+            vms_releases::kubevirt_1_9_has_priorities,
+            vms_releases::nothing_moves_while_virt_api_is_down
+        }
+    };
+}
+pub(crate) use with_lone_scenarios;

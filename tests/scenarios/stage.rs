@@ -31,12 +31,18 @@ pub struct Stage {
 fn resource(api_version: &str, kind: &str) -> (ApiResource, bool) {
     let plural = match kind {
         "DaemonSet" => "daemonsets".to_owned(),
+        "MigrationPolicy" => "migrationpolicies".to_owned(),
         other => format!("{}s", other.to_lowercase()),
     };
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     let cluster_scoped = matches!(
         kind,
-        "Node" | "PersistentVolume" | "Namespace" | "CustomResourceDefinition" | "MigrationPolicy"
+        "Node"
+            | "PersistentVolume"
+            | "Namespace"
+            | "CustomResourceDefinition"
+            | "MigrationPolicy"
+            | "ValidatingWebhookConfiguration"
     );
     let resource = ApiResource {
         group: group.into(),

@@ -4,6 +4,7 @@
 //! A list of the fields that the model reads (`fields.rs`) decides what leaves the cluster. Secrets and ConfigMaps are never asked
 //! for. Objects go on one by one, so that a capture holds a page of a list and nothing more.
 
+mod anonymize;
 mod fields;
 mod file;
 mod keep;
@@ -14,7 +15,9 @@ use kube::api::{Api, DynamicObject, ListParams};
 use serde_json::Value;
 
 use super::Error;
-pub use file::{Destination, Written, write_snapshot};
+pub use anonymize::Names;
+pub use file::{Destination, Written, write_private, write_snapshot};
+pub use kinds::redact;
 use kinds::{DEFINED, KINDS, Kind};
 
 /// Objects asked for at once.
@@ -147,6 +150,50 @@ mod tests {
         let asked: Vec<&str> = KINDS.iter().map(|k| k.kind).collect();
         assert!(asked.contains(&"MigrationPolicy") && asked.contains(&"VirtualMachineInstanceMigration"));
         assert!(!asked.contains(&"Secret") && !asked.contains(&"ConfigMap"));
+    }
+
+    /// A served cluster of many pods: the next page is asked for when the last has gone on, so no more than a page is held.
+    #[tokio::test]
+    async fn a_capture_holds_a_page() {
+        use std::sync::Arc;
+        use std::sync::atomic::{AtomicUsize, Ordering};
+
+        const PODS: usize = 20_000;
+        let (seen, sent) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (gone_on, served) = (seen.clone(), sent.clone());
+        let server = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+            let query = request.uri().query().unwrap_or_default().to_owned();
+            let number = |name: &str| {
+                let value = query.split('&').find_map(|p| p.strip_prefix(name)?.strip_prefix('='));
+                value.and_then(|v| v.parse::<usize>().ok()).unwrap_or(0)
+            };
+            let (limit, from) = (number("limit"), number("continue"));
+            let body = match request.uri().path() {
+                "/apis" => json!({"kind": "APIGroupList", "groups": []}),
+                "/api/v1/pods" => {
+                    assert_eq!((limit, served.load(Ordering::SeqCst)), (500, gone_on.load(Ordering::SeqCst)));
+                    let items: Vec<Value> = (from..(from + limit).min(PODS))
+                        .map(|n| json!({"metadata": {"name": format!("p{n}"), "namespace": "d", "managedFields": [{"manager": "m"}]}}))
+                        .collect();
+                    served.fetch_add(items.len(), Ordering::SeqCst);
+                    let next = (from + limit < PODS).then(|| (from + limit).to_string());
+                    json!({"kind": "PodList", "apiVersion": "v1", "metadata": {"continue": next}, "items": items})
+                }
+                _ => json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": []}),
+            };
+            let body = http_body_util::Full::new(bytes::Bytes::from(body.to_string()));
+            async move { Ok::<_, std::convert::Infallible>(http::Response::new(body)) }
+        });
+        let client = Client::new(server, "default");
+        let mut each = |_| {
+            seen.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        };
+        let unread = capture(&client, &mut each).await.expect("captured");
+        assert_eq!(
+            (unread, sent.load(Ordering::SeqCst), seen.load(Ordering::SeqCst)),
+            (Vec::new(), PODS, PODS)
+        );
     }
 
     #[test]

@@ -100,6 +100,18 @@ fn syntax(error: &serde_json::Error, body: &[u8]) -> String {
     let at = (start + error.column()).saturating_sub(1).min(body.len().saturating_sub(1));
     let character = body.get(at).map_or('?', |b| *b as char);
     let text = error.to_string();
+    if text.starts_with("expected ident") {
+        let literal = body[..=at].iter().rposition(|b| matches!(b, b'n' | b't' | b'f')).unwrap_or(0);
+        let word = match body.get(literal) {
+            Some(b'n') => "null",
+            Some(b't') => "true",
+            _ => "false",
+        };
+        let wrong = (1..word.len()).find(|i| body.get(literal + i) != word.as_bytes().get(*i)).unwrap_or(1);
+        let character = body.get(literal + wrong).map_or('?', |b| *b as char);
+        let expected = &word[wrong..=wrong];
+        return format!("invalid character '{character}' in literal {word} (expecting '{expected}')");
+    }
     let place = if text.starts_with("key must be a string") {
         "looking for beginning of object key string"
     } else if text.starts_with("trailing characters") {
@@ -122,8 +134,7 @@ pub(super) fn patch_syntax(error: &serde_json::Error, body: &[u8]) -> Refusal {
 fn unrecognised(call: &Call, kind: &str, why: &str) -> Refusal {
     let shown = if call.body.is_empty() {
         "<empty>".to_owned()
-    } else if call.body.iter().all(|b| b.is_ascii_graphic() || *b == b' ') && call.body.first() != Some(&b'[')
-    {
+    } else if call.body.first() == Some(&b'{') {
         String::from_utf8_lossy(&call.body).into_owned()
     } else {
         use std::fmt::Write;
@@ -198,6 +209,22 @@ fn another_kind(object: &Value, kind: &str, route: &Route) -> Refusal {
         } else {
             format!("the kind in the data ({given}) does not match the expected kind ({kind})")
         };
+        return Refusal::bad_request(message);
+    }
+    const OLDER: [&str; 7] = [
+        "apps/v1beta1",
+        "apps/v1beta2",
+        "extensions/v1beta1",
+        "policy/v1beta1",
+        "batch/v1beta1",
+        "storage.k8s.io/v1beta1",
+        "coordination.k8s.io/v1beta1",
+    ];
+    if given == kind && OLDER.contains(&api_version) {
+        let expected = expected(route).0;
+        let message = format!(
+            "the API version in the data ({api_version}) does not match the expected API version ({expected})"
+        );
         return Refusal::bad_request(message);
     }
     let why = if Types::get().kind(api_version, given).is_some() {

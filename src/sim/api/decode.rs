@@ -185,10 +185,17 @@ fn of_shape(value: &mut Value, shape: &Shape, at: &Place<'_>, problems: &mut Pro
                 wrong(problems, &what, shape, at);
             }
         }
+        (Shape::Bytes, Value::String(text)) => {
+            let fine = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=' | b'\n' | b'\r');
+            let wrong = text.as_bytes().iter().position(|b| !fine(b));
+            let short = (text.len() % 4 != 0).then(|| text.len() / 4 * 4);
+            if let Some(at) = wrong.or(short) {
+                malformed(problems, format!("illegal base64 data at input byte {at}"));
+            }
+        }
         (Shape::Text(_), Value::String(_))
         | (Shape::Bool, Value::Bool(_))
         | (Shape::Float, Value::Number(_))
-        | (Shape::Bytes, Value::String(_))
         | (Shape::IntOrString, Value::String(_) | Value::Number(_))
         | (Shape::Raw, _) => {}
         // A null in a list or map of scalars is their zero.
@@ -213,7 +220,6 @@ fn malformed(problems: &mut Problems, why: String) {
 
 fn wrong(problems: &mut Problems, what: &str, shape: &Shape, at: &Place<'_>) {
     let why = match shape {
-        Shape::IntOrString => format!("json: cannot unmarshal {what} into Go value of type string"),
         Shape::Time | Shape::MicroTime => {
             format!("json: cannot unmarshal {what} into Go value of type string")
         }
@@ -240,7 +246,7 @@ fn go_type(shape: &Shape) -> String {
         Shape::Quantity => "resource.Quantity".to_owned(),
         Shape::Time => "v1.Time".to_owned(),
         Shape::MicroTime => "v1.MicroTime".to_owned(),
-        Shape::IntOrString => "intstr.IntOrString".to_owned(),
+        Shape::IntOrString => "int32".to_owned(),
         Shape::Raw => "interface {}".to_owned(),
     }
 }

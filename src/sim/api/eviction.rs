@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use crate::sim::scheduler::set_condition;
 use crate::sim::store::{DeleteOptions, Key, Refusal, Store};
 
 /// Evicts a pod, or says why not. `dry_run` asks only.
@@ -25,40 +24,39 @@ pub fn evict(
         uid: text(&delete["preconditions"]["uid"]),
         resource_version: text(&delete["preconditions"]["resourceVersion"]),
         propagation: None,
+        by_request: true,
     };
     let dry_run = dry_run || delete["dryRun"].as_array().is_some_and(|d| d.contains(&json!("All")));
-    if let Some(uid) = options.uid.as_deref().filter(|uid| Some(*uid) != pod["metadata"]["uid"].as_str()) {
-        let meta = pod["metadata"]["uid"].as_str().unwrap_or_default();
-        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {meta}");
-        return Err(Refusal::conflict("pods", name, &why));
-    }
     if needs_budget(&pod) {
         ask_budgets(store, namespace, name, &pod, dry_run)?;
     }
-    if dry_run {
-        store.would_delete("pods", &key, &options)?;
-    } else {
-        let now = store.clock().now_text();
-        if pod["metadata"]["deletionTimestamp"].is_null()
-            && store.would_delete("pods", &key, &options).is_ok()
-        {
-            store.modify("pods", &key, |pod| {
-                let status = &mut pod["status"];
-                set_condition(
-                    status,
-                    "DisruptionTarget",
-                    "True",
-                    "EvictionByEvictionAPI",
-                    "Eviction API: evicting",
-                    &now,
-                );
-            });
-        }
-        // The condition made a version of its own.
-        let options = DeleteOptions { resource_version: None, ..options };
-        store.delete("pods", &key, &options)?;
+    store.would_delete("pods", &key, &options)?;
+    if !dry_run {
+        mark(store, &key);
+        // The mark made a version of its own.
+        store.delete("pods", &key, &DeleteOptions { resource_version: None, ..options })?;
     }
     Ok(json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}))
+}
+
+/// The condition by which a pod is known to have been evicted.
+fn mark(store: &mut Store, key: &Key) {
+    let now = store.clock().now_text();
+    store.modify("pods", key, |pod| {
+        let conditions = &mut pod["status"]["conditions"];
+        if !conditions.is_array() {
+            *conditions = json!([]);
+        }
+        let Some(list) = conditions.as_array_mut() else { return };
+        if list.iter().any(|c| c["type"] == "DisruptionTarget" && c["status"] == "True") {
+            return;
+        }
+        list.retain(|c| c["type"] != "DisruptionTarget");
+        list.push(json!({
+            "type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
+            "message": "Eviction API: evicting", "lastProbeTime": null, "lastTransitionTime": now,
+        }));
+    });
 }
 
 /// A pod that never ran, has ended or is being deleted takes nothing from a budget.
@@ -127,9 +125,29 @@ fn ask_budgets(
         store.modify("poddisruptionbudgets.policy", &Key::new(namespace, budget_name), |b| {
             b["status"]["disruptionsAllowed"] = json!(number("disruptionsAllowed") - 1);
             b["status"]["disruptedPods"][name] = json!(now);
+            if number("disruptionsAllowed") == 1 {
+                exhausted(b, &now);
+            }
         });
     }
     Ok(())
+}
+
+/// The last disruption that a budget allows is taken: its condition says so at once.
+fn exhausted(budget: &mut Value, now: &str) {
+    let generation = budget["status"]["observedGeneration"].clone();
+    let conditions = &mut budget["status"]["conditions"];
+    if !conditions.is_array() {
+        *conditions = json!([]);
+    }
+    let Some(list) = conditions.as_array_mut() else { return };
+    let before = list.iter().find(|c| c["type"] == "DisruptionAllowed" && c["status"] == "False");
+    let since = before.map_or(json!(now), |c| c["lastTransitionTime"].clone());
+    list.retain(|c| c["type"] != "DisruptionAllowed");
+    list.push(json!({
+        "type": "DisruptionAllowed", "status": "False", "reason": "InsufficientPods", "message": "",
+        "observedGeneration": generation, "lastTransitionTime": since,
+    }));
 }
 
 /// Why a budget allows nothing. Its numbers mean nothing when it couldn't be counted.

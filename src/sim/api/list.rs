@@ -133,11 +133,16 @@ pub(super) fn list(store: &Store, call: &Call, route: &Route) -> Result<Value, R
     let selector = Selector::read(&route.resource, text("labelSelector"), text("fieldSelector"))?;
     let limit = number(call.query.get("limit"))?.unwrap_or(0);
     let limit = usize::try_from(limit).ok().filter(|l| *l > 0).unwrap_or(usize::MAX);
-    let asked = version(text("resourceVersion"))?;
+    let asked = version(text("resourceVersion")).map_err(|mut refusal| {
+        refusal.message = format!("invalid resource version: {}", refusal.message);
+        refusal
+    })?;
     let token = match text("continue") {
         "" => None,
         given => Some(Token::read(given).ok_or_else(|| {
-            Refusal::bad_request("continue key is not valid: encoded start key is not a base64 string")
+            Refusal::bad_request(
+                "invalid continue token: continue key is not valid: it is none of this server's",
+            )
         })?),
     };
     if token.is_some() && !matches!(text("resourceVersion"), "" | "0") {
@@ -166,11 +171,12 @@ pub(super) fn list(store: &Store, call: &Call, route: &Route) -> Result<Value, R
     let after = token.map(|t| t.after);
     let mut rest = objects
         .into_iter()
-        .filter(|o| here(o) && selector.matches(o))
+        .filter(|o| here(o))
         .skip_while(|o| after.as_ref().is_some_and(|after| Key::of(o) <= *after))
         .peekable();
-    let page: Vec<&Object> = rest.by_ref().take(limit).collect();
+    let page: Vec<&Object> = rest.by_ref().filter(|o| selector.matches(o)).take(limit).collect();
     let mut metadata = json!({"resourceVersion": revision.to_string()});
+    // A full page is followed by another, even if nothing that is left is selected.
     if rest.peek().is_some() {
         let after = page.last().map(|o| Key::of(o)).unwrap_or_default();
         metadata["continue"] = json!(Token { revision, after }.text());

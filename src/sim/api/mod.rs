@@ -19,6 +19,7 @@ mod decode;
 mod defaults;
 mod discovery;
 mod eviction;
+mod labels;
 mod list;
 mod openapi;
 mod options;

@@ -8,7 +8,9 @@ use crate::sim::store::Refusal;
 
 fn unsupported(kind: &str, field: &str, given: &str, supported: &[&str]) -> Refusal {
     let supported: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
-    let message = format!("Unsupported value: {given:?}: supported values: {}", supported.join(", "));
+    // A list of values in the query, printed as one.
+    let given = if field == "dryRun" { format!("[{given:?}]") } else { format!("{given:?}") };
+    let message = format!("Unsupported value: {given}: supported values: {}", supported.join(", "));
     invalid(kind, field, "FieldValueNotSupported", &message)
 }
 
@@ -19,6 +21,29 @@ pub(super) fn invalid(kind: &str, field: &str, reason: &str, message: &str) -> R
     let cause: Value = json!({"reason": reason, "message": message, "field": field});
     refusal.details = Some(json!({"group": "meta.k8s.io", "kind": kind, "causes": [cause]}));
     refusal
+}
+
+/// Judges how a deletion shall go on to dependants.
+///
+/// # Errors
+/// 422 for a policy that doesn't exist, or two at once.
+pub(super) fn check_propagation(policy: Option<&str>, orphans: bool) -> Result<(), Refusal> {
+    let Some(policy) = policy else { return Ok(()) };
+    let field = "propagationPolicy";
+    if !matches!(policy, "Foreground" | "Background" | "Orphan") {
+        return Err(unsupported(
+            "DeleteOptions",
+            field,
+            policy,
+            &["Foreground", "Background", "Orphan", "nil"],
+        ));
+    }
+    if orphans {
+        let message =
+            format!("Invalid value: {policy:?}: orphanDependents and deletionPropagation cannot be both set");
+        return Err(invalid("DeleteOptions", field, "FieldValueInvalid", &message));
+    }
+    Ok(())
 }
 
 /// Refuses options that don't exist.

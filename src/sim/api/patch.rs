@@ -45,6 +45,9 @@ pub(super) fn unusable(call: &Call, content_type: &str, why: &str) -> Refusal {
         }
         _ => String::from_utf8_lossy(&call.body).into_owned(),
     };
+    // A strategic merge is decoded by another way, which names the type alone.
+    let other = why.split_once(" of type ").filter(|_| media_type(content_type).contains("strategic"));
+    let why = other.map_or_else(|| why.to_owned(), |(_, go_type)| format!("unrecognized type: {go_type}"));
     let message = format!("Invalid value: {shown:?}: {why}");
     let mut refusal = Refusal::new(422, "Invalid", format!(" \"\" is invalid: patch: {message}"));
     let cause = json!({"reason": "FieldValueInvalid", "message": message, "field": "patch"});
@@ -75,8 +78,11 @@ pub fn apply(content_type: &str, object: &Value, body: &[u8]) -> Result<Value, R
     let unreadable = |error: serde_json::Error| super::body::patch_syntax(&error, body);
     match media_type(content_type) {
         "application/json-patch+json" => {
-            let patch: json_patch::Patch = serde_json::from_slice(body).map_err(unreadable)?;
-            json_patch::patch(&mut patched, &patch).map_err(|_| {
+            let value: Value = serde_json::from_slice(body).map_err(unreadable)?;
+            if !value.is_array() {
+                return Err(not_a("[]handlers.jsonPatchOp", &value));
+            }
+            json_patches(&mut patched, value).map_err(|()| {
                 let message = "the server rejected our request due to an error in our request";
                 let mut refusal = Refusal::new(422, "Invalid", message);
                 refusal.details = Some(json!({}));
@@ -85,6 +91,9 @@ pub fn apply(content_type: &str, object: &Value, body: &[u8]) -> Result<Value, R
         }
         "application/merge-patch+json" => {
             let patch: Value = serde_json::from_slice(body).map_err(unreadable)?;
+            if !patch.is_object() {
+                return Err(not_a("map[string]interface {}", &patch));
+            }
             json_patch::merge(&mut patched, &patch);
         }
         _ => {
@@ -96,6 +105,35 @@ pub fn apply(content_type: &str, object: &Value, body: &[u8]) -> Result<Value, R
         }
     }
     Ok(patched)
+}
+
+fn not_a(go_type: &str, value: &Value) -> Refusal {
+    let what = match value {
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+        Value::String(_) => "string",
+        Value::Bool(_) => "bool",
+        _ => "number",
+    };
+    Refusal::bad_request(format!(
+        "error decoding patch: json: cannot unmarshal {what} into Go value of type {go_type}"
+    ))
+}
+
+/// One operation after another. A replacement of what isn't there adds it, as the API server has it.
+fn json_patches(object: &mut Value, patch: Value) -> Result<(), ()> {
+    let operations: json_patch::Patch = serde_json::from_value(patch).map_err(|_| ())?;
+    for operation in operations.0 {
+        let operation = match operation {
+            json_patch::PatchOperation::Replace(replace) if replace.path.resolve(object).is_err() => {
+                let (path, value) = (replace.path, replace.value);
+                json_patch::PatchOperation::Add(json_patch::AddOperation { path, value })
+            }
+            other => other,
+        };
+        json_patch::patch(object, &json_patch::Patch(vec![operation])).map_err(|_| ())?;
+    }
+    Ok(())
 }
 
 /// Merges by key where the type says so; `$patch: delete|replace`, `$retainKeys`, `$deleteFromPrimitiveList/…` and
@@ -170,8 +208,10 @@ fn strategic_field(object: &mut Map<String, Value>, field: &str, value: &Value, 
         (Some(None), Some(items)) => {
             let entry = object.entry(field.to_owned()).or_insert_with(|| json!([]));
             if let Some(have) = entry.as_array_mut() {
+                let before = have.clone();
                 let new: Vec<_> = items.iter().filter(|v| !have.contains(v)).cloned().collect();
                 have.extend(new);
+                in_patch_order(have, &before, items, Value::clone);
             }
         }
         _ if value.is_object() => {
@@ -181,6 +221,27 @@ fn strategic_field(object: &mut Map<String, Value>, field: &str, value: &Value, 
             object.insert(field.to_owned(), value.clone());
         }
     }
+}
+
+/// The order of a merged list: what the patch names comes in the patch's order, the rest in its old one; something new stands
+/// before the rest that is left.
+fn in_patch_order(list: &mut Vec<Value>, before: &[Value], named: &[Value], name: impl Fn(&Value) -> Value) {
+    let (mut left, mut right): (Vec<Value>, Vec<Value>) =
+        std::mem::take(list).into_iter().partition(|item| named.contains(&name(item)));
+    left.sort_by_key(|item| named.iter().position(|n| *n == name(item)));
+    left.reverse();
+    right.reverse();
+    let old = |item: &Value| before.iter().position(|b| *b == name(item));
+    while let (Some(ours), Some(theirs)) = (left.last(), right.last()) {
+        let first = match (old(ours), old(theirs)) {
+            (Some(ours), Some(theirs)) => ours < theirs,
+            _ => true,
+        };
+        let next = if first { left.pop() } else { right.pop() };
+        list.extend(next);
+    }
+    list.extend(left.into_iter().rev());
+    list.extend(right.into_iter().rev());
 }
 
 fn clone_pair((key, value): (&String, &Value)) -> (String, Value) {
@@ -196,6 +257,7 @@ fn merge_list(target: &mut Value, items: &[Value], key: &str, structure: Option<
         *list = items.iter().filter(|i| i.get("$patch").is_none()).cloned().collect();
         return;
     }
+    let before: Vec<Value> = list.iter().map(|have| have[key].clone()).collect();
     for item in items {
         let position = list.iter().position(|have| have[key] == item[key]);
         match (position, item["$patch"] == "delete") {
@@ -207,6 +269,8 @@ fn merge_list(target: &mut Value, items: &[Value], key: &str, structure: Option<
             (None, false) => list.push(item.clone()),
         }
     }
+    let named: Vec<Value> = items.iter().map(|item| item[key].clone()).collect();
+    in_patch_order(list, &before, &named, |item| item[key].clone());
 }
 
 /// Server-side apply on an existing object (or none): merges what the manager applies, takes away what it applied before

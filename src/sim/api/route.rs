@@ -28,7 +28,7 @@ impl Route {
     /// # Errors
     /// 404 for a path or kind that isn't served.
     pub fn parse(store: &Store, path: &str) -> Result<Self, Refusal> {
-        let missing = || Refusal::new(404, "NotFound", "the server could not find the requested resource");
+        let missing = Refusal::no_such_resource;
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         let (group, version, rest) = match parts.as_slice() {
             ["api", "v1", rest @ ..] => ("", "v1", rest),
@@ -47,6 +47,9 @@ impl Route {
             [plural, name, subresource] => (*plural, Some(*name), Some(*subresource)),
             _ => return Err(missing()),
         };
+        if !store.resources().any(|r| r.group == group) {
+            return Err(Refusal::no_such_page());
+        }
         let resource =
             store.resource(&full_name(plural, group)).filter(|r| r.served.iter().any(|v| v == version));
         Ok(Self {
@@ -56,6 +59,15 @@ impl Route {
             name: name.map(str::to_owned),
             subresource: subresource.map(str::to_owned),
         })
+    }
+
+    /// Whether the kind has the `status` or `scale` that is asked for.
+    pub fn has_subresource(&self) -> bool {
+        match self.subresource.as_deref() {
+            Some("status") => self.resource.has_status,
+            Some("scale") => self.resource.has_scale,
+            _ => true,
+        }
     }
 
     /// Puts an object, or a list with its items, into the version that is asked for. Other answers stay as they are.
@@ -76,8 +88,21 @@ impl Route {
     }
 }
 
+/// Path and query of a request. The old way to watch, `/watch/` in the path, is brought into the usual one.
+pub fn place(path: &str, text: &str) -> (String, BTreeMap<String, String>) {
+    let mut query = query(text);
+    let depth = if path.starts_with("/apis/") { 4 } else { 3 };
+    let mut parts: Vec<&str> = path.split('/').collect();
+    if parts.get(depth) == Some(&"watch") {
+        parts.remove(depth);
+        query.insert("watch".to_owned(), "1".to_owned());
+        return (parts.join("/"), query);
+    }
+    (path.to_owned(), query)
+}
+
 /// The parameters of a query, decoded.
-pub fn query(text: &str) -> BTreeMap<String, String> {
+fn query(text: &str) -> BTreeMap<String, String> {
     text.split('&')
         .filter(|p| !p.is_empty())
         .map(|pair| {

@@ -4,12 +4,17 @@ use serde_json::Value;
 
 use crate::sim::store::{Refusal, Resource};
 
+/// A test of one label.
 #[derive(Debug, Clone)]
-enum Test {
+pub(super) enum Test {
     In(String, Vec<String>),
     NotIn(String, Vec<String>),
     Exists(String),
     Absent(String),
+    /// Its value is a number above this one.
+    Above(String, i64),
+    /// Its value is a number below this one.
+    Below(String, i64),
 }
 
 /// Selects objects by labels and fields.
@@ -25,7 +30,7 @@ impl Selector {
     /// # Errors
     /// 400 for what can't be read or isn't supported.
     pub fn parse(labels: &str, fields: &str) -> Result<Self, Refusal> {
-        let labels = split(labels).into_iter().map(|part| label_test(&part)).collect::<Result<_, _>>()?;
+        let labels = super::labels::parse(labels)?;
         let fields = split(fields)
             .into_iter()
             .map(|part| {
@@ -57,7 +62,14 @@ impl Selector {
         for (field, _, _) in &selector.fields {
             let always = field == "metadata.name" || (field == "metadata.namespace");
             if !always && !known.contains(&field.as_str()) {
-                return Err(Refusal::bad_request(format!("field label not supported: {field}")));
+                let message = if known.is_empty() && !resource.is_custom {
+                    format!(
+                        "{field:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
+                    )
+                } else {
+                    format!("field label not supported: {field}")
+                };
+                return Err(Refusal::bad_request(message));
             }
         }
         Ok(selector)
@@ -82,6 +94,12 @@ impl Selector {
             Test::NotIn(key, values) => !label(key).is_some_and(|v| values.iter().any(|w| w == v)),
             Test::Exists(key) => label(key).is_some(),
             Test::Absent(key) => label(key).is_none(),
+            Test::Above(key, than) => {
+                label(key).and_then(|v| v.parse::<i64>().ok()).is_some_and(|v| v > *than)
+            }
+            Test::Below(key, than) => {
+                label(key).and_then(|v| v.parse::<i64>().ok()).is_some_and(|v| v < *than)
+            }
         };
         self.labels.iter().all(holds)
             && self.fields.iter().all(|(path, value, equal)| (field(object, path) == *value) == *equal)
@@ -106,7 +124,7 @@ fn supported(resource: &str) -> &'static [&'static str] {
         "namespaces" => &["status.phase"],
         "secrets" => &["type"],
         "jobs.batch" => &["status.successful"],
-        "replicasets.apps" | "replicationcontrollers" => &["status.replicas"],
+        "replicationcontrollers" => &["status.replicas"],
         "services" => &["spec.clusterIP", "spec.type"],
         "events" => &[
             "involvedObject.kind",
@@ -153,36 +171,4 @@ fn split(text: &str) -> Vec<String> {
     }
     parts.push(part);
     parts.into_iter().map(|p| p.trim().to_owned()).filter(|p| !p.is_empty()).collect()
-}
-
-fn label_test(part: &str) -> Result<Test, Refusal> {
-    let set = |text: &str| -> Vec<String> {
-        text.trim()
-            .trim_start_matches('(')
-            .trim_end_matches(')')
-            .split(',')
-            .map(|v| v.trim().to_owned())
-            .collect()
-    };
-    let key = |text: &str| text.trim().to_owned();
-    if let Some(open) = part.find('(') {
-        let head = part[..open].trim();
-        if let Some(name) = head.strip_suffix(" notin") {
-            return Ok(Test::NotIn(key(name), set(&part[open..])));
-        }
-        if let Some(name) = head.strip_suffix(" in") {
-            return Ok(Test::In(key(name), set(&part[open..])));
-        }
-        return Err(Refusal::bad_request(format!("unable to parse requirement: {part:?}")));
-    }
-    if let Some((name, value)) = part.split_once("!=") {
-        return Ok(Test::NotIn(key(name), vec![key(value)]));
-    }
-    if let Some((name, value)) = part.split_once("==").or_else(|| part.split_once('=')) {
-        return Ok(Test::In(key(name), vec![key(value)]));
-    }
-    Ok(match part.strip_prefix('!') {
-        Some(name) => Test::Absent(key(name)),
-        None => Test::Exists(key(part)),
-    })
 }

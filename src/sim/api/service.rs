@@ -78,6 +78,15 @@ fn full(code: StatusCode, value: &Value) -> Response<ResponseBody> {
 }
 
 fn refuse(refusal: &Refusal) -> Response<ResponseBody> {
+    if refusal.is_text() {
+        let body =
+            Full::new(Bytes::from(refusal.message.clone())).map_err(|never| match never {}).boxed_unsync();
+        let mut response = Response::new(body);
+        *response.status_mut() = StatusCode::NOT_FOUND;
+        let plain = http::HeaderValue::from_static("text/plain; charset=utf-8");
+        response.headers_mut().insert(http::header::CONTENT_TYPE, plain);
+        return response;
+    }
     full(StatusCode::from_u16(refusal.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), &refusal.status())
 }
 
@@ -133,10 +142,11 @@ impl ApiServer {
             Ok(body) => body,
             Err(refusal) => return refuse(&refusal),
         };
+        let (path, query) = route::place(parts.uri.path(), parts.uri.query().unwrap_or_default());
         let call = Call {
             method: parts.method,
-            path: parts.uri.path().to_owned(),
-            query: route::query(parts.uri.query().unwrap_or_default()),
+            path,
+            query,
             content_type,
             accept,
             body,
@@ -160,14 +170,17 @@ impl ApiServer {
             Route::parse(&store, &call.path)?
         };
         self.count(call, &route);
-        if route.resource.name == "endpoints" {
+        if route.resource.name == "endpoints"
+            && (call.method != Method::PATCH || super::patch::check_type(&call.content_type, false).is_ok())
+        {
             call.warn("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice");
         }
-        self.check_modelled(&route)?;
         options::check(call)?;
+        self.check_modelled(&route)?;
         let watches = call.query.get("watch").is_some_and(|v| v == "true" || v == "1");
-        if call.method == Method::GET && watches {
-            let stream = watch::begin(&self.store, &route, call)?.map_ok(Frame::data);
+        // One object isn't watched by its own path: it is read.
+        if call.method == Method::GET && watches && route.name.is_none() {
+            let stream = watch::begin(&self.store, &route, &call)?.map_ok(Frame::data);
             return Ok(Response::new(StreamBody::new(stream).boxed_unsync()));
         }
         if call.method == Method::POST {
@@ -306,6 +319,16 @@ fn typed(mut response: Response<ResponseBody>, media: &'static str) -> Response<
 
 fn read(store: &Store, call: &Call, route: &Route) -> Result<Value, Refusal> {
     if let Some(name) = &route.name {
+        if !route.has_subresource() {
+            return Err(Refusal::no_such_resource());
+        }
+        let asked = call.query.get("resourceVersion").map_or("", String::as_str);
+        super::list::version(asked).map_err(|mut refusal| {
+            // Reading one object, the same mistake counts as the server's own.
+            refusal.code = 500;
+            refusal.reason = String::new();
+            refusal
+        })?;
         let object = store.get(&route.resource.name, &route.namespace, name);
         let object = object.ok_or_else(|| Refusal::not_found(&route.resource.name, name))?;
         return match route.subresource.as_deref() {

@@ -35,16 +35,26 @@ pub(super) fn new(store: &Store, resource: &Resource, object: &mut Value) -> Res
 }
 
 fn priority(store: &Store, object: &Value) -> Result<(), Refusal> {
-    let Some(name) = object["spec"]["priorityClassName"].as_str().filter(|n| !n.is_empty()) else {
-        return Ok(());
+    let name = object["spec"]["priorityClassName"].as_str().unwrap_or_default();
+    let class = store.get("priorityclasses.scheduling.k8s.io", "", name);
+    let value = match (name, class) {
+        (_, Some(class)) => class["value"].as_i64(),
+        ("system-node-critical", _) => Some(2_000_001_000),
+        ("system-cluster-critical", _) => Some(2_000_000_000),
+        ("", _) => Some(0),
+        _ => None,
     };
-    let known = ["system-node-critical", "system-cluster-critical"].contains(&name)
-        || store.get("priorityclasses.scheduling.k8s.io", "", name).is_some();
-    if known {
-        return Ok(());
-    }
+    let given = object["spec"]["priority"].as_i64().unwrap_or(0);
+    let why = match value {
+        Some(value) if value == given => return Ok(()),
+        Some(value) => format!(
+            "the integer value of priority ({given}) must not be provided in pod spec; priority admission controller computed \
+             {value} from the given PriorityClass name"
+        ),
+        None => format!("no PriorityClass with name {name} was found"),
+    };
     let pod = object["metadata"]["name"].as_str().unwrap_or_default();
-    let message = format!("pods {pod:?} is forbidden: no PriorityClass with name {name} was found");
+    let message = format!("pods {pod:?} is forbidden: {why}");
     let mut refusal = Refusal::new(403, "Forbidden", message);
     refusal.details = Some(json!({"name": pod, "kind": "pods"}));
     Err(refusal)
@@ -75,7 +85,18 @@ fn address(store: &Store, object: &mut Value) {
 }
 
 /// An object that replaces another: what the type keeps although the request left it out.
-pub(super) fn changed(resource: &Resource, old: &Value, object: &mut Value) {
+pub(super) fn changed(resource: &Resource, old: &Value, object: &mut Value, status_only: bool) {
+    if status_only {
+        if resource.name == "deployments.apps"
+            && let Some(metadata) = object["metadata"].as_object_mut()
+        {
+            match old["metadata"].get("labels") {
+                Some(labels) => metadata.insert("labels".to_owned(), labels.clone()),
+                None => metadata.remove("labels"),
+            };
+        }
+        return;
+    }
     let keep = |object: &mut Value, fields: &[&str]| {
         for field in fields {
             if object["spec"][*field].is_null() && !old["spec"][*field].is_null() {
@@ -85,8 +106,18 @@ pub(super) fn changed(resource: &Resource, old: &Value, object: &mut Value) {
     };
     match resource.name.as_str() {
         "services" => keep(object, &["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"]),
-        "jobs.batch" => {
-            keep(object, &["selector"]);
+        "jobs.batch" => keep(object, &["selector"]),
+        "pods" => {
+            if let Some(spec) = object["spec"].as_object_mut() {
+                super::defaults::pod::tolerations(spec);
+            }
+        }
+        "daemonsets.apps" => {
+            let key = "deprecated.daemonset.template.generation";
+            let count = old["metadata"]["annotations"][key].as_str().and_then(|n| n.parse::<u64>().ok());
+            if old["spec"]["template"] != object["spec"]["template"] {
+                object["metadata"]["annotations"][key] = json!((count.unwrap_or(1) + 1).to_string());
+            }
         }
         _ => {}
     }

@@ -1,6 +1,6 @@
 //! Watches: a stream of events from a revision on, with bookmarks, selectors, streaming lists and 410.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ impl Watch {
         let mut object = json!({
             "kind": self.route.resource.kind,
             "apiVersion": self.route.resource.api_version_of(&self.route.version),
-            "metadata": {"resourceVersion": self.revision.to_string(), "creationTimestamp": null},
+            "metadata": {"resourceVersion": self.revision.to_string()},
         });
         if initial_end {
             object["metadata"]["annotations"] = json!({"k8s.io/initial-events-end": "true"});
@@ -84,6 +84,12 @@ impl Watch {
             (true, true) => "MODIFIED",
             (true, false) => "DELETED",
         };
+        if let (true, false, ChangeKind::Modified, Some(old)) = (before, now, change.kind, &change.old) {
+            // What leaves the selection is shown as it was in it.
+            let mut last = (**old).clone();
+            last["metadata"]["resourceVersion"] = json!(change.revision.to_string());
+            return Some(self.object_line(kind, &last));
+        }
         Some(self.object_line(kind, &change.object))
     }
 
@@ -143,6 +149,19 @@ impl Watch {
     }
 }
 
+/// Options that don't go together.
+fn check(query: &BTreeMap<String, String>) -> Result<(), Refusal> {
+    let text = |key: &str| query.get(key).map_or("", String::as_str);
+    let matching = text("resourceVersionMatch");
+    let initial = query.contains_key("sendInitialEvents");
+    let why = match (initial, matching) {
+        (true, "NotOlderThan") | (false, "") => return Ok(()),
+        (true, _) => "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        (false, _) => "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+    };
+    super::list::refuse(vec![("FieldValueForbidden", "resourceVersionMatch", format!("Forbidden: {why}"))])
+}
+
 /// Begins a watch.
 ///
 /// # Errors
@@ -160,14 +179,19 @@ pub(super) fn begin(
     }
     let selector = Selector::read(&route.resource, text("labelSelector"), &fields)?;
     let guard = store.lock().map_err(|_| Refusal::new(500, "InternalError", "the store is broken"))?;
+    check(&call.query)?;
     let asked = text("resourceVersion");
     let from_now = asked.is_empty() || asked == "0";
     let revision = if from_now {
         guard.revision()
     } else {
-        asked.parse().map_err(|_| Refusal::bad_request(format!("invalid resource version {asked:?}")))?
+        super::list::version(asked).map_err(|mut refusal| {
+            refusal.code = 500;
+            refusal.reason = String::new();
+            refusal
+        })?
     };
-    let timeout: Option<u64> = text("timeoutSeconds").parse().ok();
+    let timeout = super::list::number(call.query.get("timeoutSeconds"))?.and_then(|t| u64::try_from(t).ok());
     let mut watch = Watch {
         store: store.clone(),
         route: route.clone(),

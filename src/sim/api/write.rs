@@ -103,12 +103,26 @@ fn bind(
         return Err(Refusal::conflict(
             "pods/binding",
             name,
-            &format!("pod {name} is already assigned to a node"),
+            &format!("pod {name} is already assigned to node {}", pod["spec"]["nodeName"]),
         ));
     }
     let node = binding["target"]["name"].clone();
+    let now = store.clock().now_text();
     if !call.is_dry_run() {
-        store.modify("pods", &key, |pod| pod["spec"]["nodeName"] = node);
+        store.modify("pods", &key, |pod| {
+            pod["spec"]["nodeName"] = node;
+            let scheduled = json!({
+                "type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now,
+            });
+            let conditions = &mut pod["status"]["conditions"];
+            if !conditions.is_array() {
+                *conditions = json!([]);
+            }
+            if let Some(list) = conditions.as_array_mut() {
+                list.retain(|c| c["type"] != "PodScheduled");
+                list.push(scheduled);
+            }
+        });
     }
     Ok(json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}))
 }
@@ -181,6 +195,7 @@ fn creates_on_update(resource: &Resource) -> bool {
 fn check_subresource(route: &Route) -> Result<(), Refusal> {
     match route.subresource.as_deref() {
         None => Ok(()),
+        Some("status" | "scale") if !route.has_subresource() => Err(Refusal::no_such_resource()),
         Some("status") if route.resource.has_status => Ok(()),
         Some("scale") if route.resource.has_scale => Ok(()),
         Some(other) => Err(Refusal::not_modelled(&format!("{}/{other}", route.resource.name))),
@@ -216,19 +231,37 @@ fn updated(
     if !status_only {
         defaults::every_write(&resource.name, &mut object);
     }
+    if call.method == http::Method::PATCH {
+        immutable_uid(store, route, &object)?;
+    }
     let (old, mut object) = store.prepare_update(&resource.name, object, status_only)?;
-    strategy::changed(resource, &old, &mut object);
+    strategy::changed(resource, &old, &mut object, status_only);
     validate::changed(resource, &old, &object, route.subresource.as_deref())?;
     if call.is_dry_run() {
         return Ok(object);
     }
-    let version = old["metadata"]["resourceVersion"].clone();
-    let mut stored = whole(&store.commit_update(&resource.name, old, object));
+    if old["metadata"]["deletionTimestamp"].is_null() {
+        return Ok(whole(&store.commit_update(&resource.name, old, object)));
+    }
+    let asked = object.clone();
+    let stored = whole(&store.commit_update(&resource.name, old, object));
     if store.get_key(&resource.name, &Key::of(&stored)).is_none() {
         // Its last finalizer went: what was to be written is answered, and was never a version of its own.
-        stored["metadata"]["resourceVersion"] = version;
+        return Ok(asked);
     }
     Ok(stored)
+}
+
+/// A patch of the UID is a change of a field; only a PUT's UID is a precondition.
+fn immutable_uid(store: &Store, route: &Route, object: &Value) -> Result<(), Refusal> {
+    let old = current(store, route)?;
+    let given = &object["metadata"]["uid"];
+    if given.as_str().is_none_or(str::is_empty) || *given == old["metadata"]["uid"] {
+        return Ok(());
+    }
+    let mut causes = validate::Causes::default();
+    causes.invalid("metadata.uid", given, "field is immutable");
+    validate::refuse(&route.resource, route.name.as_deref().unwrap_or_default(), causes)
 }
 
 fn store_back(store: &mut Store, call: &Call, route: &Route, object: Value) -> Result<Value, Refusal> {
@@ -285,12 +318,7 @@ fn patched_form(call: &Call, route: &Route, patched: &mut Value) -> Result<(), R
     let (api_version, kind) = body::expected(route);
     let given = |field: &str| patched[field].as_str().unwrap_or_default().to_owned();
     if given("kind") != kind || given("apiVersion") != api_version {
-        let message = format!(
-            "{} in version {:?} cannot be handled as a {kind}: the patch changed the object's kind",
-            given("kind"),
-            given("apiVersion")
-        );
-        return Err(Refusal::bad_request(message));
+        return Err(patches::unusable(call, &call.content_type, "the patch changed the object's kind"));
     }
     let mut problems = decode::Problems::default();
     decode::canonical(patched, &mut problems);
@@ -334,13 +362,18 @@ fn delete_options(call: &Call) -> Result<(DeleteOptions, bool), Refusal> {
     let body = if call.body.is_empty() { Value::Null } else { call.json()? };
     let text = |v: &Value| v.as_str().map(str::to_owned);
     let query = |key: &str| call.query.get(key).cloned();
+    let orphans = body["orphanDependents"].as_bool();
+    let policy = text(&body["propagationPolicy"]).or_else(|| query("propagationPolicy"));
+    super::options::check_propagation(policy.as_deref(), orphans.is_some())?;
+    let older = orphans.map(|orphans| if orphans { "Orphan" } else { "Background" }.to_owned());
     let options = DeleteOptions {
         grace_seconds: body["gracePeriodSeconds"]
             .as_i64()
             .or_else(|| query("gracePeriodSeconds").and_then(|g| g.parse().ok())),
         uid: text(&body["preconditions"]["uid"]),
         resource_version: text(&body["preconditions"]["resourceVersion"]),
-        propagation: text(&body["propagationPolicy"]).or_else(|| query("propagationPolicy")),
+        propagation: policy.or(older),
+        by_request: true,
     };
     let dry_run = call.is_dry_run() || body["dryRun"].as_array().is_some_and(|d| d.contains(&json!("All")));
     Ok((options, dry_run))
@@ -414,10 +447,11 @@ fn delete_collection(
     let resource = route.resource.name.as_str();
     let here =
         |o: &Object| route.namespace.is_empty() || o["metadata"]["namespace"] == route.namespace.as_str();
+    let list = super::list::list(store, call, route)?;
     let keys: Vec<Key> =
         store.list(resource).filter(|o| here(o) && selector.matches(o)).map(|o| Key::of(o)).collect();
     for key in keys.iter().filter(|_| !dry_run) {
         store.delete(resource, key, options)?;
     }
-    Ok(json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}))
+    Ok(list)
 }

@@ -33,7 +33,7 @@ pub(super) fn interest(store: &Store, change: &Change) -> Vec<(&'static str, Key
     if let Some(resource) = own {
         let controlled = pods::controller(object).is_some();
         let is_new = change.kind == ChangeKind::Added;
-        let changed = !is_new && !(same("labels") && same("ownerReferences"));
+        let changed = !(is_new || same("labels") && same("ownerReferences"));
         if changed || (is_new && !controlled) {
             found.push((resource, change.key()));
         }

@@ -66,11 +66,11 @@ fn count(
         }
         let (value, reason) = if allowed > 0 { ("True", "SufficientPods") } else { ("False", "InsufficientPods") };
         set_condition(&mut budget["status"], CONDITION, value, reason, "", &now_text);
+        note_generation(&mut budget["status"]);
         // Conditions of this type always have a message, though an empty one.
         for condition in budget["status"]["conditions"].as_array_mut().into_iter().flatten() {
             condition["message"] = json!(condition["message"].as_str().unwrap_or_default());
         }
-        note_generation(&mut budget["status"]);
     });
     again
 }

@@ -69,6 +69,17 @@ fn node_of(pod: &Value) -> Option<String> {
     bound.or_else(|| terms[0]["matchFields"][0]["values"][0].as_str()).map(str::to_owned)
 }
 
+/// Whether a changed node gives a set something to do. As in the real one, a node that isn't wanted any more but keeps its pod
+/// doesn't: the status isn't counted anew for it.
+pub(super) fn is_concerned(store: &Store, set: &Value, node: &Value) -> bool {
+    let (takes, keeps) = eligible(&pod_for(set), node);
+    let name = node["metadata"]["name"].as_str().unwrap_or_default();
+    let mine = |p: &&Object| pods::controller(p).is_some_and(|c| c["uid"] == set["metadata"]["uid"]);
+    let has = store.pods_on(name).any(|p| mine(&p));
+    let misplaced = set["status"]["numberMisscheduled"].as_i64().unwrap_or(0) > 0;
+    if has { !keeps || misplaced } else { takes }
+}
+
 /// One round of a DaemonSet.
 pub(super) fn reconcile(store: &mut Store, key: &Key, now: Timestamp) -> Option<Duration> {
     let set = store.get_key("daemonsets.apps", key).cloned()?;

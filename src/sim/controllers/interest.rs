@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Controller, Work, adoption, garbage, pods, volume};
+use super::{Controller, Work, adoption, daemon_set, garbage, pods, volume};
 use crate::sim::api::selects;
-use crate::sim::store::{Change, ChangeKind, Key, Store};
+use crate::sim::store::{Change, ChangeKind, Key, Object, Store};
 
 /// The controllers that a change concerns, and the keys for which they run.
 pub(super) fn of(store: &Store, change: &Change) -> Vec<Work> {
@@ -79,14 +79,17 @@ fn of_pod(store: &Store, change: &Change, key: &Key, work: &mut BTreeSet<Work>) 
     }
 }
 
-/// DaemonSets look at a node's spec, labels and readiness, kubelets at the last; heartbeats concern neither.
+/// DaemonSets look at a node's labels and taints, kubelets at its readiness; heartbeats concern neither.
 fn of_node(store: &Store, change: &Change, key: &Key, work: &mut BTreeSet<Work>) {
+    let node = &*change.object;
     let old = change.old.as_deref().filter(|_| change.kind == ChangeKind::Modified);
-    let same = |part: fn(&Value) -> &Value| old.is_some_and(|old| part(old) == part(&change.object));
-    let power =
-        old.is_some_and(|old| pods::condition(old, "Ready") == pods::condition(&change.object, "Ready"));
-    if !(power && same(|n| &n["spec"]) && same(|n| &n["metadata"]["labels"])) {
-        work.extend(store.list("daemonsets.apps").map(|d| (Controller::DaemonSet, Key::of(d))));
+    let same = |part: fn(&Value) -> &Value| old.is_some_and(|old| part(old) == part(node));
+    let power = old.is_some_and(|old| pods::condition(old, "Ready") == pods::condition(node, "Ready"));
+    if !(same(|n| &n["spec"]["taints"]) && same(|n| &n["metadata"]["labels"])) {
+        let gone = change.kind == ChangeKind::Deleted;
+        let concerned = |set: &&Object| gone || daemon_set::is_concerned(store, set, node);
+        let sets = store.list("daemonsets.apps").filter(concerned);
+        work.extend(sets.map(|d| (Controller::DaemonSet, Key::of(d))));
     }
     if !power {
         work.extend(store.pods_on(&key.name).map(|p| (Controller::Kubelet, Key::of(p))));

@@ -4,6 +4,7 @@
 //! (1 s more), `stops-after` (1 s after SIGTERM), `stops: external` (ends only when somebody sets its phase, or when its grace
 //! has run out), `runs-for` (pods of Jobs: 2 s), `exit-code` (0). The first two and `runs-for` may be `never`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -28,8 +29,45 @@ fn never(pod: &Value, name: &str) -> bool {
     annotation(pod, &format!("sim.virtroll.dev/{name}")) == Some("never")
 }
 
-/// One round of a pod.
-pub(super) fn reconcile(store: &mut Store, key: &Key, now: Timestamp) -> Option<Duration> {
+/// What the kubelets know of a pod to the millisecond; the API's times have whole seconds. What they don't know, such as in
+/// a copy of a cluster, its object says.
+#[derive(Debug, Default, Clone)]
+struct Moments {
+    uid: String,
+    admitted: Option<Timestamp>,
+    started: Option<Timestamp>,
+    stopping: Option<Timestamp>,
+}
+
+/// The kubelets.
+#[derive(Debug, Default)]
+pub(super) struct Kubelets {
+    moments: BTreeMap<Key, Moments>,
+}
+
+impl Kubelets {
+    /// One round of a pod.
+    pub(super) fn reconcile(&mut self, store: &mut Store, key: &Key, now: Timestamp) -> Option<Duration> {
+        let Some(pod) = store.get_key("pods", key) else {
+            self.moments.remove(key);
+            return None;
+        };
+        let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();
+        let moments = self.moments.entry(key.clone()).or_default();
+        if moments.uid != uid {
+            *moments = Moments { uid: uid.to_owned(), ..Moments::default() };
+        }
+        reconcile(store, key, moments, now)
+    }
+}
+
+/// The moment itself, if it is the one that the object's text means; else what the text says.
+fn exact(moment: Option<Timestamp>, text: Timestamp) -> Timestamp {
+    let fits = |m: &Timestamp| (0..1000).contains(&m.duration_since(text).as_millis());
+    moment.filter(fits).unwrap_or(text)
+}
+
+fn reconcile(store: &mut Store, key: &Key, moments: &mut Moments, now: Timestamp) -> Option<Duration> {
     let pod = store.get_key("pods", key).cloned()?;
     let node = pod["spec"]["nodeName"].as_str().filter(|n| !n.is_empty())?.to_owned();
     let Some(node) = store.get("nodes", "", &node).cloned() else {
@@ -42,18 +80,25 @@ pub(super) fn reconcile(store: &mut Store, key: &Key, now: Timestamp) -> Option<
         return None;
     }
     if !pod["metadata"]["deletionTimestamp"].is_null() {
-        return stop(store, key, &pod, now);
+        return stop(store, key, &pod, moments, now);
     }
     match pod["status"]["phase"].as_str() {
-        Some("Running") => run(store, key, &pod, now),
+        Some("Running") => run(store, key, &pod, moments, now),
         Some("Succeeded" | "Failed") => None,
-        _ => start(store, key, &pod, now),
+        _ => start(store, key, &pod, moments, now),
     }
 }
 
-fn start(store: &mut Store, key: &Key, pod: &Value, now: Timestamp) -> Option<Duration> {
+fn start(
+    store: &mut Store,
+    key: &Key,
+    pod: &Value,
+    moments: &mut Moments,
+    now: Timestamp,
+) -> Option<Duration> {
     let Some(admitted) = pod["status"]["startTime"].as_str().and_then(parse_time) else {
         let text = seconds_text(now);
+        moments.admitted = Some(now);
         store.modify("pods", key, |pod| pod["status"]["startTime"] = json!(text));
         return None;
     };
@@ -61,10 +106,11 @@ fn start(store: &mut Store, key: &Key, pod: &Value, now: Timestamp) -> Option<Du
     if never(pod, "starts-after") || !volumes_ready(store, key, pod) {
         return None;
     }
-    let due = admitted + setting(pod, "starts-after", SECOND);
+    let due = exact(moments.admitted, admitted) + setting(pod, "starts-after", SECOND);
     if now < due {
         return Some(until(now, due));
     }
+    moments.started = Some(now);
     let bits = mix_text(store.seed(), &[&key.namespace, &key.name]);
     let ip = format!("10.{}.{}.{}", bits & 0xff, (bits >> 8) & 0xff, (bits >> 16) & 0xff);
     let text = seconds_text(now);
@@ -107,8 +153,8 @@ fn running_since(pod: &Value) -> Option<Timestamp> {
     pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"].as_str().and_then(parse_time)
 }
 
-fn run(store: &mut Store, key: &Key, pod: &Value, now: Timestamp) -> Option<Duration> {
-    let since = running_since(pod).unwrap_or(now);
+fn run(store: &mut Store, key: &Key, pod: &Value, moments: &Moments, now: Timestamp) -> Option<Duration> {
+    let since = running_since(pod).map_or(now, |text| exact(moments.started, text));
     let once = pod["spec"]["restartPolicy"] != "Always";
     let of_job = pod["metadata"]["ownerReferences"][0]["kind"] == "Job";
     let runs_for =
@@ -163,13 +209,20 @@ fn end(store: &mut Store, key: &Key, code: i64, now: Timestamp) {
 }
 
 /// SIGTERM, then the end: after the pod's own time, or when its grace has run out.
-fn stop(store: &mut Store, key: &Key, pod: &Value, now: Timestamp) -> Option<Duration> {
+fn stop(
+    store: &mut Store,
+    key: &Key,
+    pod: &Value,
+    moments: &mut Moments,
+    now: Timestamp,
+) -> Option<Duration> {
     let deadline = pod["metadata"]["deletionTimestamp"].as_str().and_then(parse_time).unwrap_or(now);
     let grace = pod["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0);
     let asked = deadline - SignedDuration::from_secs(grace);
     let over = matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
     let external = annotation(pod, "sim.virtroll.dev/stops") == Some("external");
-    let own = if external { deadline } else { asked + setting(pod, "stops-after", SECOND) };
+    let heard = exact(Some(*moments.stopping.get_or_insert(now)), asked);
+    let own = if external { deadline } else { heard + setting(pod, "stops-after", SECOND) };
     let due = own.min(deadline);
     if !over && now < due {
         return Some(until(now, due));

@@ -57,9 +57,9 @@ pub(in crate::sim) enum Controller {
     Job,
     CronJob,
     Budget,
+    Quota,
     /// Of CustomResourceDefinitions.
     Definition,
-    Quota,
 }
 
 impl Controller {
@@ -91,6 +91,7 @@ type Work = (Controller, Key);
 pub(in crate::sim) struct Manager {
     store: Arc<Mutex<Store>>,
     scheduler: Scheduler,
+    kubelets: kubelet::Kubelets,
     queue: Queue<Work>,
     recorder: Option<Recorder>,
     /// What is older was there from the beginning, and is no news.
@@ -101,7 +102,14 @@ impl Manager {
     /// With a recorder, what happens is told in events.
     pub fn new(store: Arc<Mutex<Store>>, recorder: Option<Recorder>) -> Self {
         let news_from = store.lock().map(|s| s.revision()).unwrap_or_default();
-        Self { store, scheduler: Scheduler::default(), queue: Queue::new(), recorder, news_from }
+        Self {
+            store,
+            scheduler: Scheduler::default(),
+            kubelets: kubelet::Kubelets::default(),
+            queue: Queue::new(),
+            recorder,
+            news_from,
+        }
     }
 
     /// Runs until dropped.
@@ -166,7 +174,7 @@ impl Manager {
             Controller::Namespace => namespace::reconcile(store, key),
             Controller::Definition => definition::reconcile(store, key),
             Controller::Node => return node::reconcile(store, key, now),
-            Controller::Kubelet => return kubelet::reconcile(store, key, now),
+            Controller::Kubelet => return self.kubelets.reconcile(store, key, now),
             Controller::Scheduler => return self.scheduler.schedule(store, key),
             Controller::Volume => volume::bind(store, key),
             Controller::Attachment => return volume::attach(store, key, now),

@@ -66,7 +66,8 @@ fn power(store: &mut Store, key: &Key, node: &Value, now: Timestamp) -> Option<D
         let takes = annotation(node, REBOOTS_IN).and_then(duration).unwrap_or(REBOOT);
         let pace = annotation(node, PACE).and_then(|p| p.parse::<f64>().ok()).filter(|p| *p > 0.0);
         let takes = SignedDuration::from_millis((takes.as_secs_f64() * pace.unwrap_or(1.0) * 1000.0) as i64);
-        let up_again = seconds_text(now + takes);
+        // To the millisecond: a reboot isn't over sooner because the API's own times have whole seconds.
+        let up_again = (now + takes).to_string();
         store.modify("nodes", key, |node| node["metadata"]["annotations"][UP_AGAIN] = json!(up_again));
         set_ready(store, key, "False", "KubeletNotReady", now);
         if let Asked::Pod(pod) = asked {

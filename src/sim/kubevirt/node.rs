@@ -72,6 +72,12 @@ pub(super) async fn beat(world: &mut World, name: &str) -> Result<Option<Duratio
             }
         })
         .await?;
+    if let Some(every) = node["metadata"]["annotations"]["sim.virtroll.dev/heartbeat-every"]
+        .as_str()
+        .and_then(super::guest::duration)
+    {
+        return Ok(Some(every));
+    }
     let settings = &world.settings;
     let spread = settings.heartbeat_max.saturating_sub(settings.heartbeat_min);
     let chance = world.chance(&[name, &now]) % 1000;
@@ -86,7 +92,10 @@ fn starts(world: &mut World, node: &Value) -> Option<Duration> {
     let since = world.since(uid(node), "starts");
     let boot = text(&node["status"]["nodeInfo"]["bootID"]);
     let chance = world.chance(&["device-plugins", uid(node), boot]) % 1000;
-    let takes = world.settings.device_plugins.mul_f64(chance as f64 / 1000.0);
+    let said = node["metadata"]["annotations"]["sim.virtroll.dev/handler-starts-after"].as_str();
+    let takes = said
+        .and_then(super::guest::duration)
+        .unwrap_or_else(|| world.settings.device_plugins.mul_f64(chance as f64 / 1000.0));
     if let Some(wait) = left(since, takes) {
         return Some(wait);
     }

@@ -123,7 +123,7 @@ fn put_all(world: &World, queue: &mut Queue<Work>, work: Vec<Work>) {
 }
 
 /// Whose work a change is.
-fn interested(world: &World, kind: Kind, object: &Value, old: Option<&Value>) -> Vec<Work> {
+pub(super) fn interested(world: &World, kind: Kind, object: &Value, old: Option<&Value>) -> Vec<Work> {
     let key = Key::of(object);
     match kind {
         Kind::KubeVirt => vec![Work::MigrationQueue],

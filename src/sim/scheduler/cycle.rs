@@ -272,7 +272,9 @@ fn near(cluster: &mut Cluster, store: &Store, pod: &PodInfo) -> Counts {
     let mut counts = Counts::new();
     for (name, count) in meant(cluster, store, &terms) {
         if let Some(node) = cluster.node(&name) {
-            terms.iter().for_each(|t| add(&mut counts, node, &t.topology_key, count));
+            for term in &terms {
+                add(&mut counts, node, &term.topology_key, count);
+            }
         }
     }
     counts

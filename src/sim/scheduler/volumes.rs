@@ -153,7 +153,7 @@ impl Claims {
                         "namespace": claim["metadata"]["namespace"], "uid": claim["metadata"]["uid"],
                     });
                     store.modify("persistentvolumes", &Key::new("", &volume), |v| {
-                        v["spec"]["claimRef"] = reference
+                        v["spec"]["claimRef"] = reference;
                     });
                 }
                 None => {

@@ -131,6 +131,8 @@ pub struct DeleteOptions {
     pub resource_version: Option<String>,
     /// `Background`, `Foreground`, `Orphan`.
     pub propagation: Option<String>,
+    /// A client asked: watchers of a pod then see its mark before its end, as from the real API server.
+    pub by_request: bool,
 }
 
 /// All objects.

@@ -99,6 +99,23 @@ impl Refusal {
         Self::new(400, "BadRequest", message)
     }
 
+    /// 404 for a kind or subresource that isn't served.
+    pub fn no_such_resource() -> Self {
+        let mut refusal = Self::new(404, "NotFound", "the server could not find the requested resource");
+        refusal.details = Some(json!({}));
+        refusal
+    }
+
+    /// 404 for a path of no API group: a text, no `Status`.
+    pub fn no_such_page() -> Self {
+        Self::new(404, "", "404 page not found\n")
+    }
+
+    /// Whether this is told as plain text.
+    pub fn is_text(&self) -> bool {
+        self.code == 404 && self.reason.is_empty()
+    }
+
     /// 405.
     pub fn method_not_allowed() -> Self {
         let message = "the server does not allow this method on the requested resource";

@@ -1,6 +1,6 @@
 //! Writes: create, update, delete, each also as a question that stores nothing.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -204,7 +204,8 @@ impl Store {
     fn store_changed(&mut self, resource: &str, key: &Key, object: Value) -> Object {
         let grace = object["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0);
         if is_deleting(&object) && !has_finalizers(&object) && grace == 0 {
-            return self.commit_deletion(resource, key.clone(), object);
+            // What watchers see of it is what was stored last, not what the last write would have made of it.
+            return self.commit(resource, key.clone(), None);
         }
         self.commit(resource, key.clone(), Some(object))
     }
@@ -241,6 +242,12 @@ impl Store {
         propagate(&mut object, options.propagation.as_deref());
         let grace = if resource == "pods" { pod_grace(&object, options.grace_seconds) } else { 0 };
         if grace == 0 && !has_finalizers(&object) {
+            if resource == "pods" {
+                object["metadata"]["deletionTimestamp"] = json!(self.clock.now_text());
+                object["metadata"]["deletionGracePeriodSeconds"] = json!(0);
+                let generation = old["metadata"]["generation"].as_i64().unwrap_or(1);
+                object["metadata"]["generation"] = json!(generation + 1);
+            }
             return (object, true);
         }
         let at = self.clock.now() + SignedDuration::from_secs(grace);
@@ -273,13 +280,23 @@ impl Store {
             let mut object = (*old).clone();
             propagate(&mut object, options.propagation.as_deref());
             let grace = if resource == "pods" { pod_grace(&object, options.grace_seconds) } else { 0 };
-            return Ok(self.delete_again(resource, key, &old, object, options.grace_seconds.map(|_| grace)));
+            let grace = options.grace_seconds.map(|_| grace);
+            return Ok(self.delete_again(resource, key, &old, object, grace, options.by_request));
         }
         let (object, gone) = self.marked(resource, &old, options);
         if gone {
-            return Ok((self.commit_deletion(resource, key.clone(), object), true));
+            return Ok((self.end(resource, key, object, options.by_request), true));
         }
         Ok((self.commit(resource, key.clone(), Some(object)), false))
+    }
+
+    /// Takes an object away; `last` is what is seen of it.
+    fn end(&mut self, resource: &str, key: &Key, last: Value, by_request: bool) -> Object {
+        if by_request && resource == "pods" {
+            self.commit(resource, key.clone(), Some(last));
+            return self.commit(resource, key.clone(), None);
+        }
+        self.commit_deletion(resource, key.clone(), last)
     }
 
     /// A deletion of what is being deleted already: only a shorter grace (or a propagation's finalizer) changes anything.
@@ -290,6 +307,7 @@ impl Store {
         old: &Object,
         mut object: Value,
         grace: Option<i64>,
+        by_request: bool,
     ) -> (Object, bool) {
         let current = old["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0);
         if let Some(grace) = grace.filter(|grace| *grace < current) {
@@ -303,18 +321,28 @@ impl Store {
             return (old.clone(), false);
         }
         let gone = !has_finalizers(&object) && object["metadata"]["deletionGracePeriodSeconds"] == 0;
-        (self.store_changed(resource, key, object), gone)
+        if gone {
+            return (self.end(resource, key, object, by_request), true);
+        }
+        (self.store_changed(resource, key, object), false)
     }
 }
 
 fn spec_differs(old: &Value, new: &Value) -> bool {
-    let fields = |v: &Value| -> BTreeMap<String, Value> {
-        let object = v.as_object().into_iter().flatten();
-        let counted =
-            object.filter(|(k, _)| !matches!(k.as_str(), "metadata" | "status" | "apiVersion" | "kind"));
-        counted.map(|(k, v)| (k.clone(), v.clone())).collect()
-    };
-    fields(old) != fields(new)
+    let counted = |v: &&String| !matches!(v.as_str(), "metadata" | "status" | "apiVersion" | "kind");
+    let (Some(old), Some(new)) = (old.as_object(), new.as_object()) else { return false };
+    if new.get("kind").is_some_and(|k| k == "Pod") {
+        return pod_spec_differs(&old["spec"], &new["spec"]);
+    }
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).filter(counted).collect();
+    names.into_iter().any(|name| old.get(name) != new.get(name))
+}
+
+/// Being bound to a node is no change of what is wanted.
+fn pod_spec_differs(old: &Value, new: &Value) -> bool {
+    let (Some(old), Some(new)) = (old.as_object(), new.as_object()) else { return old != new };
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).filter(|n| *n != "nodeName").collect();
+    names.into_iter().any(|name| old.get(name) != new.get(name))
 }
 
 fn count_generation(old: &Value, object: &mut Value) {
@@ -340,9 +368,24 @@ fn has_finalizers(object: &Value) -> bool {
 
 /// The finalizers by which the garbage collector knows what shall become of dependants.
 fn propagate(object: &mut Value, policy: Option<&str>) {
+    let mut drop = |name: &str| {
+        if let Some(list) = object["metadata"].get_mut("finalizers").and_then(Value::as_array_mut) {
+            list.retain(|f| f != name);
+        }
+    };
     match policy {
-        Some("Foreground") => add_finalizer(object, "foregroundDeletion"),
-        Some("Orphan") => add_finalizer(object, "orphan"),
+        Some("Foreground") => {
+            drop("orphan");
+            add_finalizer(object, "foregroundDeletion");
+        }
+        Some("Orphan") => {
+            drop("foregroundDeletion");
+            add_finalizer(object, "orphan");
+        }
+        Some("Background") => {
+            drop("foregroundDeletion");
+            drop("orphan");
+        }
         _ => {}
     }
 }
@@ -394,8 +437,16 @@ fn check_version(resource: &str, key: &Key, old: &Value, object: &Value) -> Resu
         return Err(Refusal::conflict(resource, &key.name, why));
     }
     if object["metadata"]["uid"].as_str().is_some_and(|uid| Some(uid) != old["metadata"]["uid"].as_str()) {
-        let why = "Precondition failed: UID in precondition differs from the UID in object meta";
-        return Err(Refusal::conflict(resource, &key.name, why));
+        let plural = resource.split('.').next().unwrap_or(resource);
+        let place = if key.namespace.is_empty() { String::new() } else { format!("{}/", key.namespace) };
+        let why = format!(
+            "StorageError: invalid object, Code: 4, Key: /registry/{plural}/{place}{}, ResourceVersion: 0, \
+             AdditionalErrorMsg: Precondition failed: UID in precondition: {}, UID in object meta: {}",
+            key.name,
+            object["metadata"]["uid"].as_str().unwrap_or_default(),
+            old["metadata"]["uid"].as_str().unwrap_or_default()
+        );
+        return Err(Refusal::conflict(resource, &key.name, &why));
     }
     Ok(())
 }

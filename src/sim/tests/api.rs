@@ -120,6 +120,9 @@ async fn dry_runs_check_and_change_nothing() {
     let (code, scaled) = ask(&cluster, "PUT", &format!("{web}/scale?dryRun=All"), scale).await;
     assert_eq!((code, &scaled["spec"]["replicas"]), (200, &json!(9)));
     let named = |name: &str, version: &str| json!({"metadata": {"name": name, "resourceVersion": version}, "spec": {"replicas": 9}});
+    let template =
+        json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "c"}]}});
+    let whole = |name: &str| json!({"metadata": {"name": name}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template}});
     let stale = json!({"metadata": {"resourceVersion": "1"}});
     let gone = "/apis/apps/v1/namespaces/shop/deployments/gone";
     let all = "/apis/apps/v1/namespaces/shop/deployments";
@@ -129,8 +132,9 @@ async fn dry_runs_check_and_change_nothing() {
         ("PATCH", gone, json!({}), 404),
         ("PUT", web, named("web", "1"), 409),
         ("PATCH", web, stale, 409),
-        ("POST", all, named("web", ""), 409),
-        ("POST", all, named("new", ""), 201),
+        ("POST", all, whole("web"), 409),
+        ("POST", all, whole("new"), 201),
+        ("POST", all, named("new", ""), 422),
         ("DELETE", web, wrong, 409),
         ("DELETE", web, Value::Null, 200),
     ] {

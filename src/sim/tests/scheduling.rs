@@ -57,7 +57,7 @@ async fn heartbeats_try_nothing_again_and_five_minutes_try_all() {
     };
     // What nobody tells the scheduler of: only a retry finds it.
     change(&cluster, "namespaces", "", "data", |namespace| {
-        namespace["metadata"]["labels"] = json!({"team": "data"})
+        namespace["metadata"]["labels"] = json!({"team": "data"});
     });
     for n in 0..28 {
         beat(n);

@@ -40,11 +40,11 @@ impl Verdict {
         let list = own.split_once(": ").map_or("", |(_, list)| list);
         let parts = list.trim_end_matches('.').split(", ");
         parts
-            .filter_map(|part| match part.split_once(' ') {
+            .map(|part| match part.split_once(' ') {
                 Some((count, reason)) if count.parse::<u32>().is_ok() => {
-                    Some((reason.to_owned(), count.to_owned()))
+                    (reason.to_owned(), count.to_owned())
                 }
-                _ => Some((part.to_owned(), String::new())),
+                _ => (part.to_owned(), String::new()),
             })
             .collect()
     }

@@ -401,6 +401,7 @@ impl Case {
     /// The pair as manifests, to be played again.
     pub fn manifests(&self) -> String {
         let all = self.objects.iter().chain([&self.pod]);
-        all.map(|o| format!("---\n{}\n", serde_json::to_string_pretty(o).expect("JSON"))).collect()
+        let text = |o: &Value| serde_json::to_string_pretty(o).expect("JSON");
+        all.flat_map(|o| ["---\n".to_owned(), text(o), "\n".to_owned()]).collect()
     }
 }

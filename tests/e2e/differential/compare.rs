@@ -122,7 +122,9 @@ impl Normal {
             let core = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
             match core {
                 _ if is_uid(core) => word.replace(core, "<uid>"),
-                _ if self.versions.iter().any(|v| v == core) => word.replace(core, "<version>"),
+                _ if text.contains("ersion") && self.versions.iter().any(|v| v == core) => {
+                    word.replace(core, "<version>")
+                }
                 _ => word.to_owned(),
             }
         };

@@ -25,4 +25,40 @@ impl Departure {
     }
 }
 
-pub const DEPARTURES: &[Departure] = &[];
+pub const DEPARTURES: &[Departure] = &[
+    Departure {
+        reason: "a patch that can't be decoded: the real message prints the whole object, managedFields and all",
+        story: "",
+        request: "PATCH",
+        place: "/body/",
+        real: "managedFields",
+    },
+    Departure {
+        reason: "a change that isn't allowed: the real message goes on with the difference of two Go structs",
+        story: "",
+        request: "PATCH",
+        place: "/body/",
+        real: "\\n@@ -",
+    },
+    Departure {
+        reason: "a value that is a struct: the real message prints it with the names and the order of Go's fields",
+        story: "",
+        request: "",
+        place: "/body/",
+        real: "alue: {\\\"",
+    },
+    Departure {
+        reason: "a list in a message, printed with the order of Go's fields",
+        story: "",
+        request: "ownerReferences",
+        place: "/body/",
+        real: "Only one reference can have Controller set to true",
+    },
+    Departure {
+        reason: "a continue token is opaque, and so is what is wrong with one",
+        story: "lists: pages",
+        request: "continue=nonsense",
+        place: "/body/message",
+        real: "invalid continue token: continue key is not valid",
+    },
+];

@@ -124,6 +124,35 @@ impl Course {
     }
 }
 
+/// Both courses step by step, in seconds from the first node's beginning: to find where time is lost.
+pub fn print_steps(report: &Value, events: &[Event]) {
+    let steps = report["rehearsal"]["steps"].as_array().cloned().unwrap_or_default();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut rehearsed: Vec<(Timestamp, String)> = steps
+        .iter()
+        .map(|s| (time(&s["at"]).expect("a time"), format!("{} {}", text(&s["scope"]), text(&s["step"]))))
+        .collect();
+    let evictions = report["rehearsal"]["evictions"].as_array().cloned().unwrap_or_default();
+    rehearsed.extend(evictions.iter().map(|e| {
+        (time(&e["at"]).expect("a time"), format!("node {} evicts {}", text(&e["node"]), text(&e["pod"])))
+    }));
+    let step = |event: &Event| match &event.kind {
+        EventKind::PodEvicted { pod, node, .. } => {
+            Some((event.at, format!("node {node} evicts {}", pod.name)))
+        }
+        _ => virtroll::report::Step::of(event).map(|s| (s.at, format!("{} {}", s.scope, s.step))),
+    };
+    let real = events.iter().filter_map(step).collect();
+    for (name, mut steps) in [("rehearsed", rehearsed), ("real", real)] {
+        steps.sort();
+        let first = steps.iter().find(|(_, s)| s.contains("Cordoned")).map(|(at, _)| *at);
+        for (at, step) in &steps {
+            let seconds = first.map_or(0.0, |f| at.duration_since(f).as_secs_f64());
+            println!("{name:>9} {seconds:7.2} {step}");
+        }
+    }
+}
+
 /// What a rehearsal had wrong.
 pub fn differences(rehearsed: &Course, real: &Course) -> Vec<String> {
     let mut found = Vec::new();

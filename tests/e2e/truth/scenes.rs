@@ -23,6 +23,8 @@ pub struct Scene {
     pub rest: &'static str,
     /// A node that somebody has cordoned.
     cordoned: Option<usize>,
+    /// How often virt-handlers give a sign of life, which is when KubeVirt tries a failed migration again.
+    heartbeats: &'static str,
 }
 
 const PLAIN: Scene = Scene {
@@ -35,10 +37,13 @@ const PLAIN: Scene = Scene {
     groups: "",
     rest: "",
     cordoned: None,
+    heartbeats: "90s",
 };
 
-const SLOW: &str = "sim.virtroll.dev/ready-after: 7s, sim.virtroll.dev/stops-after: 4s";
-const QUICK: &str = "sim.virtroll.dev/ready-after: 2s, sim.virtroll.dev/stops-after: 1s";
+const SLOW: &str =
+    "sim.virtroll.dev/starts-after: 2s, sim.virtroll.dev/ready-after: 6s, sim.virtroll.dev/stops-after: 4s";
+const QUICK: &str =
+    "sim.virtroll.dev/starts-after: 1s, sim.virtroll.dev/ready-after: 2s, sim.virtroll.dev/stops-after: 1s";
 const REBOOT: &str = "  hooks: [{name: reboot, at: Maintenance, reboot: {by: Annotation}, timeout: 5m}]\n";
 const MIGRATES: &str = "evictionStrategy: LiveMigrate";
 
@@ -65,7 +70,7 @@ pub const SCENES: &[Scene] = &[
                 "StatefulSet",
                 "queue",
                 "minAvailable: 2",
-                "sim.virtroll.dev/ready-after: 4s, sim.virtroll.dev/stops-after: 6s",
+                "sim.virtroll.dev/starts-after: 1s, sim.virtroll.dev/ready-after: 4s, sim.virtroll.dev/stops-after: 6s",
             ),
         ],
         rest: REBOOT,
@@ -78,7 +83,7 @@ pub const SCENES: &[Scene] = &[
         workloads: &[("Deployment", "web", "maxUnavailable: 1", QUICK), ("Deployment", "api", "", SLOW)],
         groups: "  groups:\n  - {name: canary, nodes: {names: [NAME-2]}, soak: 12s}\n  \
                  - {name: rest, nodes: {names: [NAME-1, NAME-3, NAME-4]}, dependsOn: [canary], concurrency: {maxUnavailable: 2}}\n",
-        rest: "  strategy: waves\n  concurrency: {maxUnavailable: 2}\n  hooks: [{name: reboot, at: Maintenance, reboot: {by: Annotation}, timeout: 5m}]\n",
+        rest: "  strategy: Waves\n  concurrency: {maxUnavailable: 2}\n  hooks: [{name: reboot, at: Maintenance, reboot: {by: Annotation}, timeout: 5m}]\n",
         ..PLAIN
     },
     Scene {
@@ -119,7 +124,12 @@ pub const SCENES: &[Scene] = &[
         lane: 1,
         guests: &[
             ("a", "Always", "", "sim.virtroll.dev/guest-shutdown: 5s, sim.virtroll.dev/boots-after: 4s"),
-            ("m", "Manual", "", "sim.virtroll.dev/guest-shutdown: 3s"),
+            (
+                "r",
+                "RerunOnFailure",
+                "",
+                "sim.virtroll.dev/guest-shutdown: 3s, sim.virtroll.dev/boots-after: 4s",
+            ),
         ],
         rest: "  virtualMachines: {shutDown: Allow, staysOff: StartAfterwards}\n  \
                hooks: [{name: reboot, at: Maintenance, reboot: {by: Annotation}, timeout: 5m}]\n",
@@ -129,6 +139,7 @@ pub const SCENES: &[Scene] = &[
         name: "vms-fail",
         lane: 1,
         nodes: 2,
+        heartbeats: "3s",
         guests: &[(
             "a",
             "Always",
@@ -170,7 +181,10 @@ impl Scene {
         let all = self.nodes + self.spares;
         stage.nodes(all).await;
         for n in 1..=all {
-            let patch = json!({"metadata": {"annotations": {"sim.virtroll.dev/reboots-in": "12s"}}});
+            // What chance would decide on a real machine is said, as a plan's `expected` says it.
+            let said =
+                json!({"sim.virtroll.dev/reboots-in": "12s", "sim.virtroll.dev/handler-starts-after": "4s"});
+            let patch = json!({"metadata": {"annotations": said}});
             stage.patch("v1", "Node", &stage.node_name(n), patch).await;
         }
         if let Some(node) = self.cordoned {
@@ -238,7 +252,10 @@ fn apart(label: &str) -> String {
 }
 
 fn guest(set: &str, n: usize, run: &str, more: &str, annotations: &str) -> String {
-    let text = vm(&format!("{set}{n}"), run, more, annotations);
+    // Its launcher pods start as late on either cluster.
+    let annotations =
+        format!("{annotations}, sim.virtroll.dev/starts-after: 1s, sim.virtroll.dev/ready-after: 1s");
+    let text = vm(&format!("{set}{n}"), run, more, &annotations);
     let text = text.replace(
         "metadata: {annotations: {",
         &format!("metadata: {{labels: {{set: {set}}}, annotations: {{"),

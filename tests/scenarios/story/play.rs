@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kube::Client;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::act::{act, create, join};
@@ -40,16 +40,21 @@ impl Stand {
         (self.now)().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
     }
 
-    /// The object that `of` names, or the first by name of those that it means.
+    /// The object that `of` names, or of those that it means the first by name, Ready ones first.
     pub async fn named(&self, of: &str) -> (Target, String) {
         let target = Target::read(of).expect("checked before");
         if let Some(name) = target.name.clone() {
             return (target, name);
         }
         let there = target.look(&self.client, &self.name).await;
+        let ready = |o: &Value| {
+            let conditions = o["status"]["conditions"].as_array().into_iter().flatten();
+            conditions.into_iter().any(|c| c["type"] == "Ready" && c["status"] == "True")
+        };
         let alive = there.iter().filter(|o| o["metadata"]["deletionTimestamp"].is_null());
-        let first = alive.filter_map(|o| o["metadata"]["name"].as_str()).min();
-        let name = first.unwrap_or_else(|| panic!("{}: no {of}", self.name)).to_owned();
+        let first = alive.filter_map(|o| Some((!ready(o), o["metadata"]["name"].as_str()?))).min();
+        let (_, name) = first.unwrap_or_else(|| panic!("{}: no {of}", self.name));
+        let name = name.to_owned();
         (target, name)
     }
 

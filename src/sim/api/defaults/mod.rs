@@ -1,6 +1,6 @@
 //! What the API server fills into objects: the defaults of every write, and what is set when an object is new.
 
-mod pod;
+pub(super) mod pod;
 mod workload;
 
 use serde_json::{Map, Value, json};
@@ -184,6 +184,9 @@ fn service(object: &mut Value) {
     default_text(spec, "sessionAffinity", "None");
     default_text(spec, "type", "ClusterIP");
     let kind = spec.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
+    if spec.get("sessionAffinity").is_some_and(|a| a == "ClientIP") {
+        default(spec, "sessionAffinityConfig", json!({"clientIP": {"timeoutSeconds": 10800}}));
+    }
     for port in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
         let Some(port) = port.as_object_mut() else { continue };
         default_text(port, "protocol", "TCP");

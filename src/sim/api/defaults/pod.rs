@@ -145,7 +145,7 @@ fn volume_source(volume: &mut Value) {
     }
     for source in volume.get_mut("projected").into_iter().flat_map(|p| each(p, "sources")) {
         if let Some(token) = part(source, "serviceAccountToken") {
-            default(token, "expirationSeconds", json!(3607));
+            default(token, "expirationSeconds", json!(3600));
         }
         for item in source.get_mut("downwardAPI").into_iter().flat_map(|d| each(d, "items")) {
             if let Some(field) = part(item, "fieldRef") {
@@ -204,7 +204,7 @@ fn priority(store: &Store, spec: &mut Map<String, Value>) {
 }
 
 /// The admission plugin DefaultTolerationSeconds: five minutes on a node that isn't ready or reachable.
-fn tolerations(spec: &mut Map<String, Value>) {
+pub(in crate::sim::api) fn tolerations(spec: &mut Map<String, Value>) {
     let list = spec.entry("tolerations").or_insert_with(|| json!([]));
     if !list.is_array() {
         *list = json!([]);

@@ -164,6 +164,10 @@ pub(super) fn job_labels(object: &mut Value) {
             json!({"matchLabels": {"batch.kubernetes.io/controller-uid": label}}),
         );
     }
+    let labels = object["spec"]["template"]["metadata"]["labels"].clone();
+    if let Some(metadata) = part(object, "metadata") {
+        default(metadata, "labels", labels);
+    }
 }
 
 pub(super) fn cron_job(object: &mut Value) {

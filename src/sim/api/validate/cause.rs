@@ -51,6 +51,16 @@ impl Causes {
         self.push("FieldValueDuplicate", field, format!("Duplicate value: {}", shown(value)));
     }
 
+    /// The same, and what has to be unique.
+    pub(in crate::sim::api) fn duplicate_because(
+        &mut self,
+        field: impl Into<String>,
+        value: &Value,
+        why: &str,
+    ) {
+        self.push("FieldValueDuplicate", field, format!("Duplicate value: {}: {why}", shown(value)));
+    }
+
     /// Something that it refers to isn't there.
     pub(in crate::sim::api) fn not_found(&mut self, field: impl Into<String>, value: &Value) {
         self.push("FieldValueNotFound", field, format!("Not found: {}", shown(value)));
@@ -63,8 +73,7 @@ impl Causes {
         value: &Value,
         supported: &[&str],
     ) {
-        let mut names: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
-        names.sort();
+        let names: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
         let message = format!("Unsupported value: {}: supported values: {}", shown(value), names.join(", "));
         self.push("FieldValueNotSupported", field, message);
     }

@@ -71,7 +71,7 @@ fn data(object: &Value, causes: &mut Causes) {
 pub(super) fn node(spec: &Value, causes: &mut Causes) {
     let mut seen = Vec::new();
     for (index, taint) in spec["taints"].as_array().into_iter().flatten().enumerate() {
-        let at = format!("spec.taints[{index}]");
+        let at = format!("metadata.taints[{index}]");
         for why in names::qualified(taint["key"].as_str().unwrap_or_default()) {
             causes.invalid(format!("{at}.key"), &json!(taint["key"].as_str().unwrap_or_default()), &why);
         }
@@ -87,7 +87,7 @@ pub(super) fn node(spec: &Value, causes: &mut Causes) {
         }
         let this = (taint["key"].clone(), taint["effect"].clone());
         if seen.contains(&this) {
-            causes.duplicate(at, taint);
+            causes.duplicate_because(at, taint, "taints must be unique by key and effect pair");
         }
         seen.push(this);
     }
@@ -163,10 +163,12 @@ fn priority(object: &Value, causes: &mut Causes) {
     let value = object["value"].as_i64().unwrap_or(0);
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
     if name.starts_with("system-") {
-        let why = "priority class names with 'system-' prefix are reserved for system use only. error: only \
-                   system-node-critical and system-cluster-critical are allowed";
+        let why = format!(
+            "priority class names with 'system-' prefix are reserved for system use only. error: {name} is not a known \
+             system priority class"
+        );
         if !["system-node-critical", "system-cluster-critical"].contains(&name) {
-            causes.forbidden("metadata.name", why);
+            causes.forbidden("metadata.name", &why);
         }
     } else if value > 1_000_000_000 {
         let why = "maximum allowed value of a user defined priority is 1000000000";

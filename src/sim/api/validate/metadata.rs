@@ -67,11 +67,11 @@ pub(super) fn metadata(resource: &Resource, object: &Value, causes: &mut Causes)
 /// Finalizers of the core group without a prefix have to be known ones.
 fn unqualified(finalizers: &Value, causes: &mut Causes) {
     const KNOWN: [&str; 3] = ["kubernetes", "orphan", "foregroundDeletion"];
-    for finalizer in finalizers.as_array().into_iter().flatten() {
+    for (index, finalizer) in finalizers.as_array().into_iter().flatten().enumerate() {
         let name = finalizer.as_str().unwrap_or_default();
-        if !name.contains('/') && !KNOWN.contains(&name) && names::qualified(name).is_empty() {
+        if !name.contains('/') && !KNOWN.contains(&name) {
             causes.invalid(
-                "metadata.finalizers",
+                format!("metadata.finalizers[{index}]"),
                 finalizer,
                 "name is neither a standard finalizer name nor is it fully qualified",
             );

@@ -5,7 +5,7 @@
 mod cause;
 mod kinds;
 mod metadata;
-mod names;
+pub(super) mod names;
 mod pod;
 mod pod_update;
 mod update;

@@ -17,7 +17,7 @@ const LABEL: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
 pub(super) fn label(text: &str) -> Vec<String> {
     let mut told = Vec::new();
     if text.len() > 63 {
-        told.push("must be no more than 63 bytes".to_owned());
+        told.push("must be no more than 63 characters".to_owned());
     }
     if !label_text(text) {
         if subdomain(text).is_empty() {
@@ -36,7 +36,7 @@ pub(super) fn label(text: &str) -> Vec<String> {
 pub(super) fn subdomain(text: &str) -> Vec<String> {
     let mut told = Vec::new();
     if text.len() > 253 {
-        told.push("must be no more than 253 bytes".to_owned());
+        told.push("must be no more than 253 characters".to_owned());
     }
     if !text.split('.').all(label_text) {
         told.push(format!(
@@ -63,7 +63,7 @@ fn qualified_text(text: &str) -> bool {
 }
 
 /// A key with an optional prefix: of labels, annotations, finalizers.
-pub(super) fn qualified(text: &str) -> Vec<String> {
+pub(in crate::sim::api) fn qualified(text: &str) -> Vec<String> {
     const SHAPE: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an \
                          alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is \
                          '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
@@ -81,7 +81,7 @@ pub(super) fn qualified(text: &str) -> Vec<String> {
         }
         _ => {
             return vec![format!(
-                "a qualified name {SHAPE} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+                "a valid label key {SHAPE} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
             )];
         }
     };
@@ -97,7 +97,7 @@ pub(super) fn qualified(text: &str) -> Vec<String> {
 }
 
 /// A label's value.
-pub(super) fn label_value(text: &str) -> Vec<String> {
+pub(in crate::sim::api) fn label_value(text: &str) -> Vec<String> {
     let mut told = Vec::new();
     if text.len() > 63 {
         told.push("must be no more than 63 bytes".to_owned());

@@ -131,7 +131,7 @@ fn one_container(
             "must not have leading or trailing whitespace",
         );
     }
-    one_of(container, "terminationMessagePolicy", at, &["FallbackToLogsOnError", "File"], causes);
+    one_of(container, "terminationMessagePolicy", at, &["File", "FallbackToLogsOnError"], causes);
     ports(container, at, causes);
     for (index, variable) in list(container, "env") {
         if text(variable, "name").is_empty() {
@@ -140,6 +140,12 @@ fn one_container(
     }
     mounts(container, at, volumes, causes);
     one_of(container, "imagePullPolicy", at, &["Always", "IfNotPresent", "Never"], causes);
+    for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
+        let handled = |p: &Value| ["exec", "httpGet", "tcpSocket", "grpc"].iter().any(|h| !p[*h].is_null());
+        if container.get(probe).is_some_and(|p| !handled(p)) {
+            causes.required(format!("{at}.{probe}"), "must specify a handler type");
+        }
+    }
     resources(&container["resources"], &format!("{at}.resources"), causes);
     if !name.is_empty() && !seen.insert(name.to_owned()) {
         causes.duplicate(format!("{at}.name"), &container["name"]);
@@ -258,7 +264,7 @@ fn tolerated(toleration: &Value, at: &str, causes: &mut Causes) {
             if !text(toleration, "value").is_empty() {
                 causes.invalid(
                     format!("{at}.operator"),
-                    toleration,
+                    &toleration["value"],
                     "value must be empty when `operator` is 'Exists'",
                 );
             }

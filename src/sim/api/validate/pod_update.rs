@@ -15,6 +15,19 @@ pub(super) fn changed(old: &Value, new: &Value, causes: &mut Causes) {
             return;
         }
     }
+    let deadline = |v: &Value| v["activeDeadlineSeconds"].as_i64();
+    match (deadline(old), deadline(new)) {
+        (Some(before), Some(now)) if now > before => {
+            let why = "must be less than or equal to previous value";
+            causes.invalid("spec.activeDeadlineSeconds", &new["activeDeadlineSeconds"], why);
+            return;
+        }
+        (Some(_), None) => {
+            let why = "must not update from a positive integer to nil value";
+            causes.invalid("spec.activeDeadlineSeconds", &Value::Null, why);
+        }
+        _ => {}
+    }
     let tolerations = |v: &Value| v["tolerations"].as_array().cloned().unwrap_or_default();
     let kept = tolerations(new);
     if tolerations(old).iter().any(|t| !kept.contains(t)) {

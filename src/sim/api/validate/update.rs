@@ -30,6 +30,7 @@ pub(super) fn changed(resource: &Resource, old: &Value, new: &Value, causes: &mu
             kinds::whole(resource, new, causes);
             immutable(&old["spec"]["selector"], &new["spec"]["selector"], "spec.selector", causes);
             immutable(&old["spec"]["template"], &new["spec"]["template"], "spec.template", causes);
+            immutable(&old["spec"]["completions"], &new["spec"]["completions"], "spec.completions", causes);
         }
         "priorityclasses.scheduling.k8s.io" => {
             if old["value"] != new["value"] {
@@ -38,16 +39,13 @@ pub(super) fn changed(resource: &Resource, old: &Value, new: &Value, causes: &mu
             immutable(&old["preemptionPolicy"], &new["preemptionPolicy"], "preemptionPolicy", causes);
         }
         "storageclasses.storage.k8s.io" => {
-            for (field, words) in [
-                ("parameters", "updates to parameters are forbidden."),
-                ("provisioner", "updates to provisioner are forbidden."),
-                ("reclaimPolicy", "updates to reclaimPolicy are forbidden."),
-            ] {
-                if old[field] != new[field] {
-                    causes.forbidden(field, words);
-                }
+            for field in ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] {
+                immutable(&old[field], &new[field], field, causes);
             }
-            immutable(&old["volumeBindingMode"], &new["volumeBindingMode"], "volumeBindingMode", causes);
+        }
+        "persistentvolumeclaims" => {
+            kinds::whole(resource, new, causes);
+            claim(old, &old["spec"], &new["spec"], causes);
         }
         "rolebindings.rbac.authorization.k8s.io" | "clusterrolebindings.rbac.authorization.k8s.io" => {
             if old["roleRef"] != new["roleRef"] {
@@ -59,6 +57,23 @@ pub(super) fn changed(resource: &Resource, old: &Value, new: &Value, causes: &mu
             frozen(resource, old, new, causes);
         }
         _ => kinds::whole(resource, new, causes),
+    }
+}
+
+/// A claim's spec, but for its volume, which is given once, and its size, once it is bound.
+fn claim(old: &Value, before: &Value, after: &Value, causes: &mut Causes) {
+    let mut munged = after.clone();
+    if before["volumeName"].as_str().is_none_or(str::is_empty)
+        && let Some(spec) = munged.as_object_mut()
+    {
+        spec.remove("volumeName");
+    }
+    if old["status"]["phase"] == "Bound" {
+        munged["resources"]["requests"] = before["resources"]["requests"].clone();
+    }
+    if munged != *before {
+        let why = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
+        causes.forbidden("spec", why);
     }
 }
 

@@ -48,12 +48,17 @@ pub(super) fn selected_template(spec: &Value, kind: &str, causes: &mut Causes) {
     if given.is_null() {
         causes.required(at, "");
     } else {
+        let before = causes.0.len();
         selector(given, at, causes);
+        if causes.0.len() > before {
+            causes.invalid(at, given, "invalid label selector");
+            return;
+        }
         if empty(given) {
             causes.invalid(at, given, &format!("empty selector is invalid for {kind}"));
         }
     }
-    template(spec, given, empty(given), causes);
+    template(spec, given, !given.is_null() && empty(given), causes);
 }
 
 /// A template: its labels, its pods.

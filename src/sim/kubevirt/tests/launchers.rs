@@ -14,8 +14,7 @@ fn compute(pod: &Value) -> Value {
 async fn new_launchers_request_what_the_old_one_does() {
     let lab = Lab::new(2, &lab::vm("g", "Always", MOVES, ""), 9, "").await;
     let requests = json!({"cpu": "2", "memory": "3300Mi", "devices.kubevirt.io/kvm": "1"});
-    let container = json!({"name": "compute", "image": "c", "resources": {"requests": requests}});
-    lab.patch(Kind::Pod, &lab.launcher("g").await, json!({"spec": {"containers": [container]}})).await;
+    lab.resize(&lab.launcher("g").await, &requests);
     lab.migrate("m", "g").await.expect("admitted");
     pass(2).await;
     assert_eq!(compute(&lab.launchers_on("g", "n2").await[0]), requests);
@@ -81,8 +80,7 @@ async fn a_replacement_requests_what_its_predecessor_does() {
     };
     let old = name(&lab).await;
     let requests = json!({"cpu": "3", "memory": "1500Mi"});
-    let container = json!({"name": "compute", "image": "c", "resources": {"requests": requests}});
-    lab.patch(Kind::Pod, &lab.launcher(&old).await, json!({"spec": {"containers": [container]}})).await;
+    lab.resize(&lab.launcher(&old).await, &requests);
     pass(1).await;
     assert_eq!(lab.evict_vmi(&old).await.0, 201);
     pass(40).await;

@@ -21,3 +21,4 @@ mod s5_8_nodes;
 mod s5_9_hotplug;
 mod s6_releases;
 mod s7_defaults;
+mod scale;

@@ -171,5 +171,5 @@ fn objects() -> Vec<Value> {
 
 /// A cluster full of canaries, as manifests.
 pub fn manifests() -> String {
-    objects().iter().map(|o| format!("{o}\n---\n")).collect()
+    objects().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n---\n")
 }
