@@ -64,7 +64,7 @@ impl Clock {
         if self.speed == 1 || real <= self.warm_up {
             return real;
         }
-        self.warm_up + (real - self.warm_up) * self.speed
+        self.warm_up + real.saturating_sub(self.warm_up) * self.speed
     }
 
     /// When tokio's clock shows what this one shows at `at`.
@@ -73,7 +73,7 @@ impl Clock {
         if self.speed == 1 || elapsed <= self.warm_up {
             return at;
         }
-        self.origin + self.warm_up + (elapsed - self.warm_up) / self.speed
+        self.origin + self.warm_up + elapsed.saturating_sub(self.warm_up) / self.speed
     }
 }
 
