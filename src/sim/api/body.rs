@@ -275,7 +275,9 @@ pub(super) fn strictness(
     match call.query.get("fieldValidation").map_or("", String::as_str) {
         "Ignore" => Ok(None),
         "" | "Warn" => {
-            told.iter().for_each(|w| call.warn(w));
+            for warning in &told {
+                call.warn(warning);
+            }
             Ok(None)
         }
         _ if told.is_empty() => Ok(None),

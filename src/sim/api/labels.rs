@@ -143,7 +143,9 @@ impl Parser {
                 Ok(text)
             }
             Token::End | Token::Sign(",") => Ok(String::new()),
-            other => Err(Self::unparsable(&format!("found '{}', expected: identifier", other.text()))),
+            other @ Token::Sign(_) => {
+                Err(Self::unparsable(&format!("found '{}', expected: identifier", other.text())))
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::service::Call;
-use super::types::{Shape, Struct, Types};
+use super::types::{Patch, Shape, Struct, Types};
 use crate::sim::store::Refusal;
 
 fn media_type(content_type: &str) -> &str {
@@ -174,7 +174,10 @@ fn strategic(target: &mut Value, patch: &Value, structure: Option<&Struct>) {
     }
     for (field, order) in fields {
         if let (Some(list), Some(order)) = (field.strip_prefix("$setElementOrder/"), order.as_array()) {
-            let key = structure.and_then(|s| s.field(list)).and_then(|f| f.patch).flatten();
+            let key = structure.and_then(|s| s.field(list)).and_then(|f| match f.patch {
+                Patch::Key(key) => Some(key),
+                _ => None,
+            });
             if let Some(items) = object.get_mut(list).and_then(Value::as_array_mut) {
                 let place = |item: &Value| {
                     let same = |o: &Value| key.map_or(o == item, |k| o[k] == item[k]);
@@ -200,12 +203,12 @@ fn strategic_field(object: &mut Map<String, Value>, field: &str, value: &Value, 
         object.remove(field);
         return;
     }
-    match (known.and_then(|f| f.patch), value.as_array()) {
-        (Some(Some(key)), Some(items)) if items.iter().all(Value::is_object) => {
+    match (known.map_or(Patch::Replace, |f| f.patch), value.as_array()) {
+        (Patch::Key(key), Some(items)) if items.iter().all(Value::is_object) => {
             let entry = object.entry(field.to_owned()).or_insert_with(|| json!([]));
             merge_list(entry, items, key, inner);
         }
-        (Some(None), Some(items)) => {
+        (Patch::Set, Some(items)) => {
             let entry = object.entry(field.to_owned()).or_insert_with(|| json!([]));
             if let Some(have) = entry.as_array_mut() {
                 let before = have.clone();

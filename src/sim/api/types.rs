@@ -38,18 +38,15 @@ pub(super) enum Shape {
     Struct(usize),
 }
 
-/// How server-side apply merges a list or map.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) enum Merge {
-    /// Lists as one, maps and structs by their fields.
-    #[default]
-    Usual,
-    /// As one.
-    Atomic,
-    /// A list of scalars, as a set.
+/// How a strategic merge patch merges a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patch {
+    /// Not: the new list replaces the old one.
+    Replace,
+    /// By this key.
+    Key(&'static str),
+    /// As a set.
     Set,
-    /// A list by these keys.
-    Keys(Vec<String>),
 }
 
 /// A field of a struct.
@@ -60,10 +57,8 @@ pub(super) struct Field {
     pub pointer: bool,
     pub omit_empty: bool,
     pub omit_zero: bool,
-    /// Lists: a strategic merge patch merges instead of replacing, by this key (none: as a set).
-    pub patch: Option<Option<&'static str>>,
-    /// A strategic merge patch clears the fields of a union that it doesn't name (`$retainKeys`).
-    pub merge: Merge,
+    /// How a strategic merge patch merges a list.
+    pub patch: Patch,
 }
 
 /// A struct.
@@ -145,26 +140,18 @@ impl Types {
 fn read_field(line: &'static str, indexes: &HashMap<&'static str, usize>) -> Option<Field> {
     let mut words = line.split(' ').filter(|w| !w.is_empty());
     let (name, shape) = (words.next()?, shape(words.next()?, indexes));
-    let mut field = Field {
-        name,
-        shape,
-        pointer: false,
-        omit_empty: false,
-        omit_zero: false,
-        patch: None,
-        merge: Merge::Usual,
-    };
+    let mut field =
+        Field { name, shape, pointer: false, omit_empty: false, omit_zero: false, patch: Patch::Replace };
     for word in words {
         if let Some(patch) = word.strip_prefix("patch=") {
             let (strategy, key) = patch.split_once(':').map_or((patch, None), |(s, k)| (s, Some(k)));
-            field.patch = strategy.split(',').any(|s| s == "merge").then_some(key);
-        } else if let Some(keys) = word.strip_prefix("keys=") {
-            field.merge = Merge::Keys(keys.split(',').map(str::to_owned).collect());
-        } else if word == "set" {
-            field.merge = Merge::Set;
-        } else if word == "atomic" {
-            field.merge = Merge::Atomic;
-        } else {
+            field.patch = match key {
+                _ if !strategy.split(',').any(|s| s == "merge") => Patch::Replace,
+                Some(key) => Patch::Key(key),
+                None => Patch::Set,
+            };
+        } else if !word.starts_with("keys=") && !matches!(word, "set" | "atomic") {
+            // How server-side apply merges is in the table, too; nothing reads it yet.
             field.pointer = word.contains('*');
             field.omit_empty = word.contains('o');
             field.omit_zero = word.contains('z');

@@ -460,7 +460,7 @@ fn check_preconditions(
     let metadata = |field: &str| old["metadata"][field].as_str().unwrap_or_default();
     let text = |field: &str| old[field].as_str().unwrap_or_default().to_owned();
     if resource == "namespaces" {
-        return check_namespace_preconditions(key, &metadata("uid"), &metadata("resourceVersion"), options);
+        return check_namespace_preconditions(key, metadata("uid"), metadata("resourceVersion"), options);
     }
     if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != metadata("uid")) {
         let why = format!(

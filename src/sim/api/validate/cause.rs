@@ -78,11 +78,6 @@ impl Causes {
         self.push("FieldValueNotSupported", field, message);
     }
 
-    /// The value has the wrong type.
-    pub(in crate::sim::api) fn wrong_type(&mut self, field: impl Into<String>, value: &Value, why: &str) {
-        self.push("FieldValueTypeInvalid", field, format!("Invalid value: {}: {why}", shown(value)));
-    }
-
     /// The value is too long.
     pub(in crate::sim::api) fn too_long(&mut self, field: impl Into<String>, limit: usize, unit: &str) {
         self.push("FieldValueTooLong", field, format!("Too long: may not be more than {limit} {unit}"));

@@ -33,10 +33,10 @@ pub(super) fn whole(resource: &Resource, object: &Value, causes: &mut Causes) {
         "persistentvolumes" => volume(spec, causes),
         "priorityclasses.scheduling.k8s.io" => priority(object, causes),
         "storageclasses.storage.k8s.io" => class(object, causes),
-        "rolebindings.rbac.authorization.k8s.io" | "clusterrolebindings.rbac.authorization.k8s.io" => {
-            if object["roleRef"]["name"].as_str().is_none_or(str::is_empty) {
-                causes.required("roleRef.name", "");
-            }
+        "rolebindings.rbac.authorization.k8s.io" | "clusterrolebindings.rbac.authorization.k8s.io"
+            if object["roleRef"]["name"].as_str().is_none_or(str::is_empty) =>
+        {
+            causes.required("roleRef.name", "");
         }
         _ => {}
     }

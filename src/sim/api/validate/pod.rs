@@ -100,7 +100,9 @@ fn volumes(spec: &Value, at: &str, causes: &mut Causes) -> BTreeSet<String> {
         }
         let wrong = names::label(name);
         if !wrong.is_empty() {
-            wrong.iter().for_each(|why| causes.invalid(format!("{at}.name"), &volume["name"], why));
+            for why in &wrong {
+                causes.invalid(format!("{at}.name"), &volume["name"], why);
+            }
         } else if !seen.insert(name.to_owned()) {
             causes.duplicate(format!("{at}.name"), &volume["name"]);
         }
