@@ -180,7 +180,7 @@ impl ApiServer {
         let watches = call.query.get("watch").is_some_and(|v| v == "true" || v == "1");
         // One object isn't watched by its own path: it is read.
         if call.method == Method::GET && watches && route.name.is_none() {
-            let stream = watch::begin(&self.store, &route, &call)?.map_ok(Frame::data);
+            let stream = watch::begin(&self.store, &route, call)?.map_ok(Frame::data);
             return Ok(Response::new(StreamBody::new(stream).boxed_unsync()));
         }
         if call.method == Method::POST {
