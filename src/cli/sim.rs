@@ -17,6 +17,8 @@ use crate::sim::{EmbeddedCluster, Settings};
 /// How long before now a served cluster begins. It is brought to rest in virtual time, and its clock shows the time of day
 /// when it is opened.
 const WARM_UP: Duration = Duration::from_secs(900);
+/// How long of it may go by before the cluster is at rest.
+const SETTLE: Duration = Duration::from_secs(880);
 /// Quiet for so long is at rest.
 const QUIET: Duration = Duration::from_secs(15);
 
@@ -141,8 +143,8 @@ impl Sim {
 async fn warm_up(embedded: &EmbeddedCluster) {
     let end = embedded.clock().instant() + WARM_UP;
     embedded.start().await;
-    if !embedded.settle(QUIET, WARM_UP - QUIET).await {
-        err!("Warning: the embedded cluster has not come to rest after {} minutes", WARM_UP.as_secs() / 60);
+    if !embedded.settle(QUIET, SETTLE).await {
+        err!("Warning: the embedded cluster has not come to rest after {} minutes", SETTLE.as_secs() / 60);
     }
     embedded.clock().sleep_until(end).await;
 }

@@ -15,12 +15,15 @@ pub fn normal(output: &str) -> String {
 }
 
 fn line(text: &str) -> String {
-    let words: Vec<String> = text.split_whitespace().map(|w| word(w)).collect();
+    let words: Vec<String> = text.split_whitespace().map(word).collect();
     let line = words.join(" ");
     // `Mon, 01 Jan 2026 10:00:00 +0000`
     let mut parts: Vec<&str> = line.split(' ').collect();
     if text.starts_with("--- ") || text.starts_with("+++ ") {
         parts.truncate(2);
+    }
+    if text.starts_with("@@ ") {
+        parts.truncate(1);
     }
     if parts.first().is_some_and(|p| matches!(*p, "resourceVersion:" | "uid:")) {
         parts.truncate(1);

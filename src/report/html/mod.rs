@@ -7,6 +7,8 @@
 //! escaped, could run nothing and ask for nothing.
 
 mod axis;
+mod bands;
+mod rows;
 mod timeline;
 mod view;
 

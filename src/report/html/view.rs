@@ -6,7 +6,8 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::axis::Axis;
-use super::timeline::{Drawing, Timeline, result};
+use super::rows::result;
+use super::timeline::{Drawing, Timeline};
 use crate::plan::v1alpha1::VmOutcome;
 use crate::reconcile::NodePhase;
 use crate::report::course::{Move, MoveKind};

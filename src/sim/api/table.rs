@@ -24,6 +24,7 @@ enum Included {
 /// In which form a client wants its objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
+    Plain,
     Table(Included),
     Metadata,
 }
@@ -41,10 +42,11 @@ pub(super) struct Presenter {
 impl Presenter {
     /// `None` if the client takes the objects as they are.
     pub fn of(store: &Store, route: &Route, accept: &str, include: Option<&str>) -> Option<Self> {
-        let form = accept.split(',').map(str::trim).find_map(|media| asked(media, include)).flatten()?;
+        let form = accept.split(',').map(str::trim).find_map(|media| asked(media, include))?;
         let columns = match form {
             Form::Table(_) => of_kind(store, &route.resource, &route.version),
             Form::Metadata => Vec::new(),
+            Form::Plain => return None,
         };
         Some(Self { form, columns, headers: true, clock: store.clock() })
     }
@@ -57,6 +59,7 @@ impl Presenter {
         }
         let items = value["items"].as_array();
         match (self.form, items) {
+            (Form::Plain, _) => value.clone(),
             (Form::Metadata, None) => bare(value),
             (Form::Metadata, Some(items)) => json!({
                 "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": value["metadata"],
@@ -114,24 +117,24 @@ fn completed(pod: &Value) -> Option<Value> {
     Some(json!([{"type": "Completed", "status": "True", "reason": reason, "message": message}]))
 }
 
-/// The form that a media type asks for. `Some(None)`: the plain object, which ends the search.
-fn asked(media: &str, include: Option<&str>) -> Option<Option<Form>> {
+/// The form that a media type asks for; `None` if it isn't served.
+fn asked(media: &str, include: Option<&str>) -> Option<Form> {
     let mut parts = media.split(';').map(str::trim);
     if !matches!(parts.next(), Some("application/json" | "*/*" | "application/*")) {
         return None;
     }
-    let mut form = Some(None);
+    let mut form = Some(Form::Plain);
     for part in parts {
         match part.split_once('=') {
             Some(("as", "Table")) => {
-                form = Some(Some(Form::Table(match include {
+                form = Some(Form::Table(match include {
                     Some("None") => Included::None,
                     Some("Object") => Included::Object,
                     _ => Included::Metadata,
-                })));
+                }));
             }
             Some(("as", "PartialObjectMetadata" | "PartialObjectMetadataList")) => {
-                form = Some(Some(Form::Metadata));
+                form = Some(Form::Metadata);
             }
             // Only the current version of these forms is served; the client names others it takes.
             Some(("as", _)) => return None,
@@ -153,16 +156,13 @@ mod tests {
     #[test]
     fn the_first_form_that_is_served_is_taken() {
         let kubectl = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
-        assert_eq!(
-            kubectl.split(',').find_map(|m| asked(m, None)),
-            Some(Some(Form::Table(Included::Metadata)))
-        );
+        assert_eq!(kubectl.split(',').find_map(|m| asked(m, None)), Some(Form::Table(Included::Metadata)));
         assert_eq!(asked("application/json;as=Table;v=v1beta1;g=meta.k8s.io", None), None);
         let plain = "application/vnd.kubernetes.protobuf,application/json";
-        assert_eq!(plain.split(',').find_map(|m| asked(m, None)), Some(None));
+        assert_eq!(plain.split(',').find_map(|m| asked(m, None)), Some(Form::Plain));
         let metadata = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
-        assert_eq!(asked(metadata, None), Some(Some(Form::Metadata)));
+        assert_eq!(asked(metadata, None), Some(Form::Metadata));
         let whole = asked("application/json;as=Table;v=v1;g=meta.k8s.io", Some("Object"));
-        assert_eq!(whole, Some(Some(Form::Table(Included::Object))));
+        assert_eq!(whole, Some(Form::Table(Included::Object)));
     }
 }

@@ -1,6 +1,6 @@
 //! Watches: a stream of events from a revision on, with bookmarks, selectors, streaming lists and 410.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

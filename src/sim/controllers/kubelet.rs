@@ -159,19 +159,18 @@ fn run(store: &mut Store, key: &Key, pod: &Value, moments: &Moments, now: Timest
     let of_job = pod["metadata"]["ownerReferences"][0]["kind"] == "Job";
     let runs_for =
         annotation(pod, "sim.virtroll.dev/runs-for").and_then(duration).or(of_job.then_some(SECOND * 2));
-    if let Some(due) = runs_for.filter(|_| once && !never(pod, "runs-for")).map(|r| since + r) {
-        if now < due {
-            return Some(until(now, due));
-        }
+    let ends = runs_for.filter(|_| once && !never(pod, "runs-for")).map(|r| since + r);
+    if ends.is_some_and(|due| due <= now) {
         complete(store, key, pod, now);
         return None;
     }
+    let end = ends.map(|due| until(now, due));
     if pods::is_ready(pod) || never(pod, "ready-after") {
-        return None;
+        return end;
     }
     let due = since + setting(pod, "ready-after", SECOND);
     if now < due {
-        return Some(until(now, due));
+        return Some(until(now, due)).into_iter().chain(end).min();
     }
     let gates = pod["spec"]["readinessGates"].as_array().into_iter().flatten();
     let open = gates
@@ -186,7 +185,7 @@ fn run(store: &mut Store, key: &Key, pod: &Value, moments: &Moments, now: Timest
         let (value, reason) = if open { ("True", "") } else { ("False", "ReadinessGatesNotReady") };
         set_condition(&mut pod["status"], "Ready", value, reason, "", &text);
     });
-    None
+    end
 }
 
 fn complete(store: &mut Store, key: &Key, pod: &Value, now: Timestamp) {

@@ -15,6 +15,7 @@ const GRACE: SignedDuration = SignedDuration::from_secs(50);
 /// How long a reboot takes unless the node says otherwise.
 const REBOOT: SignedDuration = SignedDuration::from_secs(90);
 
+const TAINTS_SEEN: &str = "sim.virtroll.dev/taints-seen";
 const DOWN: &str = "sim.virtroll.dev/down";
 const DOWN_SINCE: &str = "sim.virtroll.dev/down-since";
 const UP_AGAIN: &str = "sim.virtroll.dev/up-again-at";
@@ -192,6 +193,7 @@ fn taints(store: &mut Store, key: &Key, now: Timestamp) {
 /// Taint-based eviction: pods that don't tolerate a NoExecute taint (for so long) are deleted. On a node that isn't Ready
 /// its pods aren't either; a taint alone leaves them ready.
 fn evict_by_taint(store: &mut Store, key: &Key, now: Timestamp) -> Option<Duration> {
+    note_taints(store, key, now);
     let node = store.get_key("nodes", key).cloned()?;
     let taints: Vec<&Value> =
         node["spec"]["taints"].as_array()?.iter().filter(|t| t["effect"] == "NoExecute").collect();
@@ -209,7 +211,10 @@ fn evict_by_taint(store: &mut Store, key: &Key, now: Timestamp) -> Option<Durati
             });
         }
         for taint in &taints {
-            let since = taint["timeAdded"].as_str().and_then(parse_time).unwrap_or(now);
+            let since = taint["timeAdded"]
+                .as_str()
+                .and_then(parse_time)
+                .unwrap_or_else(|| seen_since(&node, taint, now));
             let due = match tolerated_for(pod, taint) {
                 None => continue,
                 Some(seconds) => since + SignedDuration::from_secs(seconds),
@@ -233,6 +238,33 @@ fn evict_by_taint(store: &mut Store, key: &Key, now: Timestamp) -> Option<Durati
         }
     }
     again
+}
+
+/// Remembers when a NoExecute taint that doesn't say so was seen first: tolerations count from then on.
+fn note_taints(store: &mut Store, key: &Key, now: Timestamp) {
+    let Some(node) = store.get_key("nodes", key) else { return };
+    let taints = node["spec"]["taints"].as_array().into_iter().flatten();
+    let unsaid = taints.filter(|t| t["effect"] == "NoExecute" && t["timeAdded"].is_null());
+    let seen: serde_json::Map<String, Value> = unsaid
+        .filter_map(|t| Some((t["key"].as_str()?.to_owned(), json!(seconds_text(seen_since(node, t, now))))))
+        .collect();
+    if seen.is_empty() && annotation(node, TAINTS_SEEN).is_none() {
+        return;
+    }
+    store.modify("nodes", key, |node| {
+        if seen.is_empty() {
+            node["metadata"]["annotations"].as_object_mut().map(|a| a.remove(TAINTS_SEEN));
+        } else {
+            node["metadata"]["annotations"][TAINTS_SEEN] = json!(Value::Object(seen).to_string());
+        }
+    });
+}
+
+/// When a taint was seen first; now, if it wasn't before.
+fn seen_since(node: &Value, taint: &Value, now: Timestamp) -> Timestamp {
+    let seen = annotation(node, TAINTS_SEEN).and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let at = seen.and_then(|seen| parse_time(seen[taint["key"].as_str().unwrap_or_default()].as_str()?));
+    at.unwrap_or(now)
 }
 
 /// A node that isn't Ready and is declared out of service: its pods that are on their way out are gone, and with them what

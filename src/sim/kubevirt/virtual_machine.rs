@@ -111,7 +111,9 @@ async fn hold(world: &mut World, key: &Key, vm: &Value, has_vmi: bool) -> Result
         .update(Kind::Vm, key, |vm| {
             let list = &mut vm["metadata"]["finalizers"];
             if deleting {
-                list.as_array_mut().map(|list| list.retain(|f| f != FINALIZER));
+                if let Some(list) = list.as_array_mut() {
+                    list.retain(|f| f != FINALIZER);
+                }
             } else if !list.is_array() {
                 *list = json!([FINALIZER]);
             } else if let Some(list) = list.as_array_mut().filter(|l| !l.contains(&json!(FINALIZER))) {

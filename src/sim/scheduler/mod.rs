@@ -258,13 +258,13 @@ impl Scheduler {
             format!("0/{total} nodes are available: {reasons}")
         };
         if total > 0 {
+            // What the real one's plugins for making room say in turn; nothing where one did.
             match cycle.map(|cycle| preemption::preempt(&self.cluster, store, cycle, refusals, now)) {
-                // What the real one's plugins for making room say in turn.
                 None => message.push_str(" not found"),
-                Some(why) => {
-                    let why = why.map_or_else(String::new, |why| format!(", preemption: {why}"));
-                    message.push_str(&format!(" no new claims to deallocate{why}"));
+                Some(Some(why)) => {
+                    message.push_str(&format!(" no new claims to deallocate, preemption: {why}"));
                 }
+                Some(None) => {}
             }
         }
         store.modify("pods", &pod.key, |pod| {

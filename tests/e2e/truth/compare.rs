@@ -137,7 +137,9 @@ pub fn print_steps(report: &Value, events: &[Event]) {
         (time(&e["at"]).expect("a time"), format!("node {} evicts {}", text(&e["node"]), text(&e["pod"])))
     }));
     let step = |event: &Event| match &event.kind {
-        EventKind::PodEvicted { pod, node } => Some((event.at, format!("node {node} evicts {}", pod.name))),
+        EventKind::PodEvicted { pod, node, .. } => {
+            Some((event.at, format!("node {node} evicts {}", pod.name)))
+        }
         _ => virtroll::report::Step::of(event).map(|s| (s.at, format!("{} {}", s.scope, s.step))),
     };
     let real = events.iter().filter_map(step).collect();

@@ -211,6 +211,9 @@ impl Story {
         for (index, step) in story.steps.iter().enumerate() {
             mistakes.extend(act::mistakes(step).into_iter().map(|m| format!("{file}: steps[{index}]: {m}")));
         }
+        if story.embedded_only_because.as_deref().is_some_and(|why| why.trim().is_empty()) {
+            mistakes.push(format!("{file}: embeddedOnlyBecause: no reason"));
+        }
         if mistakes.is_empty() { Ok(story) } else { Err(mistakes.join("\n")) }
     }
 

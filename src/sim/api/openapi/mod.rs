@@ -140,6 +140,10 @@ fn schemas(store: &Store, kinds: &[&Resource], version: &str, place: &str) -> Ma
         }
         let kind = json!({"group": resource.group, "kind": resource.kind, "version": version});
         if let Some(schema) = all.get_mut(&name) {
+            // The API server takes an object without, for it fills in the rest.
+            if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
+                required.retain(|field| field != "metadata");
+            }
             schema["x-kubernetes-group-version-kind"] = json!([kind]);
         }
     }

@@ -120,6 +120,20 @@ impl Lab {
         lab
     }
 
+    /// This cluster captured and loaded again; before, its launchers are given what they request.
+    pub async fn captured(&self, resources: &Value) -> Self {
+        let mut objects = self.cluster.dump();
+        for pod in objects.iter_mut().filter(|o| o["metadata"]["labels"]["kubevirt.io"] == "virt-launcher") {
+            pod["spec"]["containers"][0]["resources"] = resources.clone();
+        }
+        let settings = Settings { start: self.cluster.now(), ..Settings::default() };
+        let cluster = EmbeddedCluster::from_objects("captured", objects, settings).expect("loads");
+        cluster.start().await;
+        let lab = Self { client: cluster.client(), cluster };
+        pass(2).await;
+        lab
+    }
+
     pub fn api(&self, kind: Kind) -> Api<DynamicObject> {
         match kind {
             Kind::KubeVirt => Api::namespaced_with(self.client.clone(), "kubevirt", &kind.resource()),

@@ -14,7 +14,8 @@ fn compute(pod: &Value) -> Value {
 async fn new_launchers_request_what_the_old_one_does() {
     let lab = Lab::new(2, &lab::vm("g", "Always", MOVES, ""), 9, "").await;
     let requests = json!({"cpu": "2", "memory": "3300Mi", "devices.kubevirt.io/kvm": "1"});
-    lab.resize(&lab.launcher("g").await, &requests);
+    let limits = json!({"devices.kubevirt.io/kvm": "1"});
+    let lab = lab.captured(&json!({"requests": requests, "limits": limits})).await;
     lab.migrate("m", "g").await.expect("admitted");
     pass(2).await;
     assert_eq!(compute(&lab.launchers_on("g", "n2").await[0]), requests);
@@ -80,8 +81,7 @@ async fn a_replacement_requests_what_its_predecessor_does() {
     };
     let old = name(&lab).await;
     let requests = json!({"cpu": "3", "memory": "1500Mi"});
-    lab.resize(&lab.launcher(&old).await, &requests);
-    pass(1).await;
+    let lab = lab.captured(&json!({"requests": requests})).await;
     assert_eq!(lab.evict_vmi(&old).await.0, 201);
     pass(40).await;
     let new = name(&lab).await;

@@ -8,6 +8,8 @@ use super::super::world::{Kind, World};
 use super::super::{Settings, Version, evacuation, launcher, migration_queue, run};
 use crate::sim::store::Key;
 
+static VERSIONS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(1);
+
 /// VMs on each node.
 const HERE: usize = 10;
 
@@ -38,6 +40,7 @@ fn put(world: &mut World, kind: Kind, mut object: Value) {
         object["metadata"]["namespace"] = json!("d");
     }
     object["kind"] = json!(kind.resource().kind);
+    object["metadata"]["resourceVersion"] = json!(VERSIONS.fetch_add(1, Ordering::Relaxed).to_string());
     world.put(kind, std::sync::Arc::new(object));
 }
 
