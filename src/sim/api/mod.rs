@@ -7,9 +7,8 @@
 //! Tables, discovery, OpenAPI and protobuf bodies are for clients that people use; see [`crate::sim::serve`].
 //!
 //! Departures from the real one that a client could notice: no authentication or authorisation (every request is
-//! allowed), custom resources are not validated against their schema and their versions differ by `apiVersion` only,
-//! `managedFields` are kept by path and only for server-side apply, and a continued list sees the present, not the moment
-//! of its first page.
+//! allowed), custom resources are not validated against their schema and their versions differ by `apiVersion` only, and
+//! `managedFields` are kept by path and only for server-side apply.
 
 mod access;
 mod admission;

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use super::super::Settings as KubeVirtSettings;
 use super::super::Version;
 use super::super::world::Kind;
-use crate::sim::store::Key;
 use crate::sim::{EmbeddedCluster, Settings};
 
 pub(super) struct Lab {
@@ -74,15 +73,6 @@ pub(super) async fn attachments(lab: &Lab) -> Vec<Value> {
 }
 
 impl Lab {
-    /// Gives a pod's only container other requests; the API lets nobody do that but by `resize`.
-    pub fn resize(&self, pod: &str, requests: &Value) {
-        let mut store = self.cluster.store.lock().expect("a store");
-        let key = store.list("pods").map(|p| Key::of(p)).find(|key| key.name == pod).expect("the pod");
-        store.modify("pods", &key, |pod| {
-            pod["spec"]["containers"][0]["resources"]["requests"] = requests.clone();
-        });
-    }
-
     /// Nodes n1, n2, …; everything starts on n1, the others are cordoned until `open`.
     pub async fn new(nodes: usize, manifests: &str, version: u32, configuration: &str) -> Self {
         let version = Some(Version::minor(version));
