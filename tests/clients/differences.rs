@@ -100,7 +100,7 @@ fn name(word: &str) -> String {
 pub fn shown(real: &str, embedded: &str) -> String {
     let (r, e): (BTreeSet<&str>, BTreeSet<&str>) = (real.lines().collect(), embedded.lines().collect());
     let only = |a: &BTreeSet<&str>, b: &BTreeSet<&str>, mark: &str| {
-        a.difference(b).map(|l| format!("    {mark} {l}\n")).collect::<String>()
+        a.difference(b).fold(String::new(), |text, line| text + &format!("    {mark} {line}\n"))
     };
     let found = only(&r, &e, "real    ") + &only(&e, &r, "embedded");
     if found.is_empty() {

@@ -42,7 +42,9 @@ pub async fn run(real: kube::Client, only: Option<&str>, tag: &str) -> compare::
     let mut told: Vec<compare::Tally> = futures::stream::iter(runs).buffer_unordered(AT_ONCE).collect().await;
     told.sort_by(|a, b| a.first.cmp(&b.first));
     let mut tally = compare::Tally::default();
-    told.into_iter().for_each(|t| tally.add(t));
+    for one in told {
+        tally.add(one);
+    }
     tally.judge(only.is_none());
     tally
 }

@@ -10,6 +10,10 @@ use super::compare::{Normal, Tally};
 use super::kinds::Kinds;
 
 /// A story: what it is about, and its steps.
+#[allow(
+    clippy::unsafe_derive_deserialize,
+    reason = "the attribute of an async method's macro, not unsafe code of ours"
+)]
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Story {

@@ -182,8 +182,8 @@ impl Scene {
         stage.nodes(all).await;
         for n in 1..=all {
             // What chance would decide on a real machine is said, as a plan's `expected` says it.
-            let said =
-                json!({"sim.virtroll.dev/reboots-in": "12s", "sim.virtroll.dev/handler-starts-after": "4s"});
+            let said = json!({"sim.virtroll.dev/reboots-in": "12s", "sim.virtroll.dev/handler-starts-after": "4s",
+                       "sim.virtroll.dev/heartbeat-every": self.heartbeats});
             let patch = json!({"metadata": {"annotations": said}});
             stage.patch("v1", "Node", &stage.node_name(n), patch).await;
         }
