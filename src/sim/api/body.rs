@@ -3,11 +3,13 @@
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value, json};
 
+use super::custom;
 use super::decode::{self, Problems};
 use super::route::Route;
 use super::service::Call;
 use super::types::Types;
-use crate::sim::store::Refusal;
+use super::validate::{self, Causes};
+use crate::sim::store::{Refusal, Resource};
 
 /// Reads a value and notes fields that stand twice (the last one counts).
 struct Reading<'a> {
@@ -132,10 +134,20 @@ pub(super) fn patch_syntax(error: &serde_json::Error, body: &[u8]) -> Refusal {
 }
 
 fn unrecognised(call: &Call, kind: &str, why: &str) -> Refusal {
+    let why = format!("couldn't get version/kind; json parse error: {why}");
+    unknown(call, kind, &why)
+}
+
+fn unknown(call: &Call, kind: &str, why: &str) -> Refusal {
     let shown = if call.body.is_empty() {
         "<empty>".to_owned()
     } else if call.body.first() == Some(&b'{') {
-        String::from_utf8_lossy(&call.body).into_owned()
+        let text = String::from_utf8_lossy(&call.body);
+        if text.len() > 30 {
+            format!("{} ...", text.chars().take(30).collect::<String>())
+        } else {
+            text.into_owned()
+        }
     } else {
         use std::fmt::Write;
         call.body.iter().fold(String::new(), |mut text, b| {
@@ -143,10 +155,7 @@ fn unrecognised(call: &Call, kind: &str, why: &str) -> Refusal {
             text
         })
     };
-    let message = format!(
-        "the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; json parse error: {why} \
-         ({shown})"
-    );
+    let message = format!("the object provided is unrecognized (must be of type {kind}): {why} ({shown})");
     Refusal::bad_request(message)
 }
 
@@ -176,10 +185,16 @@ pub(super) fn read(call: &Call, route: &Route) -> Result<Value, Refusal> {
         );
         return Err(unrecognised(call, &kind, &why));
     }
-    for (field, value) in [("apiVersion", &api_version), ("kind", &kind)] {
+    let untyped = route.resource.is_custom && route.subresource.as_deref() != Some("scale");
+    for (field, value) in [("kind", &kind), ("apiVersion", &api_version)].into_iter().filter(|_| !untyped) {
         if object[field].as_str().is_none_or(str::is_empty) {
             object[field] = json!(value);
         }
+    }
+    // An object without a type of its own to be read into has to name its kind.
+    if untyped && object["kind"].as_str().is_none_or(str::is_empty) {
+        let body = String::from_utf8_lossy(&call.body);
+        return Err(unknown(call, &kind, &format!("Object 'Kind' is missing in '{body}'")));
     }
     if object["kind"] != kind.as_str() || object["apiVersion"] != api_version.as_str() {
         return Err(another_kind(&object, &kind, route));
@@ -202,14 +217,18 @@ fn another_kind(object: &Value, kind: &str, route: &Route) -> Refusal {
     let version = api_version.rsplit('/').next().unwrap_or_default();
     if route.resource.is_custom && route.subresource.as_deref() != Some("scale") {
         let expected = expected(route).0;
-        let message = if given == kind {
-            format!(
-                "the API version in the data ({api_version}) does not match the expected API version ({expected})"
-            )
-        } else {
-            format!("the kind in the data ({given}) does not match the expected kind ({kind})")
-        };
-        return Refusal::bad_request(message);
+        if given != kind {
+            let mut causes = Causes::default();
+            causes.invalid("kind", &object["kind"], &format!("must be {kind}"));
+            let name = object["metadata"]["name"].as_str().unwrap_or_default();
+            let told = Resource { kind: given.to_owned(), ..(*route.resource).clone() };
+            if let Err(refusal) = validate::refuse(&told, name, causes) {
+                return refusal;
+            }
+        }
+        return Refusal::bad_request(format!(
+            "the API version in the data ({api_version}) does not match the expected API version ({expected})"
+        ));
     }
     const OLDER: [&str; 7] = [
         "apps/v1beta1",
@@ -246,6 +265,9 @@ fn another_kind(object: &Value, kind: &str, route: &Route) -> Refusal {
 fn formed(call: &Call, route: &Route, object: &mut Value, twice: Vec<String>) -> Result<(), Refusal> {
     let mut problems = Problems::default();
     decode::canonical(object, &mut problems);
+    if route.subresource.as_deref() != Some("scale") {
+        custom::form(route, object, &mut problems);
+    }
     let (api_version, kind) = expected(route);
     let version = api_version.rsplit('/').next().unwrap_or_default();
     let refused = |why: &str| {

@@ -185,6 +185,9 @@ pub(super) fn list(store: &Store, call: &Call, route: &Route) -> Result<Value, R
         }
     }
     let items: Vec<Value> = page.into_iter().map(|o| item(route, o)).collect();
+    if route.resource.is_custom && metadata.get("continue").is_none() {
+        metadata["continue"] = json!("");
+    }
     Ok(json!({
         "kind": format!("{}List", route.resource.kind), "apiVersion": route.resource.api_version(),
         "metadata": metadata, "items": items,

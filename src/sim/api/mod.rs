@@ -14,6 +14,7 @@ mod access;
 mod admission;
 mod body;
 mod columns;
+mod custom;
 mod decode;
 mod defaults;
 mod discovery;

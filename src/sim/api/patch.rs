@@ -23,9 +23,8 @@ pub fn check_type(content_type: &str, is_custom: bool) -> Result<(), Refusal> {
         "application/strategic-merge-patch+json" if !is_custom => Ok(()),
         "application/strategic-merge-patch+json" => {
             let message = "the body of the request was in an unknown format - accepted media types include: \
-                           application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml, \
-                           application/apply-patch+cbor";
-            Err(unsupported(message))
+                           application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
+            Err(Refusal::new(415, "UnsupportedMediaType", message))
         }
         _ => Err(unsupported("415: Unsupported Media Type")),
     }

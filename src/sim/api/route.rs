@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::sim::store::{Refusal, Resource, Store, full_name};
+use crate::sim::store::{Refusal, Resource, ScalePaths, Store, full_name};
 
 /// What a request is about.
 #[derive(Debug, Clone)]
@@ -68,6 +68,19 @@ impl Route {
             Some("scale") => self.resource.has_scale,
             _ => true,
         }
+    }
+
+    /// 404 for a subresource that the kind doesn't have.
+    pub(super) fn no_subresource(&self) -> Refusal {
+        if self.resource.is_custom {
+            return Refusal::not_found(&self.resource.name, self.name.as_deref().unwrap_or_default());
+        }
+        Refusal::no_such_resource()
+    }
+
+    /// Where a custom kind's `/scale` finds its numbers.
+    pub(super) fn scale_paths(&self) -> Option<&ScalePaths> {
+        self.resource.versions.get(&self.version)?.scale.as_ref()
     }
 
     /// Puts an object, or a list with its items, into the version that is asked for. Other answers stay as they are.

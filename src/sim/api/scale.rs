@@ -2,12 +2,49 @@
 
 use serde_json::{Value, json};
 
-use crate::sim::store::Resource;
+use super::custom;
+use super::route::Route;
+use crate::sim::store::Refusal;
 
 /// What `/scale` shows of an object.
-pub(super) fn of(resource: &Resource, object: &Value) -> Value {
+///
+/// # Errors
+/// 500 for a custom resource without the field of its wanted replicas.
+pub(super) fn read(route: &Route, object: &Value) -> Result<Value, Refusal> {
+    if let Some(paths) = route.scale_paths().filter(|p| custom::at(object, &p.spec).is_none()) {
+        let why = format!("the spec replicas field {:?} does not exist", paths.spec);
+        let mut refusal = Refusal::new(500, "InternalError", format!("Internal error occurred: {why}"));
+        refusal.details = Some(json!({"causes": [{"message": why}]}));
+        return Err(refusal);
+    }
+    Ok(of(route, object))
+}
+
+/// What a patch of `/scale` is applied to: wanted replicas that aren't there are the smallest number.
+pub(super) fn to_patch(route: &Route, object: &Value) -> Value {
+    let mut scale = of(route, object);
+    if route.scale_paths().is_some_and(|p| custom::at(object, &p.spec).is_none()) {
+        scale["spec"]["replicas"] = json!(i32::MIN);
+    }
+    scale
+}
+
+/// The scale of an object.
+pub(super) fn of(route: &Route, object: &Value) -> Value {
     let metadata = &object["metadata"];
-    let selector = selector(&object["spec"]["selector"]);
+    let number = |value: Option<&Value>| value.and_then(Value::as_i64);
+    let (wanted, have, selector) = match route.scale_paths() {
+        Some(paths) => (
+            number(custom::at(object, &paths.spec)),
+            number(custom::at(object, &paths.status)),
+            custom::at(object, &paths.selector).and_then(Value::as_str).unwrap_or_default().to_owned(),
+        ),
+        None => (
+            number(object["spec"].get("replicas")),
+            number(object["status"].get("replicas")),
+            selector(&object["spec"]["selector"]),
+        ),
+    };
     let mut scale = json!({
         "kind": "Scale", "apiVersion": "autoscaling/v1",
         "metadata": {
@@ -15,19 +52,12 @@ pub(super) fn of(resource: &Resource, object: &Value) -> Value {
             "resourceVersion": metadata["resourceVersion"], "creationTimestamp": metadata["creationTimestamp"],
         },
         "spec": {},
-        "status": {"replicas": object["status"]["replicas"].as_i64().unwrap_or(0)},
+        "status": {"replicas": have.unwrap_or(0)},
     });
-    if let Some(replicas) = object["spec"]["replicas"].as_i64().filter(|n| *n != 0 || resource.is_custom) {
+    if let Some(replicas) = wanted.filter(|n| *n != 0) {
         scale["spec"]["replicas"] = json!(replicas);
     }
-    if resource.is_custom {
-        // By the path that its definition gives; the usual one is a text in the status.
-        if let Some(text) =
-            object["status"]["labelSelector"].as_str().or(object["status"]["selector"].as_str())
-        {
-            scale["status"]["selector"] = json!(text);
-        }
-    } else if !selector.is_empty() {
+    if !selector.is_empty() {
         scale["status"]["selector"] = json!(selector);
     }
     scale

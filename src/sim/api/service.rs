@@ -320,7 +320,7 @@ fn typed(mut response: Response<ResponseBody>, media: &'static str) -> Response<
 fn read(store: &Store, call: &Call, route: &Route) -> Result<Value, Refusal> {
     if let Some(name) = &route.name {
         if !route.has_subresource() {
-            return Err(Refusal::no_such_resource());
+            return Err(route.no_subresource());
         }
         let asked = call.query.get("resourceVersion").map_or("", String::as_str);
         super::list::version(asked).map_err(|mut refusal| {
@@ -333,7 +333,7 @@ fn read(store: &Store, call: &Call, route: &Route) -> Result<Value, Refusal> {
         let object = object.ok_or_else(|| Refusal::not_found(&route.resource.name, name))?;
         return match route.subresource.as_deref() {
             None | Some("status") => Ok((**object).clone()),
-            Some("scale") if route.resource.has_scale => Ok(super::scale::of(&route.resource, object)),
+            Some("scale") if route.resource.has_scale => super::scale::read(route, object),
             Some(other) => Err(Refusal::not_modelled(&format!("{}/{other}", route.resource.name))),
         };
     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::route::Route;
 use super::service::Call;
-use super::{body, decode, defaults, patch as patches, scale, strategy, validate};
+use super::{body, custom, decode, defaults, patch as patches, scale, strategy, validate};
 use crate::sim::store::{DeleteOptions, Key, Object, Refusal, Resource, Store};
 
 fn whole(object: &Object) -> Value {
@@ -59,7 +59,10 @@ fn new_object(store: &mut Store, call: &Call, route: &Route, mut object: Value) 
     defaults::every_write(&resource.name, &mut object);
     defaults::when_new(store, &resource.name, &mut object);
     strategy::new(store, &resource, &mut object)?;
-    validate::new(&resource, &object)?;
+    if resource.is_custom {
+        custom::finalizer_warnings(None, &object).iter().for_each(|w| call.warn(w));
+    }
+    validate::new(&resource, &route.version, &object)?;
     if call.is_dry_run() {
         return store.would_create(&resource.name, object);
     }
@@ -195,7 +198,7 @@ fn creates_on_update(resource: &Resource) -> bool {
 fn check_subresource(route: &Route) -> Result<(), Refusal> {
     match route.subresource.as_deref() {
         None => Ok(()),
-        Some("status" | "scale") if !route.has_subresource() => Err(Refusal::no_such_resource()),
+        Some("status" | "scale") if !route.has_subresource() => Err(route.no_subresource()),
         Some("status") if route.resource.has_status => Ok(()),
         Some("scale") if route.resource.has_scale => Ok(()),
         Some(other) => Err(Refusal::not_modelled(&format!("{}/{other}", route.resource.name))),
@@ -236,7 +239,10 @@ fn updated(
     }
     let (old, mut object) = store.prepare_update(&resource.name, object, status_only)?;
     strategy::changed(resource, &old, &mut object, status_only);
-    validate::changed(resource, &old, &object, route.subresource.as_deref())?;
+    if resource.is_custom {
+        custom::finalizer_warnings(Some(&old), &object).iter().for_each(|w| call.warn(w));
+    }
+    validate::changed(resource, &route.version, &old, &object, route.subresource.as_deref())?;
     if call.is_dry_run() {
         return Ok(object);
     }
@@ -272,14 +278,22 @@ fn store_back(store: &mut Store, call: &Call, route: &Route, object: Value) -> R
         _ => {
             let mut scaled = whole(&current(store, route)?);
             let replicas = object["spec"]["replicas"].as_i64().unwrap_or(0);
-            if replicas < 0 {
+            if let Some(paths) = route.scale_paths() {
+                if replicas == i64::from(i32::MIN) {
+                    let why = format!("the spec replicas field {:?} cannot be empty", paths.spec);
+                    return Err(Refusal::bad_request(why));
+                }
+                custom::set(&mut scaled, &paths.spec, json!(replicas));
+            } else if replicas < 0 {
                 let why = format!("Invalid value: {replicas}: must be greater than or equal to 0");
                 let name = route.name.as_deref().unwrap_or_default();
                 return Err(Refusal::invalid("autoscaling", "Scale", name, "spec.replicas", &why));
             }
-            scaled["spec"]["replicas"] = json!(replicas);
+            if !route.resource.is_custom {
+                scaled["spec"]["replicas"] = json!(replicas);
+            }
             scaled["metadata"]["resourceVersion"] = object["metadata"]["resourceVersion"].clone();
-            updated(store, call, route, scaled, false).map(|stored| scale::of(&route.resource, &stored))
+            updated(store, call, route, scaled, false).map(|stored| scale::of(route, &stored))
         }
     }
 }
@@ -296,7 +310,7 @@ pub(super) fn patch(store: &mut Store, call: &Call, route: &Route) -> Result<(St
     check_subresource(route)?;
     let old = current(store, route)?;
     let base = if route.subresource.as_deref() == Some("scale") {
-        scale::of(&route.resource, &old)
+        scale::to_patch(route, &old)
     } else {
         route.in_version(whole(&old))
     };
@@ -322,6 +336,9 @@ fn patched_form(call: &Call, route: &Route, patched: &mut Value) -> Result<(), R
     }
     let mut problems = decode::Problems::default();
     decode::canonical(patched, &mut problems);
+    if route.subresource.as_deref() != Some("scale") {
+        custom::form(route, patched, &mut problems);
+    }
     if let Some(why) = problems.refusal() {
         return Err(patches::unusable(call, &call.content_type, why));
     }
@@ -344,7 +361,9 @@ fn apply(store: &mut Store, call: &Call, route: &Route) -> Result<(StatusCode, V
     let now = store.clock().now_text();
     let old = current(store, route).ok();
     let mut merged = patches::server_side_apply(old.as_deref(), &applied, manager, force, &now)?;
-    decode::canonical(&mut merged, &mut decode::Problems::default());
+    let mut problems = decode::Problems::default();
+    decode::canonical(&mut merged, &mut problems);
+    custom::form(route, &mut merged, &mut problems);
     match old {
         Some(old) => {
             merged["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"].clone();

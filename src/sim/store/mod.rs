@@ -9,6 +9,7 @@ mod index;
 mod names;
 mod refusal;
 mod resource;
+mod schema;
 mod write;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -20,6 +21,7 @@ use tokio::sync::Notify;
 pub(in crate::sim) use names::mix_text;
 pub use refusal::Refusal;
 pub use resource::{Resource, full_name};
+pub(in crate::sim) use schema::{ListType, ScalePaths, Schema};
 
 use super::clock::Clock;
 use index::Indexes;

@@ -1,9 +1,14 @@
 //! Kinds: the built-in ones, and those that CustomResourceDefinitions add.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use serde_json::Value;
 
+use super::schema::Version;
+
 /// A kind of object and how it is addressed.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Resource {
     /// `pods`, `deployments.apps`: how the store names it.
     pub name: String,
@@ -27,6 +32,8 @@ pub struct Resource {
     pub has_scale: bool,
     /// A CustomResourceDefinition defines it.
     pub is_custom: bool,
+    /// What the definition says of each version's objects.
+    pub(in crate::sim) versions: BTreeMap<String, Arc<Version>>,
 }
 
 impl Resource {
@@ -140,6 +147,7 @@ pub(super) fn built_in() -> impl Iterator<Item = Resource> {
             has_status,
             has_scale,
             is_custom: false,
+            versions: BTreeMap::new(),
         }
     })
 }
@@ -168,5 +176,6 @@ pub(super) fn defined_by(crd: &Value) -> Option<Resource> {
         has_status: !stored["subresources"]["status"].is_null(),
         has_scale: !stored["subresources"]["scale"].is_null(),
         is_custom: true,
+        versions: versions.iter().map(|v| (text(&v["name"]), Arc::new(Version::read(v)))).collect(),
     })
 }

@@ -147,10 +147,14 @@ impl Store {
         if status_only {
             let given = object;
             object = (*old).clone();
-            if let Some(status) = given.get("status") {
-                object["status"] = status.clone();
+            match given.get("status") {
+                Some(status) => object["status"] = status.clone(),
+                None if kind.is_custom => {
+                    object.as_object_mut().map(|o| o.remove("status"));
+                }
+                None => {}
             }
-            if let Some(fields) = object["metadata"].as_object_mut() {
+            if let Some(fields) = object["metadata"].as_object_mut().filter(|_| !kind.is_custom) {
                 // Some kinds take metadata along; the spec never.
                 for field in ["labels", "annotations", "finalizers", "ownerReferences", "managedFields"] {
                     match given["metadata"].get(field) {
@@ -183,7 +187,7 @@ impl Store {
         }
         object["apiVersion"] = json!(kind.api_version());
         object["kind"] = json!(kind.kind);
-        count_generation(&old, &mut object);
+        count_generation(&kind, &old, &mut object);
         object["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"].clone();
         Ok((old, object))
     }
@@ -196,7 +200,8 @@ impl Store {
         if object == *old {
             return Some(old);
         }
-        count_generation(&old, &mut object);
+        let kind = self.resource(resource)?.clone();
+        count_generation(&kind, &old, &mut object);
         Some(self.store_changed(resource, key, object))
     }
 
@@ -345,10 +350,13 @@ fn pod_spec_differs(old: &Value, new: &Value) -> bool {
     names.into_iter().any(|name| old.get(name) != new.get(name))
 }
 
-fn count_generation(old: &Value, object: &mut Value) {
+fn count_generation(kind: &Resource, old: &Value, object: &mut Value) {
     let Some(generation) = old["metadata"]["generation"].as_i64() else { return };
     let counted = object["kind"] == "Deployment"
         && old["metadata"].get("annotations") != object["metadata"].get("annotations");
+    // Without a subresource of its own, a status is a field like any other.
+    let counted =
+        counted || (kind.is_custom && !kind.has_status && old.get("status") != object.get("status"));
     if counted || spec_differs(old, object) {
         object["metadata"]["generation"] = json!(generation + 1);
     }

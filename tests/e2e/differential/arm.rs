@@ -42,6 +42,18 @@ impl Arm {
         Self { client }
     }
 
+    /// Asks again and again until the answer has this code.
+    pub async fn ask_until(&self, ask: &Ask, code: Option<u16>) -> Answer {
+        for _ in 0..200 {
+            let answer = self.ask(ask).await;
+            if code.is_none_or(|code| answer.code == code) {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        self.ask(ask).await
+    }
+
     pub async fn ask(&self, ask: &Ask) -> Answer {
         let mut request = Request::builder().method(ask.method.as_str()).uri(&ask.path);
         if !ask.content_type.is_empty() {

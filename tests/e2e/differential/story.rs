@@ -48,6 +48,9 @@ pub struct Step {
     /// A watch: how many events it should have.
     #[serde(default)]
     pub events: Option<usize>,
+    /// The request is repeated until it is answered with this code: a definition isn't served at once.
+    #[serde(default)]
+    pub until: Option<u16>,
     #[serde(default)]
     pub each: Option<Vec<Value>>,
     /// The query or name, instead: the step's action with `$it` replaced by each of these.
@@ -167,7 +170,10 @@ impl Story {
                     ..ask.clone()
                 };
                 let (first, second) = (filled(&kept[0]), filled(&kept[1]));
-                let (real, ours) = tokio::join!(arms[0].ask(&first), arms[1].ask(&second));
+                let (real, ours) = tokio::join!(
+                    arms[0].ask_until(&first, step.until),
+                    arms[1].ask_until(&second, step.until)
+                );
                 for (kept, answer) in kept.iter_mut().zip([&real, &ours]) {
                     kept.keep("last", answer);
                     if let Some(name) = &step.keep {

@@ -5,7 +5,7 @@ mod workload;
 
 use serde_json::{Map, Value, json};
 
-use super::decode;
+use super::{custom, decode};
 use crate::sim::store::Store;
 
 /// Sets a field that isn't there.
@@ -52,6 +52,11 @@ pub fn fill(store: &Store, resource: &str, object: &mut Value) {
     }
     decode::canonical(object, &mut decode::Problems::default());
     every_write(resource, object);
+    if let Some(kind) = store.resource(resource)
+        && let Some(version) = kind.versions.get(&kind.version)
+    {
+        custom::defaults(&version.schema, object);
+    }
     when_new(store, resource, object);
     if resource == "nodes" {
         registered(object);
@@ -110,6 +115,11 @@ pub(super) fn every_write(resource: &str, object: &mut Value) {
                 default(class, "preemptionPolicy", json!("PreemptLowerPriority"));
             }
         }
+        "customresourcedefinitions.apiextensions.k8s.io" => {
+            if let Some(spec) = part(object, "spec") {
+                default(spec, "conversion", json!({"strategy": "None"}));
+            }
+        }
         "csidrivers.storage.k8s.io" => driver(object),
         "rolebindings.rbac.authorization.k8s.io" | "clusterrolebindings.rbac.authorization.k8s.io" => {
             binding(object);
@@ -128,6 +138,14 @@ pub(super) fn when_new(store: &Store, resource: &str, object: &mut Value) {
             }
         }
         "jobs.batch" => workload::job_labels(object),
+        "customresourcedefinitions.apiextensions.k8s.io" => {
+            let versions = object["spec"]["versions"].as_array().into_iter().flatten();
+            let stored: Vec<Value> =
+                versions.filter(|v| v["storage"] == true).map(|v| v["name"].clone()).collect();
+            if object["status"]["storedVersions"].is_null() {
+                object["status"]["storedVersions"] = json!(stored);
+            }
+        }
         _ => {}
     }
 }

@@ -34,6 +34,17 @@ impl Causes {
         self.push("FieldValueInvalid", field, format!("Invalid value: {}: {why}", shown(value)));
     }
 
+    /// The value is of the wrong type.
+    pub(in crate::sim::api) fn type_invalid(&mut self, field: impl Into<String>, value: &Value, why: &str) {
+        self.push("FieldValueTypeInvalid", field, format!("Invalid value: {}: {why}", shown(value)));
+    }
+
+    /// There are too many items.
+    pub(in crate::sim::api) fn too_many(&mut self, field: impl Into<String>, count: u64, most: u64) {
+        let message = format!("Too many: {count}: must have at most {most} items");
+        self.push("FieldValueTooMany", field, message);
+    }
+
     /// The field is missing.
     pub(in crate::sim::api) fn required(&mut self, field: impl Into<String>, why: &str) {
         let message =

@@ -15,16 +15,18 @@ pub(super) use cause::{Causes, refuse};
 
 use serde_json::Value;
 
+use super::custom;
 use crate::sim::store::{Refusal, Resource};
 
 /// Judges a new object.
 ///
 /// # Errors
 /// 422 with all causes.
-pub(super) fn new(resource: &Resource, object: &Value) -> Result<(), Refusal> {
+pub(super) fn new(resource: &Resource, version: &str, object: &Value) -> Result<(), Refusal> {
     let mut causes = Causes::default();
     metadata::metadata(resource, object, &mut causes);
     kinds::whole(resource, object, &mut causes);
+    custom::judge(resource, version, None, object, None, &mut causes);
     refuse(resource, object["metadata"]["name"].as_str().unwrap_or_default(), causes)
 }
 
@@ -34,6 +36,7 @@ pub(super) fn new(resource: &Resource, object: &Value) -> Result<(), Refusal> {
 /// 422 with all causes.
 pub(super) fn changed(
     resource: &Resource,
+    version: &str,
     old: &Value,
     object: &Value,
     subresource: Option<&str>,
@@ -44,5 +47,6 @@ pub(super) fn changed(
     if subresource.is_none() {
         update::changed(resource, old, object, &mut causes);
     }
+    custom::judge(resource, version, Some(old), object, subresource, &mut causes);
     refuse(resource, old["metadata"]["name"].as_str().unwrap_or_default(), causes)
 }

@@ -135,3 +135,20 @@ pub(super) fn data_key(text: &str) -> Vec<String> {
     }
     told
 }
+
+/// A name as older kinds take it: it begins with a letter.
+pub(in crate::sim::api) fn label_1035(text: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if text.len() > 63 {
+        wrong.push("must be no more than 63 bytes".to_owned());
+    }
+    if !label_text(text) || !text.starts_with(|c: char| c.is_ascii_lowercase()) {
+        wrong.push(
+            "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, \
+             and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is \
+             '[a-z]([-a-z0-9]*[a-z0-9])?')"
+                .to_owned(),
+        );
+    }
+    wrong
+}

@@ -1,0 +1,123 @@
+//! Fields that the schema doesn't have go, nulls that it doesn't take go, and what isn't there gets its default.
+
+use serde_json::Value;
+
+use crate::sim::store::Schema;
+
+const META: [&str; 3] = ["apiVersion", "kind", "metadata"];
+
+/// Prunes an object and gives the fields that went, sorted.
+pub(in crate::sim::api) fn prune(schema: &Schema, object: &mut Value) -> Vec<String> {
+    let mut gone = Vec::new();
+    walk(Some(schema), true, object, "", &mut gone);
+    gone.sort();
+    nulls(schema, object);
+    gone
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+/// `whole`: an object with metadata, whose head isn't the schema's business.
+fn walk(schema: Option<&Schema>, whole: bool, value: &mut Value, path: &str, gone: &mut Vec<String>) {
+    if schema.is_some_and(|s| s.is_open) {
+        return;
+    }
+    let preserves = schema.is_some_and(|s| s.preserves);
+    match value {
+        Value::Object(fields) => fields.retain(|name, value| {
+            if whole && META.contains(&name.as_str()) {
+                return true;
+            }
+            match schema.and_then(|s| s.properties.get(name).or(s.additional.as_deref())) {
+                Some(inner) => {
+                    // Scalars have nothing to prune; their path is never needed.
+                    if value.is_object() || value.is_array() {
+                        walk(Some(inner), inner.embedded, value, &join(path, name), gone);
+                    }
+                    true
+                }
+                None if preserves => true,
+                None => {
+                    if !META.contains(&name.as_str()) || !path.is_empty() {
+                        gone.push(join(path, name));
+                    }
+                    false
+                }
+            }
+        }),
+        Value::Array(items) => {
+            let inner = schema.and_then(|s| s.items.as_deref());
+            if preserves && inner.is_none() {
+                return;
+            }
+            let whole = inner.is_some_and(|s| s.embedded);
+            for (index, item) in items.iter_mut().enumerate() {
+                walk(inner, whole, item, &format!("{path}[{index}]"), gone);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn nulls(schema: &Schema, value: &mut Value) {
+    if schema.is_open {
+        return;
+    }
+    match value {
+        Value::Object(fields) => fields.retain(|name, value| {
+            let Some(inner) = schema.field(name) else { return true };
+            if value.is_null() && !inner.nullable && inner.default.is_none() {
+                return false;
+            }
+            nulls(inner, value);
+            true
+        }),
+        Value::Array(items) => {
+            if let Some(inner) = &schema.items {
+                items.iter_mut().for_each(|item| nulls(inner, item));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Fills in defaults.
+pub(in crate::sim::api) fn defaults(schema: &Schema, value: &mut Value) {
+    if !schema.has_defaults {
+        return;
+    }
+    let missing = |value: &Value, schema: &Schema| value.is_null() && !schema.nullable;
+    match value {
+        Value::Object(fields) => {
+            for (name, inner) in &schema.properties {
+                let Some(default) = &inner.default else { continue };
+                if fields.get(name).is_none_or(|v| missing(v, inner)) {
+                    fields.insert(name.clone(), default.clone());
+                }
+            }
+            for (name, value) in fields.iter_mut() {
+                let Some(inner) = schema.field(name) else { continue };
+                if missing(value, inner)
+                    && let Some(default) = &inner.default
+                {
+                    *value = default.clone();
+                }
+                defaults(inner, value);
+            }
+        }
+        Value::Array(items) => {
+            let Some(inner) = &schema.items else { return };
+            for item in items {
+                if missing(item, inner)
+                    && let Some(default) = &inner.default
+                {
+                    *item = default.clone();
+                }
+                defaults(inner, item);
+            }
+        }
+        _ => {}
+    }
+}
