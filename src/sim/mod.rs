@@ -49,6 +49,8 @@ pub struct Settings {
     pub speed: u32,
     /// Controllers record events, which takes time and memory.
     pub events: bool,
+    /// `managedFields` are kept of every object, which takes time and memory; otherwise of those that somebody applied to.
+    pub managed_fields: bool,
     /// What each API request costs.
     pub latency: Duration,
     /// How many changes of a kind a watch can lag behind before it gets 410.
@@ -66,6 +68,7 @@ impl Default for Settings {
             warm_up: Duration::ZERO,
             speed: 1,
             events: false,
+            managed_fields: false,
             latency: Duration::from_millis(2),
             history: 5_000,
             kubevirt: kubevirt::Settings::default(),
@@ -114,7 +117,7 @@ impl EmbeddedCluster {
             )
         });
         let store = Arc::new(Mutex::new(store));
-        let server = ApiServer::new(store.clone(), settings.latency);
+        let server = ApiServer::new(store.clone(), settings.latency).tracking(settings.managed_fields);
         let mut cluster = Self { store, server, clock, events: settings.events, kubevirt: None };
         if let Some(version) = version {
             let version = settings.kubevirt.version.unwrap_or(version);

@@ -3,6 +3,7 @@
 mod api;
 mod copies;
 mod scheduling;
+mod unmodelled;
 mod workloads;
 
 use std::time::Duration;

@@ -7,8 +7,8 @@
 //! Tables, discovery, OpenAPI and protobuf bodies are for clients that people use; see [`crate::sim::serve`].
 //!
 //! Departures from the real one that a client could notice: no authentication or authorisation (every request is
-//! allowed), custom resources are not validated against their schema and their versions differ by `apiVersion` only, and
-//! `managedFields` are kept by path and only for server-side apply.
+//! allowed), versions of custom resources differ by `apiVersion` only and their CEL rules aren't evaluated, and objects have
+//! `managedFields` from their first server-side apply on, unless [`ApiServer::tracking`] is set.
 
 mod access;
 mod admission;
@@ -21,6 +21,7 @@ mod discovery;
 mod eviction;
 mod labels;
 mod list;
+mod managed;
 mod openapi;
 mod options;
 mod patch;

@@ -7,6 +7,41 @@ use serde_json::{Value, json};
 
 use crate::sim::store::{Refusal, Resource, ScalePaths, Store, full_name};
 
+/// Kinds that a real API server has and this one doesn't.
+const UNMODELLED: [&str; 31] = [
+    "apiservices.apiregistration.k8s.io",
+    "bindings",
+    "certificatesigningrequests.certificates.k8s.io",
+    "clustertrustbundles.certificates.k8s.io",
+    "componentstatuses",
+    "csistoragecapacities.storage.k8s.io",
+    "deviceclasses.resource.k8s.io",
+    "flowschemas.flowcontrol.apiserver.k8s.io",
+    "horizontalpodautoscalers.autoscaling",
+    "ingressclasses.networking.k8s.io",
+    "ipaddresses.networking.k8s.io",
+    "leasecandidates.coordination.k8s.io",
+    "localsubjectaccessreviews.authorization.k8s.io",
+    "mutatingadmissionpolicies.admissionregistration.k8s.io",
+    "mutatingadmissionpolicybindings.admissionregistration.k8s.io",
+    "mutatingwebhookconfigurations.admissionregistration.k8s.io",
+    "podcertificaterequests.certificates.k8s.io",
+    "podtemplates",
+    "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io",
+    "resourceclaims.resource.k8s.io",
+    "resourceclaimtemplates.resource.k8s.io",
+    "resourceslices.resource.k8s.io",
+    "runtimeclasses.node.k8s.io",
+    "servicecidrs.networking.k8s.io",
+    "storageversionmigrations.storagemigration.k8s.io",
+    "storageversions.internal.apiserver.k8s.io",
+    "subjectaccessreviews.authorization.k8s.io",
+    "tokenreviews.authentication.k8s.io",
+    "validatingadmissionpolicies.admissionregistration.k8s.io",
+    "validatingadmissionpolicybindings.admissionregistration.k8s.io",
+    "volumeattributesclasses.storage.k8s.io",
+];
+
 /// What a request is about.
 #[derive(Debug, Clone)]
 pub struct Route {
@@ -45,8 +80,14 @@ impl Route {
             [plural] => (*plural, None, None),
             [plural, name] => (*plural, Some(*name), None),
             [plural, name, subresource] => (*plural, Some(*name), Some(*subresource)),
+            // A path on the other side.
+            [plural, name, "proxy", ..] => (*plural, Some(*name), Some("proxy")),
             _ => return Err(missing()),
         };
+        let full = full_name(plural, group);
+        if UNMODELLED.contains(&full.as_str()) && store.resource(&full).is_none() {
+            return Err(Refusal::not_modelled(&full));
+        }
         if !store.resources().any(|r| r.group == group) {
             return Err(Refusal::no_such_page());
         }

@@ -32,6 +32,7 @@ pub struct ApiServer {
     extensions: Arc<Mutex<Vec<Arc<dyn Extension>>>>,
     latency: Duration,
     served: Arc<Mutex<BTreeMap<String, usize>>>,
+    tracks: bool,
 }
 
 /// A request, read whole.
@@ -43,6 +44,10 @@ pub(super) struct Call {
     /// The forms of an answer that the client takes.
     pub accept: String,
     pub body: Bytes,
+    /// Who the client says it is.
+    pub user_agent: String,
+    /// managedFields are kept of every object, not only of those that somebody applied to.
+    pub tracks: bool,
     /// What the client is told beside the answer.
     pub warnings: Mutex<Vec<String>>,
 }
@@ -58,6 +63,14 @@ impl Call {
     pub(super) fn warn(&self, text: &str) {
         if let Ok(mut warnings) = self.warnings.lock() {
             warnings.push(text.to_owned());
+        }
+    }
+
+    /// Who owns the fields that this request writes: as it says, or the first part of the client's name.
+    pub(super) fn manager(&self) -> String {
+        match self.query.get("fieldManager").filter(|m| !m.is_empty()) {
+            Some(manager) => manager.clone(),
+            None => self.user_agent.split('/').next().unwrap_or_default().chars().take(128).collect(),
         }
     }
 
@@ -93,7 +106,14 @@ fn refuse(refusal: &Refusal) -> Response<ResponseBody> {
 impl ApiServer {
     /// An API server over a store; `latency` is what each request costs.
     pub fn new(store: Arc<Mutex<Store>>, latency: Duration) -> Self {
-        Self { store, extensions: Arc::default(), latency, served: Arc::default() }
+        Self { store, extensions: Arc::default(), latency, served: Arc::default(), tracks: false }
+    }
+
+    /// Keeps managedFields of every object that is created, as the real one does; without it, of those that are applied.
+    #[must_use]
+    pub fn tracking(mut self, tracks: bool) -> Self {
+        self.tracks = tracks;
+        self
     }
 
     /// Requests so far, by `METHOD RESOURCE[/SUBRESOURCE] NAMESPACE`.
@@ -138,6 +158,7 @@ impl ApiServer {
         let (content_type, accept) = (header(http::header::CONTENT_TYPE), header(http::header::ACCEPT));
         let (content_type, accept) =
             (content_type.unwrap_or("application/json").to_owned(), accept.unwrap_or_default().to_owned());
+        let user_agent = header(http::header::USER_AGENT).unwrap_or_default().to_owned();
         let (content_type, body) = match plain(content_type, body) {
             Ok(body) => body,
             Err(refusal) => return refuse(&refusal),
@@ -150,6 +171,8 @@ impl ApiServer {
             content_type,
             accept,
             body,
+            user_agent,
+            tracks: self.tracks,
             warnings: Mutex::default(),
         };
         let mut response = self.answer(&call).await.unwrap_or_else(|refusal| refuse(&refusal));
@@ -213,11 +236,21 @@ impl ApiServer {
         }
     }
 
-    /// What needs a real container is refused by name, whatever the request looks like: its body may be a stream.
+    /// What needs a real container, kubelet or key is refused by name, whatever the request looks like: its body may be a
+    /// stream.
     fn check_modelled(&self, route: &Route) -> Result<(), Refusal> {
-        const CONTAINERS: [&str; 6] =
-            ["attach", "ephemeralcontainers", "exec", "log", "portforward", "proxy"];
-        let Some(subresource) = route.subresource.as_deref().filter(|s| CONTAINERS.contains(s)) else {
+        const UNMODELLED: [&str; 9] = [
+            "attach",
+            "ephemeralcontainers",
+            "exec",
+            "finalize",
+            "log",
+            "portforward",
+            "proxy",
+            "resize",
+            "token",
+        ];
+        let Some(subresource) = route.subresource.as_deref().filter(|s| UNMODELLED.contains(s)) else {
             return Ok(());
         };
         let name = route.name.as_deref().unwrap_or_default();

@@ -49,6 +49,19 @@ pub(super) enum Patch {
     Set,
 }
 
+/// How server-side apply owns a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Merge {
+    /// By its fields; a list as one.
+    Granular,
+    /// As one.
+    Atomic,
+    /// A list by its items, which are known by these keys.
+    Keys(Vec<&'static str>),
+    /// A list by its items, which are known by themselves.
+    Set,
+}
+
 /// A field of a struct.
 #[derive(Debug, Clone)]
 pub(super) struct Field {
@@ -59,6 +72,8 @@ pub(super) struct Field {
     pub omit_zero: bool,
     /// How a strategic merge patch merges a list.
     pub patch: Patch,
+    /// How server-side apply owns the value.
+    pub merge: Merge,
 }
 
 /// A struct.
@@ -140,8 +155,15 @@ impl Types {
 fn read_field(line: &'static str, indexes: &HashMap<&'static str, usize>) -> Option<Field> {
     let mut words = line.split(' ').filter(|w| !w.is_empty());
     let (name, shape) = (words.next()?, shape(words.next()?, indexes));
-    let mut field =
-        Field { name, shape, pointer: false, omit_empty: false, omit_zero: false, patch: Patch::Replace };
+    let mut field = Field {
+        name,
+        shape,
+        pointer: false,
+        omit_empty: false,
+        omit_zero: false,
+        patch: Patch::Replace,
+        merge: Merge::Granular,
+    };
     for word in words {
         if let Some(patch) = word.strip_prefix("patch=") {
             let (strategy, key) = patch.split_once(':').map_or((patch, None), |(s, k)| (s, Some(k)));
@@ -150,8 +172,13 @@ fn read_field(line: &'static str, indexes: &HashMap<&'static str, usize>) -> Opt
                 Some(key) => Patch::Key(key),
                 None => Patch::Set,
             };
-        } else if !word.starts_with("keys=") && !matches!(word, "set" | "atomic") {
-            // How server-side apply merges is in the table, too; nothing reads it yet.
+        } else if let Some(keys) = word.strip_prefix("keys=") {
+            field.merge = Merge::Keys(keys.split(',').collect());
+        } else if word == "set" {
+            field.merge = Merge::Set;
+        } else if word == "atomic" {
+            field.merge = Merge::Atomic;
+        } else {
             field.pointer = word.contains('*');
             field.omit_empty = word.contains('o');
             field.omit_zero = word.contains('z');

@@ -3,10 +3,48 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::managed::{self, Writer};
 use super::route::Route;
 use super::service::Call;
 use super::{body, custom, decode, defaults, patch as patches, scale, strategy, validate};
 use crate::sim::store::{DeleteOptions, Key, Object, Refusal, Resource, Store};
+
+/// What `managedFields` of a written object shall be.
+enum Tracked {
+    /// What follows from the change.
+    Follow,
+    /// This.
+    So(Option<Value>),
+}
+
+impl Tracked {
+    fn entries(
+        self,
+        call: &Call,
+        route: &Route,
+        now: &str,
+        old: Option<&Value>,
+        new: &Value,
+    ) -> Option<Value> {
+        match self {
+            Self::So(entries) => entries,
+            Self::Follow => {
+                let manager = call.manager();
+                let writer = Writer { manager: &manager, route, now };
+                managed::after_update(&writer, call.tracks, old, new)
+            }
+        }
+    }
+}
+
+fn set_entries(object: &mut Value, entries: Option<Value>) {
+    if let Some(metadata) = object["metadata"].as_object_mut() {
+        match entries {
+            Some(entries) => metadata.insert("managedFields".to_owned(), entries),
+            None => metadata.remove("managedFields"),
+        };
+    }
+}
 
 fn whole(object: &Object) -> Value {
     (**object).clone()
@@ -27,11 +65,17 @@ pub(super) fn create(store: &mut Store, call: &Call, route: &Route) -> Result<Va
     }
     let mut object = body::read(call, route)?;
     place(store, &mut object, route)?;
-    new_object(store, call, route, object)
+    new_object(store, call, route, object, Tracked::Follow)
 }
 
 /// Everything between a body that has been read and the stored object: strategy, defaults, admission, validation.
-fn new_object(store: &mut Store, call: &Call, route: &Route, mut object: Value) -> Result<Value, Refusal> {
+fn new_object(
+    store: &mut Store,
+    call: &Call,
+    route: &Route,
+    mut object: Value,
+    tracked: Tracked,
+) -> Result<Value, Refusal> {
     let resource = route.resource.clone();
     if resource.has_status && resource.name != "nodes" {
         // As in the real one, a status given at creation is dropped, but for nodes, which register with theirs.
@@ -57,6 +101,9 @@ fn new_object(store: &mut Store, call: &Call, route: &Route, mut object: Value) 
     object["metadata"]["uid"] = json!(uid);
     store.name_generated(&resource, &mut object);
     defaults::every_write(&resource.name, &mut object);
+    let now = store.clock().now_text();
+    let entries = tracked.entries(call, route, &now, None, &object);
+    set_entries(&mut object, entries);
     defaults::when_new(store, &resource.name, &mut object);
     strategy::new(store, &resource, &mut object)?;
     if resource.is_custom {
@@ -151,7 +198,7 @@ pub(super) fn replace(store: &mut Store, call: &Call, route: &Route) -> Result<(
         Ok(current) => current,
         Err(_) if !versioned && route.subresource.is_none() && creates_on_update(&route.resource) => {
             place(store, &mut object, route)?;
-            return new_object(store, call, route, object).map(|o| (StatusCode::CREATED, o));
+            return new_object(store, call, route, object, Tracked::Follow).map(|o| (StatusCode::CREATED, o));
         }
         Err(refusal) => return Err(refusal),
     };
@@ -229,6 +276,7 @@ fn updated(
     route: &Route,
     mut object: Value,
     status_only: bool,
+    tracked: Tracked,
 ) -> Result<Value, Refusal> {
     let resource = &route.resource;
     if !status_only {
@@ -237,8 +285,12 @@ fn updated(
     if call.method == http::Method::PATCH {
         immutable_uid(store, route, &object)?;
     }
+    let now = store.clock().now_text();
+    let there = current(store, route)?;
+    let entries = tracked.entries(call, route, &now, Some(&there), &object);
     let (old, mut object) = store.prepare_update(&resource.name, object, status_only)?;
     strategy::changed(resource, &old, &mut object, status_only);
+    set_entries(&mut object, entries);
     if resource.is_custom {
         custom::finalizer_warnings(Some(&old), &object).iter().for_each(|w| call.warn(w));
     }
@@ -273,8 +325,8 @@ fn immutable_uid(store: &Store, route: &Route, object: &Value) -> Result<(), Ref
 fn store_back(store: &mut Store, call: &Call, route: &Route, object: Value) -> Result<Value, Refusal> {
     check_subresource(route)?;
     match route.subresource.as_deref() {
-        None => updated(store, call, route, object, false),
-        Some("status") => updated(store, call, route, object, true),
+        None => updated(store, call, route, object, false, Tracked::Follow),
+        Some("status") => updated(store, call, route, object, true, Tracked::Follow),
         _ => {
             let mut scaled = whole(&current(store, route)?);
             let replicas = object["spec"]["replicas"].as_i64().unwrap_or(0);
@@ -293,9 +345,21 @@ fn store_back(store: &mut Store, call: &Call, route: &Route, object: Value) -> R
                 scaled["spec"]["replicas"] = json!(replicas);
             }
             scaled["metadata"]["resourceVersion"] = object["metadata"]["resourceVersion"].clone();
-            updated(store, call, route, scaled, false).map(|stored| scale::of(route, &stored))
+            let tracked = scale_entries(store, call, route, &scaled)?;
+            updated(store, call, route, scaled, false, tracked).map(|stored| scale::of(route, &stored))
         }
     }
+}
+
+fn scale_entries(store: &Store, call: &Call, route: &Route, scaled: &Value) -> Result<Tracked, Refusal> {
+    let old = current(store, route)?;
+    let path = route.scale_paths().map_or(".spec.replicas", |p| p.spec.as_str());
+    if custom::at(&old, path) == custom::at(scaled, path) {
+        return Ok(Tracked::So(old["metadata"].get("managedFields").cloned()));
+    }
+    let (manager, now) = (call.manager(), store.clock().now_text());
+    let writer = Writer { manager: &manager, route, now: &now };
+    Ok(Tracked::So(managed::after_scale(&writer, &old, path)))
 }
 
 /// PATCH, of all four types.
@@ -351,30 +415,60 @@ fn patched_form(call: &Call, route: &Route, patched: &mut Value) -> Result<(), R
 }
 
 fn apply(store: &mut Store, call: &Call, route: &Route) -> Result<(StatusCode, Value), Refusal> {
-    let Some(manager) = call.query.get("fieldManager").filter(|m| !m.is_empty()) else {
+    if call.query.get("fieldManager").is_none_or(String::is_empty) {
         let message = "Required value: is required for apply patch";
         return Err(super::options::invalid("PatchOptions", "fieldManager", "FieldValueRequired", message));
-    };
-    let applied: Value = serde_saphyr::from_slice(&call.body)
+    }
+    check_subresource(route)?;
+    if route.subresource.as_deref() == Some("scale") {
+        return Err(Refusal::not_modelled(&format!("server-side apply of {}/scale", route.resource.name)));
+    }
+    let mut applied: Value = serde_saphyr::from_slice(&call.body)
         .map_err(|e| Refusal::bad_request(format!("error decoding YAML: {e}")))?;
-    let force = call.query.get("force").is_some_and(|f| f == "true");
-    let now = store.clock().now_text();
+    applied_head(route, &mut applied)?;
     let old = current(store, route).ok();
-    let mut merged = patches::server_side_apply(old.as_deref(), &applied, manager, force, &now)?;
-    let mut problems = decode::Problems::default();
-    decode::canonical(&mut merged, &mut problems);
-    custom::form(route, &mut merged, &mut problems);
+    if old.is_none() && route.subresource.is_some() {
+        return Err(Refusal::not_found(&route.resource.name, route.name.as_deref().unwrap_or_default()));
+    }
+    let given = applied["metadata"]["resourceVersion"].clone();
+    let (manager, now) = (call.manager(), store.clock().now_text());
+    let writer = Writer { manager: &manager, route, now: &now };
+    let force = call.query.get("force").is_some_and(|f| f == "true");
+    let there = old.as_ref().map(|o| route.in_version(whole(o)));
+    let (mut merged, entries) = managed::apply(&writer, force, there.as_ref(), &applied)?;
+    if route.resource.namespaced {
+        merged["metadata"]["namespace"] = json!(route.namespace);
+    }
+    patched_form(call, route, &mut merged)?;
     match old {
         Some(old) => {
-            merged["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"].clone();
-            Ok((StatusCode::OK, store_back(store, call, route, merged)?))
+            if given.is_null() {
+                merged["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"].clone();
+            }
+            let status_only = route.subresource.is_some();
+            Ok((StatusCode::OK, updated(store, call, route, merged, status_only, Tracked::So(entries))?))
         }
         None => {
-            merged["metadata"]["name"] = json!(route.name);
             place(store, &mut merged, route)?;
-            new_object(store, call, route, merged).map(|o| (StatusCode::CREATED, o))
+            new_object(store, call, route, merged, Tracked::So(entries)).map(|o| (StatusCode::CREATED, o))
         }
     }
+}
+
+/// What is applied says what it is, and is what the path says.
+fn applied_head(route: &Route, applied: &mut Value) -> Result<(), Refusal> {
+    let (api_version, kind) = body::expected(route);
+    let text = |field: &str| applied[field].as_str().unwrap_or_default().to_owned();
+    if text("apiVersion") != api_version || text("kind") != kind {
+        let slash = if text("apiVersion").contains('/') { "" } else { "/" };
+        let why = format!("invalid object type: {slash}{}, Kind={}", text("apiVersion"), text("kind"));
+        return Err(Refusal::bad_request(why));
+    }
+    named(applied, route.name.as_deref().unwrap_or_default())?;
+    if route.resource.namespaced {
+        check_namespace(applied, route)?;
+    }
+    Ok(())
 }
 
 fn delete_options(call: &Call) -> Result<(DeleteOptions, bool), Refusal> {

@@ -193,7 +193,11 @@ impl Version {
         let scale = &version["subresources"]["scale"];
         let text = |field: &str| scale[field].as_str().unwrap_or_default().to_owned();
         Self {
-            schema: Schema::read(&version["schema"]["openAPIV3Schema"]),
+            schema: match &version["schema"]["openAPIV3Schema"] {
+                // Older definitions may come without one: everything goes.
+                Value::Null => Schema { preserves: true, is_open: true, ..Schema::default() },
+                schema => Schema::read(schema),
+            },
             scale: scale.is_object().then(|| ScalePaths {
                 spec: text("specReplicasPath"),
                 status: text("statusReplicasPath"),

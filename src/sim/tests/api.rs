@@ -252,3 +252,41 @@ async fn a_pod_that_never_ran_goes_with_its_last_finalizer() {
     ask(&cluster, "PATCH", path, json!({"metadata": {"finalizers": null}})).await;
     assert_eq!(ask(&cluster, "GET", path, Value::Null).await.0, 404);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_apply_conflicts_with_the_image_that_somebody_set() {
+    let cluster = running(TWO_NODES).await;
+    let path = "/apis/apps/v1/namespaces/shop/deployments/applied";
+    let apply = format!("{path}?fieldManager=kubectl");
+    let applied = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "applied"},
+        "spec": {
+            "selector": {"matchLabels": {"app": "applied"}},
+            "template": {
+                "metadata": {"labels": {"app": "applied"}}, "spec": {"containers": [{"name": "c", "image": "c:1"}]},
+            },
+        },
+    });
+    let type_of_apply = "application/apply-patch+yaml";
+    assert_eq!(send(&cluster, "PATCH", &apply, type_of_apply, applied.clone()).await.0, 201);
+    let image = json!({"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "c:2"}]}}}});
+    let set = format!("{path}?fieldManager=kubectl-set");
+    let merge = "application/strategic-merge-patch+json";
+    assert_eq!(send(&cluster, "PATCH", &set, merge, image).await.0, 200);
+    let (code, status) = send(&cluster, "PATCH", &apply, type_of_apply, applied.clone()).await;
+    let field = ".spec.template.spec.containers[name=\"c\"].image";
+    let message =
+        format!("Apply failed with 1 conflict: conflict with \"kubectl-set\" using apps/v1: {field}");
+    let cause = json!({
+        "reason": "FieldManagerConflict", "message": "conflict with \"kubectl-set\" using apps/v1", "field": field,
+    });
+    assert_eq!((code, &status["message"]), (409, &json!(message)));
+    assert_eq!(status["details"]["causes"], json!([cause]));
+    let forced = format!("{apply}&force=true");
+    assert_eq!(send(&cluster, "PATCH", &forced, type_of_apply, applied).await.0, 200);
+    let stored = stored(&cluster, "deployments.apps", "shop", "applied");
+    assert_eq!(stored["spec"]["template"]["spec"]["containers"][0]["image"], "c:1");
+    // What nobody applied isn't tracked.
+    let web = self::stored(&cluster, "deployments.apps", "shop", "web");
+    assert_eq!(web["metadata"]["managedFields"], Value::Null);
+}

@@ -71,6 +71,11 @@ impl Normal {
                 }
             });
         }
+        let causes = body.get_mut("details").and_then(|d| d.get_mut("causes")).and_then(Value::as_array_mut);
+        if let Some(causes) = causes.filter(|c| c.iter().all(|c| c["reason"] == "FieldManagerConflict")) {
+            // The managers stand in the order of a Go map.
+            causes.sort_by_key(|c| [c["message"].to_string(), c["field"].to_string()]);
+        }
         self.walk(&mut body, "");
         let mut whole = json!({"code": answer.code, "body": body});
         if !answer.warnings.is_empty() {
@@ -84,6 +89,11 @@ impl Normal {
             Value::Object(fields) => {
                 if !self.managed && field == "metadata" {
                     fields.remove("managedFields");
+                }
+                if let Some(Value::Array(entries)) = fields.get_mut("managedFields") {
+                    // They stand in the order of their times, which are each cluster's own.
+                    let text = |e: &Value, field: &str| e[field].as_str().unwrap_or_default().to_owned();
+                    entries.sort_by_key(|e| ["operation", "manager", "subresource"].map(|f| text(e, f)));
                 }
                 fields.iter_mut().for_each(|(name, value)| self.walk(value, name));
             }

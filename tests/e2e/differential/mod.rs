@@ -22,7 +22,8 @@ use story::Story;
 const AT_ONCE: usize = 8;
 
 fn embedded() -> EmbeddedCluster {
-    let settings = Settings { latency: std::time::Duration::ZERO, ..Settings::default() };
+    let settings =
+        Settings { latency: std::time::Duration::ZERO, managed_fields: true, ..Settings::default() };
     EmbeddedCluster::from_objects("differential", Vec::new(), settings).expect("an empty cluster")
 }
 
