@@ -150,7 +150,7 @@ impl Watch {
 }
 
 /// Options that don't go together.
-fn check(query: &BTreeMap<String, String>) -> Result<(), Refusal> {
+fn check(query: &std::collections::BTreeMap<String, String>) -> Result<(), Refusal> {
     let text = |key: &str| query.get(key).map_or("", String::as_str);
     let matching = text("resourceVersionMatch");
     let initial = query.contains_key("sendInitialEvents");
