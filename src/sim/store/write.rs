@@ -183,7 +183,7 @@ impl Store {
         }
         object["apiVersion"] = json!(kind.api_version());
         object["kind"] = json!(kind.kind);
-        count_generation(&old, &mut object);
+        count_generation(&old, &mut object, true);
         object["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"].clone();
         Ok((old, object))
     }
@@ -196,7 +196,8 @@ impl Store {
         if object == *old {
             return Some(old);
         }
-        count_generation(&old, &mut object);
+        // The Deployment controller writes its annotations together with the status: that counts as no change.
+        count_generation(&old, &mut object, false);
         Some(self.store_changed(resource, key, object))
     }
 
@@ -345,9 +346,10 @@ fn pod_spec_differs(old: &Value, new: &Value) -> bool {
     names.into_iter().any(|name| old.get(name) != new.get(name))
 }
 
-fn count_generation(old: &Value, object: &mut Value) {
+fn count_generation(old: &Value, object: &mut Value, with_annotations: bool) {
     let Some(generation) = old["metadata"]["generation"].as_i64() else { return };
-    let counted = object["kind"] == "Deployment"
+    let counted = with_annotations
+        && object["kind"] == "Deployment"
         && old["metadata"].get("annotations") != object["metadata"].get("annotations");
     if counted || spec_differs(old, object) {
         object["metadata"]["generation"] = json!(generation + 1);
