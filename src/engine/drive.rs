@@ -27,6 +27,11 @@ const AFTER_TROUBLE: std::time::Duration = std::time::Duration::from_secs(1);
 /// Decisions are so far apart at the least, for each node of the cluster: one takes about 9 µs a node (`cargo bench --bench
 /// decide`), so deciding takes a twentieth of the time at the most.
 const REST_A_NODE: std::time::Duration = std::time::Duration::from_micros(200);
+/// The record is written whole, so its writes are so far apart at the least, for each node and VM in it: what a killed driver
+/// hadn't recorded yet is seen again from the nodes' own states, and from where the VMs are.
+const RECORD_AN_ENTRY: std::time::Duration = std::time::Duration::from_millis(1);
+/// Whoever looks at the record isn't kept waiting longer.
+const LONGEST_UNRECORDED: std::time::Duration = std::time::Duration::from_secs(5);
 /// Nobody waits longer for virtroll to see what has happened.
 const LONGEST_REST: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -44,6 +49,8 @@ pub(super) struct Driver<'a> {
     ledger: Ledger,
     /// The record as last written (or as it shall be written first, after a campaign was taken up).
     status: MaintenanceCampaignStatus,
+    /// When the latest write of it was begun.
+    recorded_at: Option<Timestamp>,
     /// What [`Driver::take_up`] changed in it isn't written yet.
     is_taken_up: bool,
     /// What the cluster's record may be by this driver's own doing: as last read or written, and as sent since without an
@@ -71,6 +78,7 @@ impl<'a> Driver<'a> {
             name: campaign.name_any(),
             status: campaign.status.clone().unwrap_or_default(),
             own_records: vec![campaign.status.clone().unwrap_or_default()],
+            recorded_at: None,
             is_taken_up: false,
             campaign,
             groups,
@@ -160,7 +168,9 @@ impl<'a> Driver<'a> {
                 self.given_up = self.patience.over(&decision, &self.ledger, self.run.clock.now());
             }
             let Decision { effects, status, wake_at, end, .. } = decision;
-            if recording.is_none() && (self.is_taken_up || status != self.status) {
+            let unrecorded = self.is_taken_up || status != self.status;
+            let record_at = self.record_at(&status, end.is_some());
+            if recording.is_none() && unrecorded && record_at.is_none() {
                 recording = Some(status.clone());
                 self.write(status.clone());
             }
@@ -174,7 +184,8 @@ impl<'a> Driver<'a> {
             }
             let clock = self.run.clock;
             let patience = self.patience.ends_at().filter(|_| self.given_up.is_none());
-            let wake_at = [wake_at, patience, self.told.due()].into_iter().flatten().min();
+            let record_at = record_at.filter(|_| unrecorded);
+            let wake_at = [wake_at, patience, self.told.due(), record_at].into_iter().flatten().min();
             let wake = async move {
                 match wake_at {
                     Some(at) => clock.sleep_until(at).await,
@@ -311,7 +322,24 @@ impl<'a> Driver<'a> {
         })
     }
 
+    /// When the record may be written, if not now. What others go by (the phase, hooks, the failed that are tried again) and
+    /// what can't be seen afterwards is recorded at once.
+    fn record_at(&self, status: &MaintenanceCampaignStatus, is_end: bool) -> Option<Timestamp> {
+        let known = &self.status;
+        let urgent = self.is_taken_up
+            || is_end
+            || (status.phase, &status.reason, status.started_at)
+                != (known.phase, &known.reason, known.started_at)
+            || (&status.hooks, &status.retrying) != (&known.hooks, &known.retrying)
+            || status.peak_unavailable > known.peak_unavailable;
+        let entries = (status.nodes.len() + status.virtual_machines.len()) as u32;
+        let pause = RECORD_AN_ENTRY.saturating_mul(entries).min(LONGEST_UNRECORDED);
+        let at = self.recorded_at?.saturating_add(pause).ok()?;
+        (!urgent && at > self.run.clock.now()).then_some(at)
+    }
+
     fn write(&mut self, status: MaintenanceCampaignStatus) {
+        self.recorded_at = Some(self.run.clock.now());
         let (client, campaign) = (self.run.client.clone(), self.campaign.clone());
         self.tasks.set.spawn(async move {
             let recorded = tasks::answered(cluster::record(&client, &campaign, &status)).await;

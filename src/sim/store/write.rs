@@ -187,7 +187,7 @@ impl Store {
         }
         object["apiVersion"] = json!(kind.api_version());
         object["kind"] = json!(kind.kind);
-        count_generation(&kind, &old, &mut object);
+        count_generation(&kind, &old, &mut object, true);
         object["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"].clone();
         Ok((old, object))
     }
@@ -201,7 +201,8 @@ impl Store {
             return Some(old);
         }
         let kind = self.resource(resource)?.clone();
-        count_generation(&kind, &old, &mut object);
+        // The Deployment controller writes its annotations together with the status: that counts as no change.
+        count_generation(&kind, &old, &mut object, false);
         Some(self.store_changed(resource, key, object))
     }
 
@@ -350,9 +351,10 @@ fn pod_spec_differs(old: &Value, new: &Value) -> bool {
     names.into_iter().any(|name| old.get(name) != new.get(name))
 }
 
-fn count_generation(kind: &Resource, old: &Value, object: &mut Value) {
+fn count_generation(kind: &Resource, old: &Value, object: &mut Value, with_annotations: bool) {
     let Some(generation) = old["metadata"]["generation"].as_i64() else { return };
-    let counted = object["kind"] == "Deployment"
+    let counted = with_annotations
+        && object["kind"] == "Deployment"
         && old["metadata"].get("annotations") != object["metadata"].get("annotations");
     // Without a subresource of its own, a status is a field like any other.
     let counted =

@@ -128,6 +128,18 @@ func main() {
 		return status["availableReplicas"] == int64(3)
 	})
 
+	evict := func(pod *corev1.Pod) error {
+		return client.CoreV1().Pods(namespace).EvictV1(ctx, &policyv1.Eviction{
+			ObjectMeta:    metav1.ObjectMeta{Name: pod.Name},
+			DeleteOptions: &metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &pod.UID}},
+		})
+	}
+	// Without a budget yet: one is asked before the UID is looked at, and would hold the disruption for two minutes.
+	victims := running()
+	wrong := *victims[0]
+	wrong.UID = types.UID("00000000-0000-0000-0000-000000000000")
+	check(apierrors.IsConflict(evict(&wrong)), "a wrong UID was taken")
+
 	least := intstr.FromInt32(2)
 	budgets := client.PolicyV1().PodDisruptionBudgets(namespace)
 	must(budgets.Create(ctx, &policyv1.PodDisruptionBudget{
@@ -139,16 +151,6 @@ func main() {
 	until("the budget is counted", func() bool {
 		return must(budgets.Get(ctx, "web", metav1.GetOptions{})).Status.DisruptionsAllowed == 1
 	})
-	evict := func(pod *corev1.Pod) error {
-		return client.CoreV1().Pods(namespace).EvictV1(ctx, &policyv1.Eviction{
-			ObjectMeta:    metav1.ObjectMeta{Name: pod.Name},
-			DeleteOptions: &metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &pod.UID}},
-		})
-	}
-	victims := running()
-	wrong := *victims[0]
-	wrong.UID = types.UID("00000000-0000-0000-0000-000000000000")
-	check(apierrors.IsConflict(evict(&wrong)), "a wrong UID was taken")
 	check(evict(victims[0]) == nil, "the first eviction was refused")
 	check(apierrors.IsTooManyRequests(evict(victims[1])), "the budget allowed a second eviction")
 	until("the evicted pod is replaced", func() bool {
