@@ -107,7 +107,9 @@ fn new_object(
     defaults::when_new(store, &resource.name, &mut object);
     strategy::new(store, &resource, &mut object)?;
     if resource.is_custom {
-        custom::finalizer_warnings(None, &object).iter().for_each(|w| call.warn(w));
+        for warning in custom::finalizer_warnings(None, &object) {
+            call.warn(&warning);
+        }
     }
     validate::new(&resource, &route.version, &object)?;
     if call.is_dry_run() {
@@ -292,7 +294,9 @@ fn updated(
     strategy::changed(resource, &old, &mut object, status_only);
     set_entries(&mut object, entries);
     if resource.is_custom {
-        custom::finalizer_warnings(Some(&old), &object).iter().for_each(|w| call.warn(w));
+        for warning in custom::finalizer_warnings(Some(&old), &object) {
+            call.warn(&warning);
+        }
     }
     validate::changed(resource, &route.version, &old, &object, route.subresource.as_deref())?;
     if call.is_dry_run() {

@@ -76,7 +76,9 @@ fn nulls(schema: &Schema, value: &mut Value) {
         }),
         Value::Array(items) => {
             if let Some(inner) = &schema.items {
-                items.iter_mut().for_each(|item| nulls(inner, item));
+                for item in items {
+                    nulls(inner, item);
+                }
             }
         }
         _ => {}

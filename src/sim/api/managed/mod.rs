@@ -73,7 +73,9 @@ impl Writer<'_> {
             (Some("status"), _) => &[&["f:spec"]],
             _ => &[],
         };
-        paths.iter().for_each(|path| set.without(path));
+        for path in paths {
+            set.without(path);
+        }
     }
 
     fn compare(&self, old: Option<&Value>, new: &Value) -> Comparison {

@@ -21,7 +21,7 @@ pub(super) fn check(node: Node<'_>, applied: &Value) -> Result<(), Refusal> {
     let slash = if version.contains('/') { "" } else { "/" };
     let told = match wrong.as_slice() {
         [one] => one.clone(),
-        many => format!("errors:{}", many.iter().map(|w| format!("\n  {w}")).collect::<String>()),
+        many => format!("errors:\n  {}", many.join("\n  ")),
     };
     let message = format!(
         "failed to create typed patch object ({}/{}; {slash}{version}, Kind={}): {told}",
