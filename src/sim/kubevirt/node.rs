@@ -18,6 +18,9 @@ const MACHINE: &str = "machine-type.node.kubevirt.io/q35";
 const KVM: &str = "devices.kubevirt.io/kvm";
 const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 
+/// How often this node's virt-handler gives a sign of life; else it is left to chance, as in a real one.
+pub(super) const HEARTBEAT_EVERY: &str = "sim.virtroll.dev/heartbeat-every";
+
 /// The node is up, and with it the launchers and guests on it.
 pub(super) fn is_alive(world: &World, node: &str) -> bool {
     world.node(node).is_some_and(|n| is_up(n))
@@ -72,9 +75,8 @@ pub(super) async fn beat(world: &mut World, name: &str) -> Result<Option<Duratio
             }
         })
         .await?;
-    if let Some(every) = node["metadata"]["annotations"]["sim.virtroll.dev/heartbeat-every"]
-        .as_str()
-        .and_then(super::guest::duration)
+    if let Some(every) =
+        node["metadata"]["annotations"][HEARTBEAT_EVERY].as_str().and_then(super::guest::duration)
     {
         return Ok(Some(every));
     }

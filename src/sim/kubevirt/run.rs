@@ -159,7 +159,8 @@ fn of_node(world: &World, name: &str, object: &Value, old: Option<&Value>) -> Ve
         // How it is not ready says whether virt-handler was stopped in order.
         let ready = |n: &Value| conditions::get(n, "Ready").map(|c| c["status"].clone());
         let up = node::is_up(old) != node::is_up(object) || ready(old) != ready(object);
-        kept_out || up || booted(old) != booted(object)
+        let every = |n: &Value| n["metadata"]["annotations"][node::HEARTBEAT_EVERY].clone();
+        kept_out || up || booted(old) != booted(object) || every(old) != every(object)
     };
     if old.is_none_or(changed) {
         work.push(Work::Heartbeat(name.to_owned()));

@@ -96,9 +96,9 @@ struct Collection {
     forgotten: u64,
 }
 
-/// A history holds so many values (texts, numbers, lists, maps) at the most, about 100 MB: changes of large objects, such as
+/// A history holds so many values (texts, numbers, lists, maps) at the most, about 20 MB: changes of large objects, such as
 /// the record of a campaign over thousands of nodes, are forgotten sooner.
-const HISTORY_WEIGHT: usize = 1_000_000;
+const HISTORY_WEIGHT: usize = 200_000;
 
 impl Collection {
     fn remember(&mut self, change: Change, limit: usize) {
