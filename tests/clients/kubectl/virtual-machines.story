@@ -37,4 +37,5 @@
 ! top pods -A => Metrics API not available
 ! top nodes => Metrics API not available
 ! autoscale -n shop deployment/web --max=3 => error
-! create token -n shop default => the embedded cluster does not model
++ create serviceaccount -n shop robot => created
+! create token -n shop robot => the embedded cluster does not model

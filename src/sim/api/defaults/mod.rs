@@ -41,7 +41,7 @@ fn each<'a>(object: &'a mut Value, list: &str) -> impl Iterator<Item = &'a mut V
 }
 
 /// Brings a new object into its canonical form and fills in everything that the API server does. For what is loaded from
-/// manifests and what controllers make: what comes through the API is read by [`decode`] first.
+/// manifests and what controllers make: what comes through the API is read by the types first.
 pub fn fill(store: &Store, resource: &str, object: &mut Value) {
     if object.get("kind").is_none()
         && let Some(kind) = store.resource(resource)
