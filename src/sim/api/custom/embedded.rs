@@ -2,41 +2,17 @@
 
 use serde_json::Value;
 
+use super::walk::walk;
 use crate::sim::api::validate::{Causes, names};
 use crate::sim::store::Schema;
 
 /// Judges all embedded objects.
 pub(super) fn judge(schema: &Schema, object: &Value, causes: &mut Causes) {
-    walk(schema, object, "", causes);
-}
-
-fn walk(schema: &Schema, value: &Value, path: &str, causes: &mut Causes) {
-    if schema.is_open {
-        return;
-    }
-    match value {
-        Value::Object(fields) => {
-            if schema.embedded {
-                head(value, path, causes);
-            }
-            for (name, value) in fields.iter().filter(|(_, v)| v.is_object() || v.is_array()) {
-                if let Some(inner) = schema.properties.get(name) {
-                    let dot = if path.is_empty() { "" } else { "." };
-                    walk(inner, value, &format!("{path}{dot}{name}"), causes);
-                } else if let Some(inner) = &schema.additional {
-                    walk(inner, value, &format!("{path}[{name}]"), causes);
-                }
-            }
+    walk(schema, object, &mut |schema, value, path| {
+        if schema.embedded && value.is_object() {
+            head(value, path, causes);
         }
-        Value::Array(items) => {
-            if let Some(inner) = &schema.items {
-                for (index, item) in items.iter().enumerate() {
-                    walk(inner, item, &format!("{path}[{index}]"), causes);
-                }
-            }
-        }
-        _ => {}
-    }
+    });
 }
 
 fn head(object: &Value, path: &str, causes: &mut Causes) {

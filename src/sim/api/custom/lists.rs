@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::walk::walk;
 use crate::sim::api::validate::Causes;
 use crate::sim::store::{ListType, Schema};
 
@@ -14,38 +15,14 @@ pub(super) fn are_fine(schema: &Schema, object: &Value) -> bool {
 
 /// Judges all lists of an object.
 pub(super) fn judge(schema: &Schema, object: &Value, causes: &mut Causes) {
-    walk(schema, object, "", causes);
-}
-
-fn walk(schema: &Schema, value: &Value, path: &str, causes: &mut Causes) {
-    if schema.is_open {
-        return;
-    }
-    match value {
-        Value::Object(fields) => {
-            for (name, value) in fields.iter().filter(|(_, v)| v.is_object() || v.is_array()) {
-                if let Some(inner) = schema.properties.get(name) {
-                    let dot = if path.is_empty() { "" } else { "." };
-                    walk(inner, value, &format!("{path}{dot}{name}"), causes);
-                } else if let Some(inner) = &schema.additional {
-                    walk(inner, value, &format!("{path}[{name}]"), causes);
-                }
-            }
+    walk(schema, object, &mut |schema, value, path| {
+        let Value::Array(items) = value else { return };
+        match &schema.list {
+            ListType::Atomic => {}
+            ListType::Set => twice(items, path, causes),
+            ListType::Map(keys) => map(items, keys, path, causes),
         }
-        Value::Array(items) => {
-            match &schema.list {
-                ListType::Atomic => {}
-                ListType::Set => twice(items, path, causes),
-                ListType::Map(keys) => map(items, keys, path, causes),
-            }
-            if let Some(inner) = &schema.items {
-                for (index, item) in items.iter().enumerate() {
-                    walk(inner, item, &format!("{path}[{index}]"), causes);
-                }
-            }
-        }
-        _ => {}
-    }
+    });
 }
 
 fn map(items: &[Value], keys: &[String], path: &str, causes: &mut Causes) {

@@ -6,6 +6,7 @@ mod lists;
 mod prune;
 mod scale;
 mod validate;
+mod walk;
 
 pub(super) use prune::defaults;
 pub(super) use scale::{at, set};
