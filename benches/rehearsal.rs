@@ -15,6 +15,10 @@ use tokio::sync::watch;
 use virtroll::engine::{Clock, Run, Stop, run_campaign};
 use virtroll::sim::{EmbeddedCluster, Settings};
 
+/// As the binary's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const PLAN: &str = "apiVersion: virtroll.dev/v1alpha1\nkind: MaintenancePlan\nmetadata: {name: p}\nspec:\n  \
     concurrency: {maxUnavailable: 10%}\n  groups: [{name: all, nodes: {selector: {}}}]\n  drain: {deleteEmptyDirData: true, timeout: 24h}\n  \
     hooks: [{name: upgrade, at: Maintenance, exec: ['tr'], expected: 5m}]\n";

@@ -8,8 +8,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::StreamExt;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
 use kube::Client;
-use kube::api::{Api, ApiResource, DynamicObject, ListParams, WatchEvent, WatchParams};
+use kube::api::{Api, ApiResource, DynamicObject, ListParams, Request, WatchEvent, WatchParams};
+use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
@@ -277,7 +279,8 @@ struct Selectors {
 
 /// Lists, watches, and so on, until nobody listens any more or the API server refuses for good.
 async fn watch(client: Client, kind: Kind, node: Option<String>, sender: mpsc::Sender<Seen>) {
-    let api: Api<DynamicObject> = Api::all_with(client, &kind.resource());
+    let requests =
+        Request::new(Api::<DynamicObject>::all_with(client.clone(), &kind.resource()).resource_url());
     let selectors = Selectors {
         fields: node.as_ref().map(|n| format!("spec.nodeName={n}")),
         labels: (kind == Kind::Target).then(|| "kubevirt.io/migrationJobUID".to_owned()),
@@ -289,8 +292,8 @@ async fn watch(client: Client, kind: Kind, node: Option<String>, sender: mpsc::S
     while !sender.is_closed() {
         let began = Instant::now();
         let outcome = match version.take() {
-            None => list(&api, kind, node.clone(), &selectors, &sender).await.map(Some),
-            Some(from) => follow(&api, kind, &selectors, from, &sender).await,
+            None => list(&client, &requests, kind, node.clone(), &selectors, &sender).await.map(Some),
+            Some(from) => follow(&client, &requests, kind, &selectors, from, &sender).await,
         };
         match outcome {
             Ok(next) => {
@@ -318,8 +321,17 @@ async fn watch(client: Client, kind: Kind, node: Option<String>, sender: mpsc::S
     }
 }
 
+/// A page of a list. Its objects are plain JSON: read once, and reduced at once.
+#[derive(Deserialize)]
+struct Page {
+    metadata: ListMeta,
+    #[serde(default)]
+    items: Vec<Value>,
+}
+
 async fn list(
-    api: &Api<DynamicObject>,
+    client: &Client,
+    requests: &Request,
     kind: Kind,
     node: Option<String>,
     selectors: &Selectors,
@@ -331,7 +343,12 @@ async fn list(
     params.label_selector.clone_from(&selectors.labels);
     let mut present = BTreeSet::new();
     loop {
-        let page = match api.list(&params).await {
+        let request = requests.list(&params).map_err(kube::Error::BuildRequest);
+        let answer = match request {
+            Ok(request) => client.request::<Page>(request).await,
+            Err(error) => Err(error),
+        };
+        let page = match answer {
             Ok(page) => page,
             // 410: the list took longer than the API server keeps its pages; it begins anew.
             Err(kube::Error::Api(status)) if status.code >= 500 || [410, 429].contains(&status.code) => {
@@ -339,10 +356,9 @@ async fn list(
             }
             Err(error) => return Err(Error::of(&format!("list {plural}"), error)),
         };
-        for object in &page.items {
-            let value = serde_json::to_value(object).unwrap_or_default();
-            present.insert(wire::name(&value));
-            let _ = sender.send(Seen::Put(Box::new(slim(kind, &value)))).await;
+        for object in page.items {
+            present.insert(wire::name(&object));
+            let _ = sender.send(Seen::Put(Box::new(slim(kind, &object)))).await;
         }
         match page.metadata.continue_.filter(|c| !c.is_empty()) {
             Some(next) => params.continue_token = Some(next),
@@ -356,7 +372,8 @@ async fn list(
 
 /// Watches from a revision on. Gives the revision to go on from; `None`: list anew.
 async fn follow(
-    api: &Api<DynamicObject>,
+    client: &Client,
+    requests: &Request,
     kind: Kind,
     selectors: &Selectors,
     from: String,
@@ -366,7 +383,10 @@ async fn follow(
     params.field_selector.clone_from(&selectors.fields);
     params.label_selector.clone_from(&selectors.labels);
     let what = format!("watch {}", kind.resource().plural);
-    let stream = api.watch(&params, &from).await;
+    let stream = match requests.watch(&params, &from).map_err(kube::Error::BuildRequest) {
+        Ok(request) => client.request_events::<Value>(request).await,
+        Err(error) => Err(error),
+    };
     let stream = match stream {
         Ok(stream) => stream,
         Err(kube::Error::Api(status)) if status.code == 410 => return Ok(None),
@@ -385,14 +405,12 @@ async fn follow(
     while let Ok(Some(event)) = timeout(SILENCE, stream.next()).await {
         match event {
             Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
-                version = object.metadata.resource_version.clone().unwrap_or(version);
-                let value = serde_json::to_value(&object).unwrap_or_default();
-                let _ = sender.send(Seen::Put(Box::new(slim(kind, &value)))).await;
+                version = wire::version(&object).unwrap_or(version);
+                let _ = sender.send(Seen::Put(Box::new(slim(kind, &object)))).await;
             }
             Ok(WatchEvent::Deleted(object)) => {
-                version = object.metadata.resource_version.clone().unwrap_or(version);
-                let value = serde_json::to_value(&object).unwrap_or_default();
-                let _ = sender.send(Seen::Gone(kind, wire::name(&value))).await;
+                version = wire::version(&object).unwrap_or(version);
+                let _ = sender.send(Seen::Gone(kind, wire::name(&object))).await;
             }
             Ok(WatchEvent::Bookmark(bookmark)) => version = bookmark.metadata.resource_version,
             Ok(WatchEvent::Error(status)) if status.code == 410 => return Ok(None),

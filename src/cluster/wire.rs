@@ -33,6 +33,11 @@ pub(super) fn name(object: &Value) -> ObjectName {
     ObjectName::new(text(&object["metadata"]["namespace"]), text(&object["metadata"]["name"]))
 }
 
+/// The revision of an object.
+pub(super) fn version(object: &Value) -> Option<String> {
+    optional(&object["metadata"]["resourceVersion"])
+}
+
 fn controller(object: &Value) -> Option<Owner> {
     let owners = object["metadata"]["ownerReferences"].as_array()?;
     let owner = owners.iter().find(|o| o["controller"] == true)?;

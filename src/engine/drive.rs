@@ -24,14 +24,13 @@ use crate::reconcile::{
 /// Wait after a record that could not be written.
 const AFTER_TROUBLE: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// Decisions are so far apart at the least, for each node of the cluster: one takes about 9 µs a node (`cargo bench --bench
-/// decide`), so deciding takes a twentieth of the time at the most.
-const REST_A_NODE: std::time::Duration = std::time::Duration::from_micros(200);
+/// Decisions are so far apart at the least, for each node of the cluster: what happens meanwhile is decided on together.
+const REST_A_NODE: std::time::Duration = std::time::Duration::from_millis(1);
 /// The record is written whole, so its writes are so far apart at the least, for each node and VM in it: what a killed driver
 /// hadn't recorded yet is seen again from the nodes' own states, and from where the VMs are.
-const RECORD_AN_ENTRY: std::time::Duration = std::time::Duration::from_millis(1);
+const RECORD_AN_ENTRY: std::time::Duration = std::time::Duration::from_millis(5);
 /// Whoever looks at the record isn't kept waiting longer.
-const LONGEST_UNRECORDED: std::time::Duration = std::time::Duration::from_secs(5);
+const LONGEST_UNRECORDED: std::time::Duration = std::time::Duration::from_secs(30);
 /// Nobody waits longer for virtroll to see what has happened.
 const LONGEST_REST: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -159,13 +158,13 @@ impl<'a> Driver<'a> {
                 self.lease.due().await;
                 self.renew(sink).await?;
             }
-            let decision = self.decide();
+            let mut decision = self.decide();
             let stopping = self.is_stopping();
-            for kind in self.told.news(&decision, &self.ledger, stopping, self.run.clock.now()) {
-                self.emit(sink, kind);
-            }
             if self.given_up.is_none() {
                 self.given_up = self.patience.over(&decision, &self.ledger, self.run.clock.now());
+            }
+            for kind in self.told.news(&mut decision, &self.ledger, stopping, self.run.clock.now()) {
+                self.emit(sink, kind);
             }
             let Decision { effects, status, wake_at, end, .. } = decision;
             let unrecorded = self.is_taken_up || status != self.status;

@@ -1,6 +1,7 @@
 //! What people have been told, so that they are told of changes only.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -32,7 +33,8 @@ pub(super) struct Told {
     waits: BTreeMap<String, Wait>,
     /// Waits that were told, by node and words.
     told_waits: BTreeMap<(String, String), Timestamp>,
-    vms: BTreeMap<ObjectName, (String, Option<String>)>,
+    /// The VMs' record as told.
+    vms: Vec<Arc<CampaignVm>>,
     warnings: BTreeSet<String>,
     /// Warnings that come from answers, which may come again and again.
     repeated: BTreeMap<String, Timestamp>,
@@ -40,19 +42,17 @@ pub(super) struct Told {
 }
 
 impl Told {
-    /// What is new in a decision.
+    /// What is new in a decision. How each node is doing is taken out of it: that is told every time.
     pub(super) fn news(
         &mut self,
-        decision: &Decision,
+        decision: &mut Decision,
         ledger: &Ledger,
         stopping: bool,
         now: Timestamp,
     ) -> Vec<EventKind> {
         let mut news = Vec::new();
         self.phases(decision, &mut news);
-        for vm in &decision.status.virtual_machines {
-            news.extend(self.vm(vm));
-        }
+        self.vms(&decision.status.virtual_machines, &mut news);
         for (node, progress) in &decision.nodes {
             // Of hooks, their own events tell.
             let mut holds = progress.holds.iter().filter(|h| !matches!(h, Hold::Hook { .. }));
@@ -68,7 +68,7 @@ impl Told {
                 news.push(EventKind::Warning { text: text.clone() });
             }
         }
-        news.push(EventKind::Progress(decision.nodes.clone()));
+        news.push(EventKind::Progress(std::mem::take(&mut decision.nodes)));
         news
     }
 
@@ -87,19 +87,18 @@ impl Told {
         }
     }
 
-    fn vm(&mut self, vm: &CampaignVm) -> Option<EventKind> {
-        let name = ObjectName::new(&vm.namespace, &vm.name);
-        // A replica isn't the same machine elsewhere: another one stands in for it.
-        let replaced = vm.replica && vm.outcome == VmOutcome::Restarted;
-        let now = if replaced {
-            ("Replaced".to_owned(), None)
-        } else {
-            (format!("{:?}", vm.outcome), vm.node.clone())
-        };
-        let before = self.vms.insert(name.clone(), now.clone());
-        let before = before.filter(|b| *b != now)?;
-        let from = before.1.filter(|from| now.1.as_ref() != Some(from));
-        Some(EventKind::VmChanged { vm: name, outcome: now.0, node: now.1, from })
+    /// Both records are in the order of namespaces and names, and VMs only come to them.
+    fn vms(&mut self, vms: &[Arc<CampaignVm>], news: &mut Vec<EventKind>) {
+        let mut known = self.vms.iter().peekable();
+        for vm in vms {
+            let is_same = |k: &&Arc<CampaignVm>| (&k.namespace, &k.name) == (&vm.namespace, &vm.name);
+            while known.next_if(|k| (&k.namespace, &k.name) < (&vm.namespace, &vm.name)).is_some() {}
+            if let Some(before) = known.next_if(|k| Arc::ptr_eq(k, vm) || is_same(k)) {
+                news.extend(Some(before).filter(|b| !Arc::ptr_eq(b, vm)).and_then(|b| changed(b, vm)));
+            }
+        }
+        self.vms.clear();
+        self.vms.extend_from_slice(vms);
     }
 
     /// What a node waits for, if that has become worth a line.
@@ -142,6 +141,22 @@ impl Told {
         self.repeated.insert(text.clone(), now);
         true
     }
+}
+
+/// What has become of a VM.
+fn changed(before: &CampaignVm, vm: &CampaignVm) -> Option<EventKind> {
+    // A replica isn't the same machine elsewhere: another one stands in for it.
+    let told = |vm: &CampaignVm| {
+        let replaced = vm.replica && vm.outcome == VmOutcome::Restarted;
+        if replaced { ("Replaced".to_owned(), None) } else { (format!("{:?}", vm.outcome), vm.node.clone()) }
+    };
+    let (before, now) = (told(before), told(vm));
+    if before == now {
+        return None;
+    }
+    let from = before.1.filter(|from| now.1.as_ref() != Some(from));
+    let name = ObjectName::new(&vm.namespace, &vm.name);
+    Some(EventKind::VmChanged { vm: name, outcome: now.0, node: now.1, from })
 }
 
 /// Nodes are left, none is in work: why nobody begins.

@@ -1,6 +1,6 @@
 //! PodDisruptionBudgets.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
@@ -50,4 +50,84 @@ pub struct Budget {
     pub is_kubevirts: bool,
     /// Names in `status.disruptedPods`: evicted, their deletion not yet seen by the controller.
     pub disrupted_pods: BTreeSet<String>,
+}
+
+impl Budget {
+    /// A label without which no pod is selected; `None` if the selector has no `matchLabels`.
+    fn required_label(&self) -> Option<(&str, &str)> {
+        let labels = self.selector.as_ref()?.match_labels.as_ref()?;
+        labels.iter().next().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+}
+
+/// Names of budgets by a label that their selectors require, so that not every budget of a namespace is held against every
+/// pod. In each namespace, the budgets whose selectors require none are under the empty label.
+#[derive(Debug, Clone, Default)]
+pub(super) struct BudgetsByLabel(BTreeMap<String, BTreeMap<(String, String), BTreeSet<ObjectName>>>);
+
+impl BudgetsByLabel {
+    fn place(budget: &Budget) -> (String, String) {
+        let (key, value) = budget.required_label().unwrap_or_default();
+        (key.to_owned(), value.to_owned())
+    }
+
+    pub(super) fn insert(&mut self, budget: &Budget) {
+        let labels = self.0.entry(budget.name.namespace.clone()).or_default();
+        labels.entry(Self::place(budget)).or_default().insert(budget.name.clone());
+    }
+
+    pub(super) fn remove(&mut self, budget: &Budget) {
+        let Some(labels) = self.0.get_mut(&budget.name.namespace) else { return };
+        let place = Self::place(budget);
+        if let Some(names) = labels.get_mut(&place) {
+            names.remove(&budget.name);
+            if names.is_empty() {
+                labels.remove(&place);
+            }
+        }
+    }
+
+    /// The budgets that may select a pod with these labels, in order of their names.
+    pub(super) fn candidates(
+        &self,
+        namespace: &str,
+        pod: &BTreeMap<String, String>,
+    ) -> BTreeSet<&ObjectName> {
+        let Some(labels) = self.0.get(namespace) else { return BTreeSet::new() };
+        let none = (String::new(), String::new());
+        let of = |label: &(String, String)| labels.get(label).into_iter().flatten();
+        let required = pod.iter().flat_map(|(key, value)| of(&(key.clone(), value.clone())));
+        of(&none).chain(required).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn budget(name: &str, labels: &[(&str, &str)]) -> Budget {
+        let labels = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let selector = LabelSelector { match_labels: Some(labels), ..LabelSelector::default() };
+        Budget { name: ObjectName::new("shop", name), selector: Some(selector), ..Budget::default() }
+    }
+
+    #[test]
+    fn budgets_are_found_by_their_label_and_those_without_one_always() {
+        let mut index = BudgetsByLabel::default();
+        let all = [
+            budget("web", &[("app", "web"), ("tier", "front")]),
+            budget("any", &[]),
+            budget("db", &[("app", "db")]),
+        ];
+        all.iter().for_each(|b| index.insert(b));
+        index.insert(&Budget { name: ObjectName::new("else", "web"), ..all[0].clone() });
+        let pod =
+            BTreeMap::from([("app".to_owned(), "web".to_owned()), ("team".to_owned(), "red".to_owned())]);
+        let found = |index: &BudgetsByLabel| -> Vec<String> {
+            index.candidates("shop", &pod).into_iter().map(|n| n.name.clone()).collect()
+        };
+        assert_eq!(found(&index), ["any", "web"]);
+        index.remove(&all[0]);
+        assert_eq!(found(&index), ["any"]);
+    }
 }

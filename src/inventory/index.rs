@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::budget::BudgetsByLabel;
 use super::{Budget, KubeVirt, Migration, Node, ObjectName, Pod, VirtualMachine, VirtualMachineInstance};
 
 /// A volume attached to a node (`storage.k8s.io/v1` VolumeAttachment).
@@ -34,6 +35,7 @@ pub struct Inventory {
     pods_by_node: BTreeMap<String, BTreeSet<ObjectName>>,
     unbound_pods: BTreeSet<ObjectName>,
     budgets: BTreeMap<ObjectName, Budget>,
+    budgets_by_label: BudgetsByLabel,
     daemon_sets: BTreeMap<ObjectName, Workload>,
     attachments: BTreeMap<String, VolumeAttachment>,
     attachments_by_node: BTreeMap<String, BTreeSet<String>>,
@@ -168,20 +170,28 @@ impl Inventory {
         &self.budgets
     }
 
-    /// The budgets of a namespace.
-    pub fn budgets_in<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a Budget> {
-        let start = ObjectName::new(namespace, "");
-        self.budgets.range(start..).take_while(move |(name, _)| name.namespace == namespace).map(|(_, b)| b)
+    /// The budgets whose selectors may select a pod, as far as an index tells: all that do are among them.
+    pub fn budgets_near<'a>(&'a self, pod: &Pod) -> impl Iterator<Item = &'a Budget> + use<'a> {
+        let names = self.budgets_by_label.candidates(&pod.name.namespace, &pod.labels);
+        names.into_iter().filter_map(|name| self.budgets.get(name))
     }
 
     /// Adds or replaces a budget.
     pub fn put_budget(&mut self, budget: Budget) -> bool {
-        put(&mut self.budgets, budget.name.clone(), budget)
+        if self.budgets.get(&budget.name) == Some(&budget) {
+            return false;
+        }
+        self.remove_budget(&budget.name.clone());
+        self.budgets_by_label.insert(&budget);
+        self.budgets.insert(budget.name.clone(), budget);
+        true
     }
 
     /// Forgets a budget.
     pub fn remove_budget(&mut self, name: &ObjectName) {
-        self.budgets.remove(name);
+        if let Some(old) = self.budgets.remove(name) {
+            self.budgets_by_label.remove(&old);
+        }
     }
 
     /// All DaemonSets by name.

@@ -14,6 +14,11 @@ pub struct ObjectName {
 }
 
 impl ObjectName {
+    /// Namespace and name as they are compared.
+    pub fn parts(&self) -> (&str, &str) {
+        (&self.namespace, &self.name)
+    }
+
     /// Joins a namespace and a name.
     pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
         Self { namespace: namespace.into(), name: name.into() }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::decide::States;
 use super::hold::SHOWN;
 use super::view::phase_of;
 use super::{Decision, GroupNodes, View};
@@ -65,13 +66,12 @@ pub(super) struct Admission {
 impl Admission {
     /// Reads limits and present unavailability. A node counts as unavailable when it is in work, not Ready, or cordoned by
     /// anybody for whatever reason.
-    pub(super) fn new(view: &View<'_>, decision: &Decision) -> Self {
+    pub(super) fn new(view: &View<'_>, states: &States<'_>, decision: &Decision) -> Self {
         let working = |name: &str| {
             // A patch under way may be a cordon that isn't observed yet; that of a node that is done only clears its state.
             let done = decision.phase(name).is_some_and(|p| p == NodePhase::Done);
             let patching = view.ledger.patching.contains(name) && !done;
-            let state = view.inventory.node(name).and_then(|n| view.state(n));
-            patching || state.is_some_and(|s| s.phase.is_active())
+            patching || states.mine(name).is_some_and(|s| s.phase.is_active())
         };
         let away = |name: &str| view.inventory.node(name).is_none_or(Node::is_unavailable);
         let mut limits = limits(view);

@@ -1,6 +1,6 @@
 //! The decision of one round.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::admission::{self, Admission};
 use super::drain::{DrainOptions, Pending, obstacles};
@@ -22,24 +22,49 @@ pub fn decide(view: &View<'_>) -> Decision {
     }
     decision.status.phase = CampaignPhase::Running;
     decision.status.reason = None;
-    fold_nodes(view, &mut decision);
+    let states = States::read(view);
+    fold_nodes(view, &states, &mut decision);
     vms::fold(view, &mut decision.status);
-    step_nodes(view, &mut decision);
-    let blocked = open_groups(view, &mut decision);
-    decision.status.peak_unavailable = decision.status.peak_unavailable.max(away(view));
+    step_nodes(view, &states, &mut decision);
+    let blocked = open_groups(view, &states, &mut decision);
+    decision.status.peak_unavailable = decision.status.peak_unavailable.max(away(view, &states));
     if let Some(reason) = view.given_up {
         decision.effects.clear();
         decision.status.phase = CampaignPhase::Paused;
         decision.status.reason = Some(reason.to_owned());
         decision.end = Some(End::Paused { reason: reason.to_owned() });
-        name_unretried(view, &mut decision);
+        name_unretried(&states, &mut decision);
         return decision;
     }
-    conclude(view, &mut decision, blocked);
+    conclude(view, &states, &mut decision, blocked);
     if decision.end.is_some() {
-        name_unretried(view, &mut decision);
+        name_unretried(&states, &mut decision);
     }
     decision
+}
+
+/// What the campaign's nodes carry, read once a decision.
+pub(super) struct States<'a> {
+    campaign: &'a str,
+    by_node: BTreeMap<&'a str, Result<NodeState, String>>,
+}
+
+impl<'a> States<'a> {
+    fn read(view: &View<'a>) -> Self {
+        let state = |name: &'a str| Some((name, NodeState::of(view.inventory.node(name)?)?));
+        let by_node = view.nodes().filter_map(|(_, name)| state(name)).collect();
+        Self { campaign: view.campaign, by_node }
+    }
+
+    /// This campaign's state of a node, if it carries one.
+    pub(super) fn mine(&self, node: &str) -> Option<&NodeState> {
+        self.by_node.get(node)?.as_ref().ok().filter(|s| s.campaign == self.campaign)
+    }
+
+    /// Whosoever state a node carries.
+    fn any(&self, node: &str) -> Option<&Result<NodeState, String>> {
+        self.by_node.get(node)
+    }
 }
 
 /// A failed node with hooks at OnFailure, or starts of VMs, still to come.
@@ -48,22 +73,21 @@ fn is_owing(node: &NodeProgress) -> bool {
 }
 
 /// Failed nodes that were to be tried again and never began stay on record with what their own states say.
-fn name_unretried(view: &View<'_>, decision: &mut Decision) {
+fn name_unretried(states: &States<'_>, decision: &mut Decision) {
     for name in std::mem::take(&mut decision.status.retrying) {
-        let state = view.inventory.node(&name).and_then(|node| view.state(node));
-        if let Some(state) = state {
+        if let Some(state) = states.mine(&name) {
             decision.put(record_of(&name, state));
         }
     }
 }
 
-fn record_of(node: &str, state: NodeState) -> CampaignNode {
+fn record_of(node: &str, state: &NodeState) -> CampaignNode {
     CampaignNode {
         name: node.to_owned(),
-        group: state.group,
+        group: state.group.clone(),
         wave: state.wave,
         phase: state.phase.name().to_owned(),
-        reason: state.reason,
+        reason: state.reason.clone(),
         started_at: state.started_at,
         finished_at: state.finished_at,
         pods_evicted: state.pods_evicted,
@@ -72,10 +96,10 @@ fn record_of(node: &str, state: NodeState) -> CampaignNode {
 }
 
 /// Nodes that are unavailable because of the campaign.
-fn away(view: &View<'_>) -> u32 {
+fn away(view: &View<'_>, states: &States<'_>) -> u32 {
     let away = |name: &str| {
         let node = view.inventory.node(name)?;
-        let state = view.state(node)?;
+        let state = states.mine(name)?;
         let ours = state.phase.is_active() && state.phase != NodePhase::Uncordoning;
         Some(ours || (state.phase == NodePhase::Failed && node.is_unavailable()))
     };
@@ -83,12 +107,12 @@ fn away(view: &View<'_>) -> u32 {
 }
 
 /// Brings the record up to the states that the nodes carry.
-fn fold_nodes(view: &View<'_>, decision: &mut Decision) {
+fn fold_nodes(view: &View<'_>, states: &States<'_>, decision: &mut Decision) {
     for (_, name) in view.nodes() {
         let before = decision.phase(name);
-        let state = match view.inventory.node(name).map(|node| (NodeState::of(node), view.state(node))) {
+        let state = match view.inventory.node(name).map(|_| (states.any(name), states.mine(name))) {
             None => Err("the node is not in the cluster any more".to_owned()),
-            Some((Some(Err(unreadable)), _)) => Err(unreadable),
+            Some((Some(Err(unreadable)), _)) => Err(unreadable.clone()),
             // What it says is what the record must say; without it, nobody can tell how the node was found.
             Some((_, None))
                 if before.is_some_and(NodePhase::is_active) && !view.ledger.patching.contains(name) =>
@@ -110,7 +134,7 @@ fn fold_nodes(view: &View<'_>, decision: &mut Decision) {
                 continue;
             }
         };
-        if is_retried(decision, name, &state) {
+        if is_retried(decision, name, state) {
             continue;
         }
         decision.status.retrying.retain(|n| n != name);
@@ -141,7 +165,7 @@ fn fail_untouched(view: &View<'_>, decision: &mut Decision, name: &str, reason: 
     decision.put(record);
 }
 
-fn step_nodes(view: &View<'_>, decision: &mut Decision) {
+fn step_nodes(view: &View<'_>, states: &States<'_>, decision: &mut Decision) {
     let mut pending = Pending::count(view.inventory, view.ledger);
     for (group, name) in view.nodes() {
         let record = decision.record(name);
@@ -152,10 +176,11 @@ fn step_nodes(view: &View<'_>, decision: &mut Decision) {
             reason: record.and_then(|r| r.reason.clone()),
             ..NodeProgress::default()
         };
-        let state = view.inventory.node(name).and_then(|node| Some((node, view.state(node)?)));
+        let state = view.inventory.node(name).and_then(|node| Some((node, states.mine(name)?)));
         let state = state.filter(|(_, state)| !is_retried(decision, name, state));
         match state.filter(|_| !view.ledger.patching.contains(name)) {
             Some((node, state)) => {
+                let state = state.clone();
                 node::Step { view, node, state, pending: &mut pending, decision, progress }.take();
             }
             None => {
@@ -187,7 +212,7 @@ fn failed_nodes(decision: &Decision) -> BTreeSet<&str> {
 }
 
 /// Opens groups and admits nodes. Returns the reason if a hook of the campaign or of a group has failed.
-fn open_groups(view: &View<'_>, decision: &mut Decision) -> Option<String> {
+fn open_groups(view: &View<'_>, states: &States<'_>, decision: &mut Decision) -> Option<String> {
     let stop = stopped(view, decision);
     let is_stopped = stop.is_some();
     let mut blocked = None;
@@ -233,7 +258,7 @@ fn open_groups(view: &View<'_>, decision: &mut Decision) -> Option<String> {
             }
         };
         if holds.is_empty() {
-            admit(view, group, decision);
+            admit(view, states, group, decision);
         } else {
             for name in admission::waiting(group, decision) {
                 if let Some(progress) = decision.nodes.get_mut(name) {
@@ -245,8 +270,8 @@ fn open_groups(view: &View<'_>, decision: &mut Decision) -> Option<String> {
     blocked
 }
 
-fn admit(view: &View<'_>, group: &super::GroupNodes, decision: &mut Decision) {
-    let mut admission = Admission::new(view, decision);
+fn admit(view: &View<'_>, states: &States<'_>, group: &super::GroupNodes, decision: &mut Decision) {
+    let mut admission = Admission::new(view, states, decision);
     // Nodes admitted earlier in this round, by other groups.
     for effect in &decision.effects {
         if let Effect::PatchNode(patch) = effect {
@@ -258,7 +283,7 @@ fn admit(view: &View<'_>, group: &super::GroupNodes, decision: &mut Decision) {
         let Some(node) = view.inventory.node(name).filter(|_| !view.ledger.patching.contains(name)) else {
             continue;
         };
-        let found = NodeState::of(node).and_then(Result::ok);
+        let found = states.any(name).and_then(|state| state.as_ref().ok()).cloned();
         let left_cordoned = node.unschedulable && found.as_ref().is_some_and(|s| is_ours(view, s));
         let mut holds = admission.holds(&group.name, node, left_cordoned);
         if let Some(foreign) = found.as_ref().filter(|s| !is_ours(view, s)) {
@@ -303,7 +328,7 @@ fn is_ours(view: &View<'_>, state: &NodeState) -> bool {
 }
 
 /// Whether anything is still to be done, and how the campaign ends if not.
-fn conclude(view: &View<'_>, decision: &mut Decision, blocked: Option<String>) {
+fn conclude(view: &View<'_>, states: &States<'_>, decision: &mut Decision, blocked: Option<String>) {
     let at_work = decision.nodes.values().any(|n| n.phase.is_active());
     // A hook at OnFailure runs or waits for its next try, or a VM that was stopped has to be started again.
     let owing = decision.nodes.values().any(is_owing);
@@ -330,8 +355,7 @@ fn conclude(view: &View<'_>, decision: &mut Decision, blocked: Option<String>) {
     }
     // Annotations of finished nodes go first: they are all that would be left behind.
     let carries = |name: &str| {
-        let state = view.inventory.node(name).and_then(|n| view.state(n));
-        state.is_some_and(|s| matches!(s.phase, NodePhase::Done | NodePhase::Skipped))
+        states.mine(name).is_some_and(|s| matches!(s.phase, NodePhase::Done | NodePhase::Skipped))
     };
     if view.nodes().any(|(_, name)| carries(name)) {
         return;

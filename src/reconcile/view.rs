@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::inventory::{Inventory, Node};
+use crate::inventory::Inventory;
 use crate::plan::v1alpha1::{CampaignNode, Group, MaintenanceCampaignStatus, MaintenancePlanSpec};
-use crate::reconcile::{Effect, Hold, Ledger, NodePhase, NodeState};
+use crate::reconcile::{Effect, Hold, Ledger, NodePhase};
 use crate::schedule::GroupNodes;
 
 /// Everything that a decision is a function of.
@@ -45,11 +45,6 @@ impl<'a> View<'a> {
     /// All nodes of the campaign with their groups.
     pub(super) fn nodes(&self) -> impl Iterator<Item = (&'a GroupNodes, &'a str)> + use<'a> {
         self.groups.iter().flat_map(|g| g.nodes.iter().map(move |n| (g, n.as_str())))
-    }
-
-    /// This campaign's state of a node, if it carries one.
-    pub(super) fn state(&self, node: &Node) -> Option<NodeState> {
-        NodeState::of(node)?.ok().filter(|s| s.campaign == self.campaign)
     }
 
     /// What the record, as last written, says of a node.

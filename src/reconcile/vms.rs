@@ -1,5 +1,8 @@
 //! The record of each VM: moves and outcome, folded from what is observed.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use crate::inventory::{Inventory, ObjectName, VirtualMachineInstance};
 use crate::plan::v1alpha1::{CampaignVm, MaintenanceCampaignStatus, VmOutcome};
 use crate::reconcile::View;
@@ -10,29 +13,38 @@ pub(super) const COMEBACK: jiff::SignedDuration = jiff::SignedDuration::from_min
 
 /// Brings the record of the campaign's VMs up to what is observed. Level-triggered: what happened while nobody drove is
 /// seen from the UID and node that were recorded last.
+///
+/// Record and inventory are both in the order of namespaces and names, so one walk along both will do.
 pub(super) fn fold(view: &View<'_>, status: &mut MaintenanceCampaignStatus) {
+    let mut nodes: Option<BTreeSet<&str>> = None;
+    let mut added = Vec::new();
+    let mut present = view.inventory.vmis().values().filter(|v| !v.phase.is_final()).peekable();
+    let mut is_due = |vmi: &VirtualMachineInstance| {
+        let nodes = nodes.get_or_insert_with(|| view.nodes().map(|(_, node)| node).collect());
+        vmi.node.as_deref().is_some_and(|node| nodes.contains(node))
+    };
     for record in &mut status.virtual_machines {
-        let name = ObjectName::new(&record.namespace, &record.name);
-        match view.inventory.vmis().get(&name).filter(|v| !v.phase.is_final()) {
-            Some(vmi) => follow(record, vmi),
-            None => ended(view.inventory, record, &name),
+        let name = (record.namespace.as_str(), record.name.as_str());
+        while let Some(vmi) = present.next_if(|v| v.name.parts() < name) {
+            added.extend(is_due(vmi).then(|| begin(vmi)));
+        }
+        match present.next_if(|v| v.name.parts() == name) {
+            Some(vmi) if is_as_recorded(record, vmi) => {}
+            Some(vmi) => follow(Arc::make_mut(record), vmi),
+            None => ended(view.inventory, record),
         }
     }
-    let mut added = Vec::new();
-    for (_, node) in view.nodes() {
-        for vmi in view.inventory.vmis_on(node).filter(|v| !v.phase.is_final()) {
-            // The record is in the order of namespaces and names.
-            let wanted = (&vmi.name.namespace, &vmi.name.name);
-            let place = |v: &CampaignVm| (&v.namespace, &v.name).cmp(&wanted);
-            if status.virtual_machines.binary_search_by(place).is_err() {
-                added.push(begin(vmi));
-            }
-        }
+    for vmi in present {
+        added.extend(is_due(vmi).then(|| begin(vmi)));
     }
     if !added.is_empty() {
-        status.virtual_machines.extend(added);
+        status.virtual_machines.extend(added.into_iter().map(Arc::new));
         status.virtual_machines.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
     }
+}
+
+fn is_as_recorded(record: &CampaignVm, vmi: &VirtualMachineInstance) -> bool {
+    vmi.uid == record.uid && (vmi.node.is_none() || vmi.node == record.node)
 }
 
 /// VMs that the campaign stopped, that come back by themselves, and that don't run yet.
@@ -91,18 +103,23 @@ fn follow(record: &mut CampaignVm, vmi: &VirtualMachineInstance) {
     record.node = Some(node.clone());
 }
 
-fn ended(inventory: &Inventory, record: &mut CampaignVm, name: &ObjectName) {
+fn ended(inventory: &Inventory, record: &mut Arc<CampaignVm>) {
     if record.replica {
         if record.outcome != VmOutcome::Restarted {
+            let record = Arc::make_mut(record);
             record.moves += 1;
+            record.outcome = VmOutcome::Restarted;
         }
-        record.outcome = VmOutcome::Restarted;
         return;
     }
+    if record.outcome == VmOutcome::Stopped {
+        return;
+    }
+    let name = ObjectName::new(&record.namespace, &record.name);
     let comes_back =
-        inventory.vms().get(name).is_some_and(|vm| vm.run_strategy == crate::inventory::RunStrategy::Always);
+        inventory.vms().get(&name).is_some_and(|vm| vm.run_strategy == crate::inventory::RunStrategy::Always);
     // Between two lives of a VM that comes back: what it will be is known when it runs again.
     if !comes_back || record.outcome == VmOutcome::Untouched {
-        record.outcome = VmOutcome::Stopped;
+        Arc::make_mut(record).outcome = VmOutcome::Stopped;
     }
 }

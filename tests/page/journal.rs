@@ -1,6 +1,7 @@
 //! Journals written by hand: what a campaign would tell, without a cluster.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use virtroll::inventory::ObjectName;
@@ -149,14 +150,14 @@ impl Telling {
         self.tell(EventKind::PodEvicted { pod, node: from.to_owned(), vm: Some(name.clone()) });
         let vms = &mut self.status.virtual_machines;
         match vms.iter_mut().find(|v| v.name == vm) {
-            Some(known) => known.moves += 1,
-            None => vms.push(CampaignVm {
+            Some(known) => Arc::make_mut(known).moves += 1,
+            None => vms.push(Arc::new(CampaignVm {
                 namespace: "lab".to_owned(),
                 name: vm.to_owned(),
                 moves: 1,
                 outcome,
                 ..CampaignVm::default()
-            }),
+            })),
         }
         let end = self.now + seconds;
         self.at(end).tell(EventKind::VmChanged {

@@ -1,5 +1,7 @@
 //! A campaign: one execution of a plan. Its status is the record that any driver goes on from.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -60,9 +62,9 @@ pub struct MaintenanceCampaignStatus {
     /// Nodes that have begun, in the order of their beginning.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<CampaignNode>,
-    /// VMs of the campaign's nodes, by namespace and name.
+    /// VMs of the campaign's nodes, by namespace and name. Shared: there may be thousands, and few change at a time.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub virtual_machines: Vec<CampaignVm>,
+    pub virtual_machines: Vec<Arc<CampaignVm>>,
     /// Failed nodes that are to be tried again, and haven't begun.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub retrying: Vec<String>,

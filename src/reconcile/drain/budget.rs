@@ -40,7 +40,7 @@ pub enum Asked {
 /// The budgets that select a pod.
 pub fn budgets_of<'a>(inventory: &'a Inventory, pod: &'a Pod) -> impl Iterator<Item = &'a Budget> {
     inventory
-        .budgets_in(&pod.name.namespace)
+        .budgets_near(pod)
         .filter(|budget| budget.selector.as_ref().is_some_and(|s| selector::matches(s, &pod.labels)))
 }
 

@@ -77,11 +77,8 @@ fn ask_budgets(
     pod: &Value,
     dry_run: bool,
 ) -> Result<(), Refusal> {
-    let budgets: Vec<Value> = store
-        .list_in("poddisruptionbudgets.policy", namespace)
-        .filter(|b| selects(&b["spec"]["selector"], &pod["metadata"]["labels"]))
-        .map(|b| (**b).clone())
-        .collect();
+    let budgets: Vec<Value> =
+        store.budgets_of(namespace, &pod["metadata"]["labels"]).map(|b| (**b).clone()).collect();
     let budget = match budgets.as_slice() {
         [] => return Ok(()),
         [budget] => budget,

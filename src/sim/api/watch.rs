@@ -32,8 +32,10 @@ struct Watch {
 }
 
 fn line(kind: &str, object: &Value) -> Bytes {
-    let mut bytes = serde_json::to_vec(&json!({"type": kind, "object": object})).unwrap_or_default();
-    bytes.push(b'\n');
+    let mut bytes = format!("{{\"type\":{kind:?},\"object\":").into_bytes();
+    // Written piece by piece: the object isn't copied. Writing to memory doesn't fail.
+    let _ = serde_json::to_writer(&mut bytes, object);
+    bytes.extend_from_slice(b"}\n");
     bytes.into()
 }
 

@@ -7,7 +7,6 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::{pods, until};
-use crate::sim::api::selects;
 use crate::sim::clock::{parse_time, seconds_text};
 use crate::sim::scheduler::set_condition;
 use crate::sim::store::{Key, Object, Store};
@@ -21,11 +20,7 @@ const SYNC_FAILED: &str = "SyncFailed";
 /// Recounts a budget.
 pub(super) fn reconcile(store: &mut Store, key: &Key, now: Timestamp) -> Option<Duration> {
     let budget = store.get_key(BUDGETS, key).cloned()?;
-    let selected: Vec<Object> = store
-        .list_in("pods", &key.namespace)
-        .filter(|p| selects(&budget["spec"]["selector"], &p["metadata"]["labels"]))
-        .cloned()
-        .collect();
+    let selected: Vec<Object> = store.selected_by(&budget);
     match wanted(store, &budget, &selected) {
         Ok(counts) => count(store, key, &budget, &selected, counts, now),
         Err(why) => {

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Controller, Work, adoption, daemon_set, garbage, pods, volume};
-use crate::sim::api::selects;
+use super::{Controller, Work, adoption, daemon_set, garbage, node, pods, volume};
 use crate::sim::store::{Change, ChangeKind, Key, Object, Store};
 
 /// The controllers that a change concerns, and the keys for which they run.
@@ -55,11 +54,8 @@ fn own(resource: &str) -> Option<Controller> {
 }
 
 fn of_pod(store: &Store, change: &Change, key: &Key, work: &mut BTreeSet<Work>) {
-    for budget in store.list_in("poddisruptionbudgets.policy", &key.namespace) {
-        if selects(&budget["spec"]["selector"], &change.object["metadata"]["labels"]) {
-            work.insert((Controller::Budget, Key::of(budget)));
-        }
-    }
+    let budgets = store.budgets_of(&key.namespace, &change.object["metadata"]["labels"]);
+    work.extend(budgets.map(|budget| (Controller::Budget, Key::of(budget))));
     if change.kind == ChangeKind::Deleted {
         // Recreate waits for the last of the old pods.
         let set = pods::controller(&change.object)
@@ -69,14 +65,23 @@ fn of_pod(store: &Store, change: &Change, key: &Key, work: &mut BTreeSet<Work>) 
         work.extend(set.and_then(|set| pods::owner(set)));
     }
     if let Some(node) = change.object["spec"]["nodeName"].as_str().filter(|n| !n.is_empty()) {
-        work.insert((Controller::Attachment, Key::new("", node)));
-        work.insert((Controller::Node, Key::new("", node)));
+        if has_claims(&change.object) {
+            work.insert((Controller::Attachment, Key::new("", node)));
+        }
+        if node::is_concerned(store, node, &change.object) {
+            work.insert((Controller::Node, Key::new("", node)));
+        }
     }
     for volume in change.object["spec"]["volumes"].as_array().into_iter().flatten() {
         if let Some(claim) = volume["persistentVolumeClaim"]["claimName"].as_str() {
             work.insert((Controller::Volume, Key::new(&key.namespace, claim)));
         }
     }
+}
+
+fn has_claims(pod: &Value) -> bool {
+    let mut volumes = pod["spec"]["volumes"].as_array().into_iter().flatten();
+    volumes.any(|v| !v["persistentVolumeClaim"].is_null())
 }
 
 /// DaemonSets look at a node's labels and taints, kubelets at its readiness; heartbeats concern neither.

@@ -49,6 +49,13 @@ pub(super) fn reconcile(store: &mut Store, key: &Key, now: Timestamp) -> Option<
     again
 }
 
+/// Whether a pod's change is its node's business: it may ask for a reboot, or the node may not bear it.
+pub(super) fn is_concerned(store: &Store, node: &str, pod: &Value) -> bool {
+    let taints = store.get("nodes", "", node).and_then(|n| n["spec"]["taints"].as_array());
+    let mut others = taints.into_iter().flatten().filter(|t| t["key"] != "node.kubernetes.io/unschedulable");
+    pod["spec"]["hostPID"] == true || others.next().is_some()
+}
+
 fn set_ready(store: &mut Store, key: &Key, value: &str, reason: &str, now: Timestamp) {
     let text = seconds_text(now);
     store.modify("nodes", key, |node| set_condition(&mut node["status"], "Ready", value, reason, "", &text));

@@ -10,7 +10,7 @@ use kube::runtime::utils::Backoff;
 use kube::runtime::{WatchStreamExt, watcher};
 use tokio::sync::mpsc;
 
-use super::world::{Kind, Object, value};
+use super::world::{Kind, Object};
 use crate::sim::store::Key;
 
 /// What a watch has seen.
@@ -76,13 +76,13 @@ async fn forward(
                 continue;
             }
             Ok(watcher::Event::InitApply(object)) => {
-                let object = with_kind(kind, &object);
+                let object = with_kind(kind, object);
                 listed.insert(Key::of(&object));
                 Seen::Put(kind, object)
             }
             Ok(watcher::Event::InitDone) => Seen::Listed(kind, std::mem::take(&mut listed)),
-            Ok(watcher::Event::Apply(object)) => Seen::Put(kind, with_kind(kind, &object)),
-            Ok(watcher::Event::Delete(object)) => Seen::Gone(kind, Key::of(&value(&object))),
+            Ok(watcher::Event::Apply(object)) => Seen::Put(kind, with_kind(kind, object)),
+            Ok(watcher::Event::Delete(object)) => Seen::Gone(kind, Key::of(&with_kind(kind, object))),
             Err(error) => {
                 tracing::warn!(%error, "the KubeVirt model's watch of {kind:?} broke");
                 continue;
@@ -95,8 +95,9 @@ async fn forward(
 }
 
 /// Items of a list carry no kind, and owners are named by it.
-fn with_kind(kind: Kind, object: &DynamicObject) -> Object {
-    let mut object = (*value(object)).clone();
+fn with_kind(kind: Kind, object: DynamicObject) -> Object {
+    let DynamicObject { metadata, data: mut object, .. } = object;
+    object["metadata"] = serde_json::to_value(metadata).unwrap_or_default();
     let resource = kind.resource();
     object["apiVersion"] = resource.api_version.into();
     object["kind"] = resource.kind.into();

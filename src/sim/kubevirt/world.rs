@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::Client;
-use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, PostParams, Preconditions};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, PostParams, Preconditions, Request};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -349,11 +349,23 @@ impl World {
         }
     }
 
+    fn requests(&self, kind: Kind, namespace: &str) -> Request {
+        Request::new(self.api(kind, namespace).resource_url())
+    }
+
+    /// Sends a request whose answer is an object: as it is, without a type in between.
+    async fn send(
+        &self,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<Object, Trouble> {
+        let request = request.map_err(|e| Trouble::Refused(e.to_string()))?;
+        Ok(Arc::new(self.client.request(request).await?))
+    }
+
     /// Creates an object.
     pub(super) async fn create(&mut self, kind: Kind, object: Value) -> Result<Object, Trouble> {
-        let api = self.api(kind, text(&object["metadata"]["namespace"]));
-        let created = api.create(&PostParams::default(), &dynamic(object)?).await?;
-        let created = value(&created);
+        let requests = self.requests(kind, text(&object["metadata"]["namespace"]));
+        let created = self.send(requests.create(&PostParams::default(), body(&object)?)).await?;
         self.put(kind, created.clone());
         Ok(created)
     }
@@ -369,7 +381,7 @@ impl World {
         let old = self.get(kind, key).cloned().ok_or(Trouble::Gone)?;
         let mut new = (*old).clone();
         change(&mut new);
-        let api = self.api(kind, &key.namespace);
+        let requests = self.requests(kind, &key.namespace);
         let status = new["status"].clone();
         let only_status = kind.has_status();
         let differs = |a: &Value, b: &Value| {
@@ -378,15 +390,17 @@ impl World {
                 || (!only_status && a["status"] != b["status"])
         };
         if differs(&old, &new) {
-            let answer = api.replace(&key.name, &PostParams::default(), &dynamic(new.clone())?).await?;
-            let stored = value(&answer);
+            let request = requests.replace(&key.name, &PostParams::default(), body(&new)?);
+            let stored = self.send(request).await?;
             new = (*stored).clone();
             self.put(kind, stored);
         }
         if kind.has_status() && old["status"] != status {
             new["status"] = status;
-            let answer = api.replace_status(&key.name, &PostParams::default(), &dynamic(new)?).await?;
-            self.put(kind, value(&answer));
+            let params = PostParams::default();
+            let request = requests.replace_subresource("status", &key.name, &params, body(&new)?);
+            let stored = self.send(request).await?;
+            self.put(kind, stored);
         }
         Ok(())
     }
@@ -442,12 +456,8 @@ impl World {
     }
 }
 
-fn dynamic(object: Value) -> Result<DynamicObject, Trouble> {
-    serde_json::from_value(object).map_err(|e| Trouble::Refused(e.to_string()))
-}
-
-pub(super) fn value(object: &DynamicObject) -> Object {
-    Arc::new(serde_json::to_value(object).unwrap_or_default())
+fn body(object: &Value) -> Result<Vec<u8>, Trouble> {
+    serde_json::to_vec(object).map_err(|e| Trouble::Refused(e.to_string()))
 }
 
 pub(super) fn owners(object: &Value) -> impl Iterator<Item = &Value> {

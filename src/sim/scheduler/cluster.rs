@@ -24,6 +24,12 @@ pub(super) struct Node {
     pub name: String,
     /// None while only pods speak of it.
     pub object: Option<Object>,
+    /// `spec.unschedulable`.
+    pub is_cordoned: bool,
+    /// It has a taint that keeps pods out.
+    pub has_hard_taints: bool,
+    /// It has a taint that only speaks against it.
+    pub has_soft_taints: bool,
     pub has: Resources,
     pub most_pods: i64,
     pub used: Resources,
@@ -103,9 +109,13 @@ type GroupKey = (Says, Term);
 /// The scheduler's picture of the cluster.
 #[derive(Debug, Default)]
 pub(super) struct Cluster {
-    nodes: BTreeMap<String, Node>,
-    /// Names of the nodes, a zone after the other in turn.
-    order: Vec<String>,
+    nodes: Vec<Node>,
+    /// Where each node is in `nodes`.
+    slots: BTreeMap<String, usize>,
+    /// Places in `nodes` that are free.
+    free: Vec<usize>,
+    /// Places of the nodes, a zone after the other in turn.
+    order: Vec<usize>,
     is_ordered: bool,
     /// Where each counted pod is, and its number in `by_label`.
     places: BTreeMap<Key, (String, u64)>,
@@ -139,13 +149,42 @@ fn said(terms: &Terms) -> impl Iterator<Item = (Says, &Term)> {
 impl Cluster {
     /// The node of that name, if the cluster has it.
     pub fn node(&self, name: &str) -> Option<&Node> {
-        self.nodes.get(name).filter(|n| n.object.is_some())
+        self.entry(name).filter(|n| n.object.is_some())
+    }
+
+    fn entry(&self, name: &str) -> Option<&Node> {
+        self.nodes.get(*self.slots.get(name)?)
+    }
+
+    fn entry_or_new(&mut self, name: &str) -> &mut Node {
+        let slot = match self.slots.get(name) {
+            Some(slot) => *slot,
+            None => {
+                let slot = self.free.pop().unwrap_or_else(|| {
+                    self.nodes.push(Node::default());
+                    self.nodes.len() - 1
+                });
+                self.slots.insert(name.to_owned(), slot);
+                self.nodes[slot] = Node { name: name.to_owned(), ..Node::default() };
+                slot
+            }
+        };
+        &mut self.nodes[slot]
+    }
+
+    /// Forgets a node that is gone and has no pods left.
+    fn forget_empty(&mut self, name: &str) {
+        let is_empty = self.entry(name).is_some_and(|n| n.object.is_none() && n.pods.is_empty());
+        if is_empty && let Some(slot) = self.slots.remove(name) {
+            self.nodes[slot] = Node::default();
+            self.free.push(slot);
+        }
     }
 
     /// All nodes, from the `start`th on and around.
     pub fn nodes(&self, start: usize) -> impl Iterator<Item = &Node> {
         let (before, after) = self.order.split_at(start.min(self.order.len()));
-        after.iter().chain(before).filter_map(|name| self.nodes.get(name))
+        after.iter().chain(before).map(|slot| &self.nodes[*slot])
     }
 
     /// How many nodes there are.
@@ -156,18 +195,19 @@ impl Cluster {
     /// Takes in a node as it is now, or that it is gone.
     pub fn set_node(&mut self, name: &str, object: Option<&Object>) {
         let zone = |node: &Node| node.label("topology.kubernetes.io/zone").map(str::to_owned);
-        let node = self.nodes.entry(name.to_owned()).or_default();
+        let node = self.entry_or_new(name);
         let before = (node.object.is_some(), zone(node));
-        node.name = name.to_owned();
         node.object = object.cloned();
+        node.is_cordoned = object.is_some_and(|o| o["spec"]["unschedulable"] == true);
+        let soft = |t: &Value| t["effect"] == "PreferNoSchedule";
+        node.has_soft_taints = node.taints().iter().any(soft);
+        node.has_hard_taints = !node.taints().iter().all(soft);
         let allocatable = object.map(|o| &o["status"]["allocatable"]).unwrap_or(&Value::Null);
         node.has = Resources::read(allocatable);
         node.most_pods = quantity::pods(allocatable);
         let after = (node.object.is_some(), zone(node));
-        if !after.0 && node.pods.is_empty() {
-            self.nodes.remove(name);
-        }
         self.is_ordered &= before == after;
+        self.forget_empty(name);
     }
 
     /// One of each zone in turn, so that a look at some of the nodes sees all zones.
@@ -176,16 +216,13 @@ impl Cluster {
             return;
         }
         self.is_ordered = true;
-        let mut zones: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for node in self.nodes.values().filter(|n| n.object.is_some()) {
-            zones
-                .entry(node.label("topology.kubernetes.io/zone").unwrap_or_default())
-                .or_default()
-                .push(&node.name);
+        let mut zones: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for slot in self.slots.values().copied().filter(|slot| self.nodes[*slot].object.is_some()) {
+            let zone = self.nodes[slot].label("topology.kubernetes.io/zone").unwrap_or_default();
+            zones.entry(zone).or_default().push(slot);
         }
         let longest = zones.values().map(Vec::len).max().unwrap_or(0);
-        let turn =
-            |n: usize| zones.values().filter_map(move |names| names.get(n).map(|name| (*name).to_owned()));
+        let turn = |n: usize| zones.values().filter_map(move |slots| slots.get(n).copied());
         self.order = (0..longest).flat_map(turn).collect();
     }
 
@@ -200,21 +237,17 @@ impl Cluster {
         self.numbers += 1;
         self.places.insert(pod.key.clone(), (node.to_owned(), self.numbers));
         self.by_label.set(&pod.labels, self.numbers, Some(&(node.to_owned(), pod.clone())));
-        let entry = self.nodes.entry(node.to_owned()).or_default();
-        entry.name = node.to_owned();
-        entry.add(&pod);
+        self.entry_or_new(node).add(&pod);
         self.count(node, &pod, 1);
     }
 
     /// Counts a pod no more.
     pub fn remove(&mut self, key: &Key) {
         let Some((node, number)) = self.places.remove(key) else { return };
-        let Some(entry) = self.nodes.get_mut(&node) else { return };
-        let Some(pod) = entry.pods.get(key).cloned() else { return };
-        entry.remove(key);
-        if entry.object.is_none() && entry.pods.is_empty() {
-            self.nodes.remove(&node);
-        }
+        let Some(slot) = self.slots.get(&node).copied() else { return };
+        let Some(pod) = self.nodes[slot].pods.get(key).cloned() else { return };
+        self.nodes[slot].remove(key);
+        self.forget_empty(&node);
         self.by_label.set(&pod.labels, number, None);
         self.count(&node, &pod, -1);
     }
@@ -274,7 +307,7 @@ impl Cluster {
                     }
                 }
                 None => {
-                    for node in self.nodes.values() {
+                    for node in self.slots.values().map(|slot| &self.nodes[*slot]) {
                         let count = node.pods.values().filter(|p| tally.counts(p)).count() as i64;
                         if count > 0 {
                             tally.by_node.insert(node.name.clone(), count);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::cluster::{Cluster, Node, Says};
-use super::filter::{affine, untolerated};
+use super::filter::{affine, has_affinity, untolerated};
 use super::labels::Selector;
 use super::pod::{PodInfo, Term};
 use super::volumes::Claims;
@@ -98,6 +98,10 @@ pub(super) struct Cycle<'a> {
     pub shunned_by: Counts,
     pub means_itself: bool,
     pub claims: Claims,
+    /// The node that the pod itself names.
+    pub pinned: Option<&'a str>,
+    /// It asks something of a node's labels or name.
+    pub has_affinity: bool,
     /// The only nodes in question.
     pub names: Option<Vec<String>>,
 }
@@ -137,7 +141,21 @@ impl<'a> Cycle<'a> {
             }
         }
         let means_itself = pod.terms.near.iter().all(|t| t.means(store, pod));
-        Ok(Self { pod, object, hard, near, apart, shunned_by, means_itself, claims, names })
+        let pinned = object["spec"]["nodeName"].as_str().filter(|n| !n.is_empty());
+        let has_affinity = has_affinity(object);
+        Ok(Self {
+            pod,
+            object,
+            hard,
+            near,
+            apart,
+            shunned_by,
+            means_itself,
+            claims,
+            pinned,
+            has_affinity,
+            names,
+        })
     }
 
     /// Takes a pod on a node out of the counts (−1), or puts it back (1).

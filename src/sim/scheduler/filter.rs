@@ -24,16 +24,16 @@ pub(super) fn refusal(store: &Store, cycle: &Cycle<'_>, node: &Node) -> Option<R
     let (pod, Some(object)) = (cycle.object, &node.object) else {
         return refused("node not found", false);
     };
-    if object["spec"]["unschedulable"] == true && !tolerates_cordon(pod) {
+    if node.is_cordoned && !tolerates_cordon(pod) {
         return refused("node(s) were unschedulable", false);
     }
-    if pod["spec"]["nodeName"].as_str().is_some_and(|n| !n.is_empty() && n != node.name) {
+    if cycle.pinned.is_some_and(|n| n != node.name) {
         return refused("node(s) didn't match the requested node name", false);
     }
-    if untolerated(pod, node.taints()).is_some() {
+    if node.has_hard_taints && untolerated(pod, node.taints()).is_some() {
         return refused("node(s) had untolerated taint(s)", false);
     }
-    if !affine(pod, object) {
+    if cycle.has_affinity && !affine(pod, object) {
         return refused("node(s) didn't match Pod's node affinity/selector", false);
     }
     ports(cycle, node)
@@ -84,6 +84,12 @@ pub(in crate::sim) fn affine(pod: &Value, node: &Value) -> bool {
         return true;
     };
     terms.iter().any(|term| node_term(term, node))
+}
+
+/// Whether a pod asks anything of a node's labels or name at all.
+pub(super) fn has_affinity(pod: &Value) -> bool {
+    let required = &pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
+    pod["spec"]["nodeSelector"].is_object() || required["nodeSelectorTerms"].is_array()
 }
 
 /// One term of a node selector: expressions over labels, and over `metadata.name`.

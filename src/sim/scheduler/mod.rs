@@ -177,15 +177,17 @@ impl Scheduler {
                 return Some(self.nowhere(store, &pod, &format!("{why}."), &BTreeMap::new(), None, &now));
             }
         };
-        let (feasible, refusals) = self.look(store, &cycle);
-        let Some(node) = score::best(&mut self.cluster, store, &cycle, &feasible) else {
+        let wishes = score::Wishes::of(&mut self.cluster, store, &cycle);
+        let looked = look(&self.cluster, self.start, store, &cycle);
+        self.start = looked.next;
+        let refusals = looked.refusals;
+        let Some(node) = score::best(&self.cluster, store, &cycle, wishes, &looked.feasible) else {
             let reasons = self.reasons(&cycle, &refusals);
             self.unschedulable.insert(key.clone(), (pod.priority, looks));
             return Some(self.nowhere(store, &pod, &reasons, &refusals, Some(&cycle), &now));
         };
-        if let Some(node) = self.cluster.node(&node) {
-            cycle.claims.bind(store, node);
-        }
+        cycle.claims.bind(store, node);
+        let node = node.name.clone();
         self.unschedulable.remove(key);
         store.modify("pods", key, |pod| {
             pod["spec"]["nodeName"] = json!(node);
@@ -195,38 +197,6 @@ impl Scheduler {
             set_condition(&mut pod["status"], "PodScheduled", "True", "", "", &now);
         });
         None
-    }
-
-    /// The nodes that would do, enough of them, and why the others that were looked at wouldn't.
-    fn look(&mut self, store: &Store, cycle: &Cycle<'_>) -> (Vec<String>, BTreeMap<String, Refusal>) {
-        let (mut feasible, mut refusals) = (Vec::new(), BTreeMap::new());
-        let total = self.cluster.len();
-        let wanted = enough(total);
-        let mut judge = |node: &cluster::Node| match filtered(&self.cluster, store, cycle, node) {
-            None => {
-                feasible.push(node.name.clone());
-                feasible.len() >= wanted
-            }
-            Some(refusal) => {
-                refusals.insert(node.name.clone(), refusal);
-                false
-            }
-        };
-        if let Some(names) = &cycle.names {
-            for node in names.iter().filter_map(|name| self.cluster.node(name)) {
-                judge(node);
-            }
-            return (feasible, refusals);
-        }
-        let mut looked = 0;
-        for node in self.cluster.nodes(self.start) {
-            looked += 1;
-            if judge(node) {
-                break;
-            }
-        }
-        self.start = if total == 0 { 0 } else { (self.start + looked) % total };
-        (feasible, refusals)
     }
 
     fn reasons(&self, cycle: &Cycle<'_>, refusals: &BTreeMap<String, Refusal>) -> String {
@@ -272,6 +242,47 @@ impl Scheduler {
         });
         FLUSH
     }
+}
+
+/// What a look at nodes has found.
+struct Looked<'a> {
+    /// The nodes that would do, enough of them.
+    feasible: Vec<&'a cluster::Node>,
+    /// Why the others that were looked at wouldn't.
+    refusals: BTreeMap<String, Refusal>,
+    /// Where the next look begins.
+    next: usize,
+}
+
+fn look<'a>(cluster: &'a Cluster, start: usize, store: &Store, cycle: &Cycle<'_>) -> Looked<'a> {
+    let mut found = Looked { feasible: Vec::new(), refusals: BTreeMap::new(), next: start };
+    let total = cluster.len();
+    let wanted = enough(total);
+    let mut judge = |node: &'a cluster::Node| match filtered(cluster, store, cycle, node) {
+        None => {
+            found.feasible.push(node);
+            found.feasible.len() >= wanted
+        }
+        Some(refusal) => {
+            found.refusals.insert(node.name.clone(), refusal);
+            false
+        }
+    };
+    if let Some(names) = &cycle.names {
+        for node in names.iter().filter_map(|name| cluster.node(name)) {
+            judge(node);
+        }
+        return found;
+    }
+    let mut looked = 0;
+    for node in cluster.nodes(start) {
+        looked += 1;
+        if judge(node) {
+            break;
+        }
+    }
+    found.next = if total == 0 { 0 } else { (start + looked) % total };
+    found
 }
 
 /// Why a node can't take a pod, those that others were moved out for and that are as important counted as there.

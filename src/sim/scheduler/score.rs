@@ -13,19 +13,36 @@ use crate::sim::store::{Store, mix_text};
 
 const BEST: i64 = 100;
 
-/// The name of the best node; ties are broken by a hash of seed and pod, so that they are spread but repeatable.
-pub(super) fn best(
-    cluster: &mut Cluster,
+/// What a pod wishes for, asked before nodes are looked at one by one.
+pub(super) struct Wishes {
+    preferences: Preferences,
+    spread: Vec<Constraint>,
+}
+
+impl Wishes {
+    pub fn of(cluster: &mut Cluster, store: &Store, cycle: &Cycle<'_>) -> Self {
+        let preferences = Preferences::of(cluster, store, cycle);
+        let spread = Soft::constraints(store, cycle.object);
+        let namespace = [cycle.pod.key.namespace.clone()];
+        for constraint in &spread {
+            cluster.tally(&namespace, &constraint.selector, false);
+        }
+        Self { preferences, spread }
+    }
+}
+
+/// The best of these nodes; ties are broken by a hash of seed and pod, so that they are spread but repeatable.
+pub(super) fn best<'a>(
+    cluster: &Cluster,
     store: &Store,
     cycle: &Cycle<'_>,
-    names: &[String],
-) -> Option<String> {
-    if names.len() < 2 {
-        return names.first().cloned();
+    wishes: Wishes,
+    nodes: &[&'a Node],
+) -> Option<&'a Node> {
+    if nodes.len() < 2 {
+        return nodes.first().copied();
     }
-    let preferences = Preferences::of(cluster, store, cycle);
-    let spread = Soft::of(cluster, store, cycle, names);
-    let nodes: Vec<&Node> = names.iter().filter_map(|name| cluster.node(name)).collect();
+    let spread = Soft::of(cluster, cycle, wishes.spread, nodes);
     let mut totals: Vec<i64> =
         nodes.iter().map(|node| least_allocated(cycle, node) + balanced(cycle, node)).collect();
     let mut add = |weight: i64, scores: Option<Vec<i64>>| {
@@ -33,16 +50,16 @@ pub(super) fn best(
             *total += weight * score;
         }
     };
-    add(3, Some(taints(cycle, &nodes)));
-    add(2, node_affinity(cycle, &nodes));
-    add(2, spread.map(|s| s.scores(cluster, &nodes)));
-    add(2, preferences.scores(&nodes));
+    add(3, Some(taints(cycle, nodes)));
+    add(2, node_affinity(cycle, nodes));
+    add(2, spread.map(|s| s.scores(nodes)));
+    add(2, wishes.preferences.scores(nodes));
+    let most = totals.iter().copied().max()?;
     let pod = &cycle.pod.key;
-    let ranked = nodes.iter().zip(totals).map(|(node, total)| {
-        let tie = mix_text(store.seed(), &[&pod.namespace, &pod.name, &node.name]);
-        (total, tie, &node.name)
-    });
-    ranked.max().map(|(_, _, name)| name.clone())
+    let first = nodes.iter().zip(&totals).filter(|(_, total)| **total == most).map(|(node, _)| *node);
+    first.max_by_key(|node| {
+        (mix_text(store.seed(), &[&pod.namespace, &pod.name, &node.name]), node.name.as_str())
+    })
 }
 
 /// The share of CPU and memory that stays free, 0 to 100.
@@ -89,6 +106,9 @@ fn normalised(scores: Vec<i64>, reverse: bool) -> Vec<i64> {
 fn taints(cycle: &Cycle<'_>, nodes: &[&Node]) -> Vec<i64> {
     let pod = cycle.object;
     let count = |node: &&Node| {
+        if !node.has_soft_taints {
+            return 0;
+        }
         let soft = node.taints().iter().filter(|t| t["effect"] == "PreferNoSchedule");
         soft.filter(|t| !pod_tolerates(pod, t)).count() as i64
     };
@@ -170,32 +190,43 @@ impl Preferences {
 }
 
 /// Spread constraints that are only wished for.
-struct Soft {
+struct Soft<'a> {
     constraints: Vec<Constraint>,
-    namespace: [String; 1],
     /// For each constraint, pods by domain (not for host names), and the weight of its topology.
-    counts: Vec<(BTreeMap<String, i64>, f64)>,
+    counts: Vec<(BTreeMap<&'a str, i64>, f64)>,
+    /// For each constraint, pods by node.
+    tallies: Vec<Option<&'a BTreeMap<String, i64>>>,
     /// A node needs the labels of all constraints to be scored.
     needs_all: bool,
 }
 
 const HOST: &str = "kubernetes.io/hostname";
 
-impl Soft {
-    fn of(cluster: &mut Cluster, store: &Store, cycle: &Cycle<'_>, names: &[String]) -> Option<Self> {
-        let pod = cycle.object;
-        let needs_all =
-            pod["spec"]["topologySpreadConstraints"].as_array().is_some_and(|all| !all.is_empty());
-        let constraints = if needs_all { Constraint::of(pod, false) } else { by_default(store, pod) };
+/// A pod with constraints of its own.
+fn has_constraints(pod: &Value) -> bool {
+    pod["spec"]["topologySpreadConstraints"].as_array().is_some_and(|all| !all.is_empty())
+}
+
+impl<'a> Soft<'a> {
+    fn constraints(store: &Store, pod: &Value) -> Vec<Constraint> {
+        if has_constraints(pod) { Constraint::of(pod, false) } else { by_default(store, pod) }
+    }
+
+    fn of(
+        cluster: &'a Cluster,
+        cycle: &Cycle<'_>,
+        constraints: Vec<Constraint>,
+        nodes: &[&'a Node],
+    ) -> Option<Self> {
         if constraints.is_empty() {
             return None;
         }
         let namespace = [cycle.pod.key.namespace.clone()];
-        for constraint in &constraints {
-            cluster.tally(&namespace, &constraint.selector, false);
-        }
-        let mut soft = Self { constraints, namespace, counts: Vec::new(), needs_all };
-        soft.counts = soft.constraints.iter().map(|c| soft.count(cluster, pod, c, names)).collect();
+        let tallies = constraints.iter().map(|c| cluster.tallied(&namespace, &c.selector, false)).collect();
+        let needs_all = has_constraints(cycle.object);
+        let mut soft = Self { constraints, counts: Vec::new(), tallies, needs_all };
+        let each = soft.constraints.iter().zip(&soft.tallies);
+        soft.counts = each.map(|(c, tally)| soft.count(cluster, cycle, c, *tally, nodes)).collect();
         Some(soft)
     }
 
@@ -205,40 +236,32 @@ impl Soft {
 
     fn count(
         &self,
-        cluster: &Cluster,
-        pod: &Value,
+        cluster: &'a Cluster,
+        cycle: &Cycle<'_>,
         constraint: &Constraint,
-        names: &[String],
-    ) -> (BTreeMap<String, i64>, f64) {
-        let candidates = names.iter().filter_map(|n| cluster.node(n)).filter(|n| self.scored(n));
-        let mut counts: BTreeMap<String, i64> = BTreeMap::new();
-        let mut size = 0;
-        for node in candidates {
-            size += 1;
-            if constraint.key != HOST {
-                let value = node.label(&constraint.key).unwrap_or_default();
-                if !counts.contains_key(value) {
-                    counts.insert(value.to_owned(), 0);
-                }
+        tally: Option<&'a BTreeMap<String, i64>>,
+        nodes: &[&'a Node],
+    ) -> (BTreeMap<&'a str, i64>, f64) {
+        let candidates = nodes.iter().copied().filter(|n| self.scored(n));
+        if constraint.key == HOST {
+            return (BTreeMap::new(), (candidates.count() as f64 + 2.0).ln());
+        }
+        let domain = |node: &'a Node| node.label(&constraint.key).unwrap_or_default();
+        let mut counts: BTreeMap<&str, i64> = candidates.map(|node| (domain(node), 0)).collect();
+        let size = counts.len() as f64;
+        let with_pods = tally.into_iter().flat_map(BTreeMap::keys).filter_map(|name| cluster.node(name));
+        for node in with_pods.filter(|n| self.scored(n) && constraint.includes(cycle.object, n)) {
+            let here = tally.map_or(0, |t| constraint.count(t, &node.name));
+            if let Some(count) = counts.get_mut(domain(node)) {
+                *count += here;
             }
         }
-        if constraint.key != HOST {
-            size = counts.len();
-            let tally = cluster.tallied(&self.namespace, &constraint.selector, false);
-            let nodes = tally.into_iter().flat_map(BTreeMap::keys).filter_map(|name| cluster.node(name));
-            for node in nodes.filter(|n| self.scored(n) && constraint.includes(pod, n)) {
-                let here = tally.map_or(0, |t| constraint.count(t, &node.name));
-                if let Some(count) = counts.get_mut(node.label(&constraint.key).unwrap_or_default()) {
-                    *count += here;
-                }
-            }
-        }
-        (counts, (size as f64 + 2.0).ln())
+        (counts, (size + 2.0).ln())
     }
 
-    fn scores(&self, cluster: &Cluster, nodes: &[&Node]) -> Vec<i64> {
+    fn scores(&self, nodes: &[&Node]) -> Vec<i64> {
         let raw: Vec<Option<i64>> =
-            nodes.iter().map(|node| self.scored(node).then(|| self.raw(cluster, node))).collect();
+            nodes.iter().map(|node| self.scored(node).then(|| self.raw(node))).collect();
         let least = raw.iter().flatten().copied().min().unwrap_or(0);
         let most = raw.iter().flatten().copied().max().unwrap_or(0);
         let scaled = |raw: Option<i64>| match raw {
@@ -249,12 +272,12 @@ impl Soft {
         raw.into_iter().map(scaled).collect()
     }
 
-    fn raw(&self, cluster: &Cluster, node: &Node) -> i64 {
+    fn raw(&self, node: &Node) -> i64 {
         let mut score = 0.0;
-        for (constraint, (counts, weight)) in self.constraints.iter().zip(&self.counts) {
+        let each = self.constraints.iter().zip(&self.counts).zip(&self.tallies);
+        for ((constraint, (counts, weight)), tally) in each {
             let Some(value) = node.label(&constraint.key) else { continue };
             let count = if constraint.key == HOST {
-                let tally = cluster.tallied(&self.namespace, &constraint.selector, false);
                 tally.map_or(0, |t| constraint.count(t, &node.name))
             } else {
                 counts.get(value).copied().unwrap_or(0)

@@ -10,6 +10,7 @@ mod names;
 mod refusal;
 mod resource;
 mod schema;
+mod selected;
 mod write;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -26,6 +27,7 @@ pub(in crate::sim) use schema::{ListType, ScalePaths, Schema};
 use super::clock::Clock;
 use index::Indexes;
 use names::Names;
+use selected::Selected;
 
 /// A stored object. Shared, never changed in place.
 pub type Object = Arc<Value>;
@@ -148,6 +150,7 @@ pub struct Store {
     history_limit: usize,
     changes: Vec<Change>,
     indexes: Indexes,
+    selected: Selected,
     notify: Arc<Notify>,
     /// Quotas are enforced: not while a cluster is loaded, which is as it is.
     admits: bool,
@@ -166,6 +169,7 @@ impl Store {
             history_limit,
             changes: Vec::new(),
             indexes: Indexes::default(),
+            selected: Selected::default(),
             notify: Arc::new(Notify::new()),
             admits: false,
         };
@@ -393,6 +397,7 @@ impl Store {
         self.changes.push(change);
         let new = (kind != ChangeKind::Deleted).then_some(&*object);
         self.indexes.change(&name, &key, old.as_deref(), new);
+        self.note_selected(&name, &key, old.as_deref(), new);
         if resource == "customresourcedefinitions.apiextensions.k8s.io"
             && let Some(mut resource) = resource::defined_by(&object)
         {

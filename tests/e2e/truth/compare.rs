@@ -10,15 +10,17 @@ use virtroll::journal::{Event, EventKind};
 use crate::control_plane::ControlPlane;
 use crate::scenarios::Stage;
 
-/// Evictions closer than this, seconds, are simultaneous: in what order their answers come is chance.
+/// Evictions, and beginnings of nodes, closer than this, seconds, are simultaneous: in what order their answers come is chance.
 const SIMULTANEOUS: f64 = 1.5;
 
 /// What happened.
 pub struct Course {
     phase: String,
     pub makespan: f64,
-    /// Nodes as they began, each with how it ended.
+    /// Nodes by name, each with how it ended.
     nodes: Vec<(String, String)>,
+    /// Nodes that began, with seconds from the first one's beginning.
+    begun: Vec<(String, f64)>,
     /// By node: the pods that were evicted, with seconds from its first one.
     evictions: BTreeMap<String, Vec<(String, f64)>>,
     /// Name, outcome, moves.
@@ -53,11 +55,20 @@ fn grouped(
     for (node, pod, at) in evictions {
         by_node.entry(node).or_default().push((identity(&pod, there), at));
     }
-    let from_first = |list: Vec<(String, Timestamp)>| {
-        let first = list[0].1;
-        list.into_iter().map(|(pod, at)| (pod, at.duration_since(first).as_secs_f64())).collect()
-    };
-    by_node.into_iter().map(|(node, list)| (node, from_first(list))).collect()
+    by_node.into_iter().map(|(node, list)| (node, from_first(list.into_iter()))).collect()
+}
+
+/// Each with its seconds from the earliest.
+fn from_first(list: impl Iterator<Item = (String, Timestamp)>) -> Vec<(String, f64)> {
+    let list: Vec<_> = list.collect();
+    let Some(first) = list.iter().map(|(_, at)| *at).min() else { return Vec::new() };
+    list.into_iter().map(|(name, at)| (name, at.duration_since(first).as_secs_f64())).collect()
+}
+
+fn sorted(nodes: impl Iterator<Item = (String, String)>) -> Vec<(String, String)> {
+    let mut nodes: Vec<_> = nodes.collect();
+    nodes.sort();
+    nodes
 }
 
 fn time(value: &Value) -> Option<Timestamp> {
@@ -80,7 +91,8 @@ impl Course {
         Self {
             phase: text(&report["phase"]),
             makespan: starts.zip(ends).map_or(0.0, |(s, e)| e.duration_since(s).as_secs_f64()),
-            nodes: nodes.iter().map(|n| (text(&n["name"]), text(&n["phase"]))).collect(),
+            nodes: sorted(nodes.iter().map(|n| (text(&n["name"]), text(&n["phase"])))),
+            begun: from_first(nodes.iter().filter_map(|n| Some((text(&n["name"]), time(&n["startedAt"])?)))),
             asked: 0,
             evictions: grouped(evictions, there),
             vms: vms
@@ -107,7 +119,8 @@ impl Course {
         Self {
             phase: format!("{:?}", outcome.status.phase),
             makespan: starts.zip(ends).map_or(0.0, |(s, e)| e.duration_since(s).as_secs_f64()),
-            nodes: nodes.iter().map(|n| (n.name.clone(), n.phase.clone())).chain(rest).collect(),
+            nodes: sorted(nodes.iter().map(|n| (n.name.clone(), n.phase.clone())).chain(rest)),
+            begun: from_first(nodes.iter().filter_map(|n| Some((n.name.clone(), n.started_at?)))),
             asked: granted.len(),
             evictions: grouped(granted.into_iter(), there),
             vms: vms.map(|v| (v.name.clone(), format!("{:?}", v.outcome), u64::from(v.moves))).collect(),
@@ -176,6 +189,9 @@ pub fn differences(rehearsed: &Course, real: &Course) -> Vec<String> {
         };
         compare(&format!("evictions from {node}"), set(a), set(b));
     }
+    if let Some((first, second)) = swapped(&rehearsed.begun, &real.begun) {
+        found.push(format!("order of nodes: rehearsed {first} before {second}, real the other way"));
+    }
     for (node, list) in &rehearsed.evictions {
         let Some(real) = real.evictions.get(node) else { continue };
         if let Some((first, second)) = swapped(list, real) {
@@ -185,7 +201,7 @@ pub fn differences(rehearsed: &Course, real: &Course) -> Vec<String> {
     found
 }
 
-/// Two pods that went one after the other here, and clearly the other way round there.
+/// Two that went one after the other here, and clearly the other way round there.
 fn swapped(here: &[(String, f64)], there: &[(String, f64)]) -> Option<(String, String)> {
     let at = |pod: &str| there.iter().find(|(p, _)| p == pod).map(|(_, at)| *at);
     for (first, early) in here {
@@ -207,6 +223,7 @@ fn a_difference_is_found() {
         phase: "Succeeded".to_owned(),
         makespan,
         nodes: vec![("w1".to_owned(), "Done".to_owned())],
+        begun: vec![("w1".to_owned(), 0.0), ("w2".to_owned(), 10.0)],
         evictions: BTreeMap::from([(
             "w1".to_owned(),
             evictions.iter().map(|(p, at)| ((*p).to_owned(), *at)).collect(),
@@ -226,6 +243,13 @@ fn a_difference_is_found() {
     ] {
         assert_eq!(differences(&one, &other).len(), 1);
     }
+    // The two nodes in the other order, and too close together for one.
+    let begun = |w1, w2| Course {
+        begun: vec![("w1".to_owned(), w1), ("w2".to_owned(), w2)],
+        ..course(60.0, &[("a", 0.0), ("b", 5.0)], "Migrated")
+    };
+    assert_eq!(differences(&one, &begun(10.0, 0.0)).len(), 1);
+    assert_eq!(differences(&one, &begun(1.0, 0.0)), Vec::<String>::new());
     assert_eq!(identity("web-5f-abcde", &BTreeSet::new()), "web-5f-*");
     assert_eq!(identity("db-0", &BTreeSet::new()), "db-0");
 }

@@ -9,7 +9,6 @@ use crate::scenarios::stage::{is_true, vm};
 /// One campaign with its cluster.
 pub struct Scene {
     pub name: &'static str,
-    pub lane: usize,
     /// Nodes of the plan; the scenario has `spares` more.
     nodes: usize,
     spares: usize,
@@ -29,7 +28,6 @@ pub struct Scene {
 
 const PLAIN: Scene = Scene {
     name: "",
-    lane: 0,
     nodes: 3,
     spares: 1,
     workloads: &[],
@@ -97,7 +95,6 @@ pub const SCENES: &[Scene] = &[
     },
     Scene {
         name: "hooks",
-        lane: 1,
         workloads: &[("Deployment", "web", "", QUICK)],
         rest: "  hooks:\n  - {name: before, at: BeforeCampaign, exec: [sleep, '3'], expected: 3s}\n  \
                - {name: tell, at: PreDrain, exec: [sleep, '4'], expected: 4s}\n  \
@@ -110,7 +107,6 @@ pub const SCENES: &[Scene] = &[
     },
     Scene {
         name: "vms-migrate",
-        lane: 1,
         guests: &[
             ("a", "Always", MIGRATES, "sim.virtroll.dev/migration-takes: 5s"),
             ("b", "Always", MIGRATES, "sim.virtroll.dev/migration-takes: 4s"),
@@ -121,7 +117,6 @@ pub const SCENES: &[Scene] = &[
     },
     Scene {
         name: "vms-restart",
-        lane: 1,
         guests: &[
             ("a", "Always", "", "sim.virtroll.dev/guest-shutdown: 5s, sim.virtroll.dev/boots-after: 4s"),
             (
@@ -137,7 +132,6 @@ pub const SCENES: &[Scene] = &[
     },
     Scene {
         name: "vms-fail",
-        lane: 1,
         nodes: 2,
         heartbeats: "3s",
         guests: &[(
@@ -152,7 +146,6 @@ pub const SCENES: &[Scene] = &[
     },
     Scene {
         name: "found-cordoned",
-        lane: 1,
         nodes: 4,
         spares: 1,
         cordoned: Some(3),

@@ -75,8 +75,8 @@ impl Rollout {
         old.sort_by_cached_key(born);
         // A dump's sets have hashes of the real controller's: the template itself says which is the present one. Among several
         // with it the newest revision is the one that the Deployment uses.
-        let wanted = comparable(&deployment["spec"]["template"]);
-        let matching = old.iter().filter(|set| comparable(&set["spec"]["template"]) == wanted);
+        let wanted = &deployment["spec"]["template"];
+        let matching = old.iter().filter(|set| is_same_template(&set["spec"]["template"], wanted));
         let new = matching.max_by_key(|set| revision(set)).cloned();
         if let Some(new) = &new {
             old.retain(|set| Key::of(set) != Key::of(new));
@@ -124,30 +124,43 @@ fn revision(set: &Value) -> i64 {
     annotation(set, REVISION).unwrap_or(0)
 }
 
-/// A template without the hash of its set, as the API server compares: an absent map or list is an empty one.
-fn comparable(template: &Value) -> Value {
-    let mut template = template.clone();
-    if let Some(labels) = template["metadata"]["labels"].as_object_mut() {
-        labels.remove(HASH);
-    }
-    for map in ["labels", "annotations"] {
-        if template["metadata"][map].as_object().is_some_and(serde_json::Map::is_empty) {
-            template["metadata"][map] = Value::Null;
-        }
-    }
-    drop_absent(&mut template);
-    template
+/// Whether two templates are one but for the hash of a set, as the API server compares: an absent map or list is an empty
+/// one.
+fn is_same_template(a: &Value, b: &Value) -> bool {
+    let none = serde_json::Map::new();
+    let (Some(x), Some(y)) = (a.as_object(), b.as_object()) else { return a == b };
+    let maps = |path: &str, ignored: &[&str]| {
+        let [x, y] = [a, b].map(|of| of.pointer(path).and_then(Value::as_object).unwrap_or(&none));
+        same_but(x, y, ignored)
+    };
+    same_but(x, y, &["metadata"])
+        && maps("/metadata", &["labels", "annotations"])
+        && maps("/metadata/labels", &[HASH])
+        && maps("/metadata/annotations", &[])
 }
 
-fn drop_absent(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            fields.values_mut().for_each(drop_absent);
-            fields.retain(|_, v| !v.is_null() && v.as_array().is_none_or(|list| !list.is_empty()));
+fn same_but(
+    x: &serde_json::Map<String, Value>,
+    y: &serde_json::Map<String, Value>,
+    ignored: &[&str],
+) -> bool {
+    let counts = |key: &str, value: &Value| !ignored.contains(&key) && !is_absent(value);
+    x.iter().all(|(k, v)| !counts(k, v) || y.get(k).is_some_and(|w| is_same(v, w)))
+        && y.iter().all(|(k, w)| !counts(k, w) || x.get(k).is_some_and(|v| !is_absent(v)))
+}
+
+fn is_same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Object(x), Value::Object(y)) => same_but(x, y, &[]),
+        (Value::Array(x), Value::Array(y)) => {
+            x.len() == y.len() && x.iter().zip(y).all(|(a, b)| is_same(a, b))
         }
-        Value::Array(items) => items.iter_mut().for_each(drop_absent),
-        _ => {}
+        _ => a == b,
     }
+}
+
+fn is_absent(value: &Value) -> bool {
+    value.is_null() || value.as_array().is_some_and(Vec::is_empty)
 }
 
 /// The annotations of a Deployment that its sets share.

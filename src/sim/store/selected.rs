@@ -1,0 +1,194 @@
+//! Which budgets (PodDisruptionBudgets) select which pods, without holding every one against every other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::{Key, Object, Store};
+use crate::sim::api::selects;
+
+/// The kind of budgets.
+pub(super) const BUDGETS: &str = "poddisruptionbudgets.policy";
+
+/// A label in a namespace; with an empty key, none.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+struct Label {
+    namespace: String,
+    key: String,
+    value: String,
+}
+
+impl Label {
+    /// One that a budget's selector requires.
+    fn required(key: &Key, budget: &Value) -> Self {
+        let labels = budget["spec"]["selector"]["matchLabels"].as_object();
+        let first = labels.and_then(|l| l.iter().next()).and_then(|(k, v)| Some((k.as_str(), v.as_str()?)));
+        let (label, value) = first.unwrap_or_default();
+        Self::new(&key.namespace, label, value)
+    }
+
+    fn new(namespace: &str, key: &str, value: &str) -> Self {
+        Self { namespace: namespace.to_owned(), key: key.to_owned(), value: value.to_owned() }
+    }
+}
+
+/// Budgets by a label that their selectors require, and the pods that have such a label.
+#[derive(Debug, Default)]
+pub(super) struct Selected {
+    budgets: BTreeMap<Label, BTreeSet<Key>>,
+    pods: BTreeMap<Label, BTreeSet<Key>>,
+}
+
+impl Selected {
+    /// Takes in that a budget has changed. True if pods have to be looked through for a label that none was asked for yet.
+    pub(super) fn budget(&mut self, key: &Key, old: Option<&Value>, new: Option<&Value>) -> bool {
+        let label = |budget: &Value| Label::required(key, budget);
+        let (old, new) = (old.map(label), new.map(label));
+        if old == new {
+            return false;
+        }
+        if let Some(names) = old.as_ref().and_then(|old| self.budgets.get_mut(old)) {
+            names.remove(key);
+        }
+        let Some(new) = new else { return false };
+        self.budgets.entry(new.clone()).or_default().insert(key.clone());
+        let is_unknown = !new.key.is_empty() && !self.pods.contains_key(&new);
+        if is_unknown {
+            self.pods.insert(new, BTreeSet::new());
+        }
+        is_unknown
+    }
+
+    /// Takes in that a pod has changed.
+    pub(super) fn pod(&mut self, key: &Key, old: Option<&Value>, new: Option<&Value>) {
+        let labels = |pod: Option<&Value>| pod.map_or(&Value::Null, |p| &p["metadata"]["labels"]).clone();
+        if old.is_some() && new.is_some() && labels(old) == labels(new) {
+            return;
+        }
+        for (pod, present) in [(old, false), (new, true)] {
+            let labels = pod.and_then(|p| p["metadata"]["labels"].as_object()).into_iter().flatten();
+            for (label, value) in labels {
+                let label = Label::new(&key.namespace, label, value.as_str().unwrap_or_default());
+                let Some(pods) = self.pods.get_mut(&label) else { continue };
+                if present {
+                    pods.insert(key.clone());
+                } else {
+                    pods.remove(key);
+                }
+            }
+        }
+    }
+
+    fn candidates(&self, namespace: &str, labels: &Value) -> BTreeSet<&Key> {
+        let of = |label: &Label| self.budgets.get(label).into_iter().flatten();
+        let anybody = of(&Label::new(namespace, "", ""));
+        let pairs = labels.as_object().into_iter().flatten();
+        let named = pairs
+            .flat_map(|(key, value)| of(&Label::new(namespace, key, value.as_str().unwrap_or_default())));
+        anybody.chain(named).collect()
+    }
+}
+
+impl Store {
+    /// The budgets that select a pod with these labels, in order of their names.
+    pub fn budgets_of(&self, namespace: &str, labels: &Value) -> impl Iterator<Item = &Object> {
+        let candidates = self.selected.candidates(namespace, labels);
+        let budgets = candidates.into_iter().filter_map(|key| self.get_key(BUDGETS, key));
+        budgets.filter(|b| selects(&b["spec"]["selector"], labels))
+    }
+
+    /// The pods that a budget selects, in order of their names.
+    pub fn selected_by(&self, budget: &Value) -> Vec<Object> {
+        let key = Key::of(budget);
+        let is_selected = |p: &&Object| selects(&budget["spec"]["selector"], &p["metadata"]["labels"]);
+        match self.selected.pods.get(&Label::required(&key, budget)) {
+            Some(pods) => {
+                pods.iter().filter_map(|p| self.get_key("pods", p)).filter(is_selected).cloned().collect()
+            }
+            None => self.list_in("pods", &key.namespace).filter(is_selected).cloned().collect(),
+        }
+    }
+
+    /// Keeps the indexes of this file.
+    pub(super) fn note_selected(
+        &mut self,
+        resource: &str,
+        key: &Key,
+        old: Option<&Value>,
+        new: Option<&Value>,
+    ) {
+        match resource {
+            "pods" => self.selected.pod(key, old, new),
+            BUDGETS if self.selected.budget(key, old, new) => {
+                let pods: Vec<Object> = self.list_in("pods", &key.namespace).cloned().collect();
+                let label = Label::required(key, new.unwrap_or(&Value::Null));
+                let has = |p: &&Object| p["metadata"]["labels"][&label.key] == label.value.as_str();
+                let keys: BTreeSet<Key> = pods.iter().filter(has).map(|p| Key::of(p)).collect();
+                self.selected.pods.insert(label, keys);
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::sim::clock::Clock;
+    use crate::sim::store::DeleteOptions;
+
+    fn pod(name: &str, labels: Value) -> Value {
+        json!({"metadata": {"name": name, "namespace": "shop", "labels": labels}, "spec": {}})
+    }
+
+    fn budget(name: &str, selector: Value) -> Value {
+        json!({"metadata": {"name": name, "namespace": "shop"}, "spec": {"selector": selector}})
+    }
+
+    fn names<'a>(objects: impl IntoIterator<Item = &'a Object>) -> Vec<String> {
+        objects.into_iter().map(|o| Key::of(o).name).collect()
+    }
+
+    #[test]
+    fn budgets_and_pods_find_each_other_whoever_comes_first_and_whatever_changes() {
+        let mut store = Store::new(Clock::starting_at(jiff::Timestamp::UNIX_EPOCH), 1, 100);
+        store.create("pods", pod("early", json!({"app": "web", "tier": "front"}))).expect("stored");
+        for (name, selector) in [
+            ("two", json!({"matchLabels": {"app": "web", "tier": "front"}})),
+            ("all", json!({})),
+            ("none", Value::Null),
+            ("by-expression", json!({"matchExpressions": [{"key": "tier", "operator": "Exists"}]})),
+        ] {
+            store.create(BUDGETS, budget(name, selector)).expect("stored");
+        }
+        store.create("pods", pod("late", json!({"app": "web", "tier": "front"}))).expect("stored");
+        store.create("pods", pod("other", json!({"app": "web"}))).expect("stored");
+        let of = |store: &Store, labels: Value| names(store.budgets_of("shop", &labels));
+        assert_eq!(of(&store, json!({"app": "web", "tier": "front"})), ["all", "by-expression", "two"]);
+        assert_eq!(of(&store, json!({"app": "web"})), ["all"]);
+        assert_eq!(of(&store, Value::Null), ["all"]);
+        let by = |store: &Store, name: &str| {
+            let budget = store.get(BUDGETS, "shop", name).expect("a budget").clone();
+            names(&store.selected_by(&budget))
+        };
+        assert_eq!(by(&store, "two"), ["early", "late"]);
+        assert_eq!(by(&store, "all"), ["early", "late", "other"]);
+        assert_eq!(by(&store, "none"), Vec::<String>::new());
+        // Labels of a pod change, a pod goes, a selector changes, a budget goes.
+        store
+            .modify("pods", &Key::new("shop", "other"), |p| p["metadata"]["labels"]["tier"] = json!("front"));
+        let at_once = DeleteOptions { grace_seconds: Some(0), ..DeleteOptions::default() };
+        store.delete("pods", &Key::new("shop", "early"), &at_once).expect("deleted");
+        assert_eq!(by(&store, "two"), ["late", "other"]);
+        store.modify(BUDGETS, &Key::new("shop", "two"), |b| {
+            b["spec"]["selector"] = json!({"matchLabels": {"tier": "back"}});
+        });
+        assert_eq!(by(&store, "two"), Vec::<String>::new());
+        assert_eq!(of(&store, json!({"tier": "back"})), ["all", "by-expression", "two"]);
+        assert_eq!(of(&store, json!({"app": "web"})), ["all"]);
+        store.delete(BUDGETS, &Key::new("shop", "two"), &DeleteOptions::default()).expect("deleted");
+        assert_eq!(of(&store, json!({"tier": "back"})), ["all", "by-expression"]);
+    }
+}
