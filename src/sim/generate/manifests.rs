@@ -10,6 +10,8 @@ use super::workloads::{Bond, Budget, Kind, Workload};
 
 /// When everything was made: before the embedded cluster's clock begins, and in the past of any other.
 const MADE: &str = "2026-01-01T00:00:00Z";
+/// Seconds until a pod's containers run.
+const STARTS: u64 = 1;
 /// The ReplicaSets' hash; its name is the Deployment's and this.
 const HASH: &str = "6c9f7d5b88";
 const DAEMON_NAMESPACE: &str = "kube-system";
@@ -36,8 +38,13 @@ fn condition(kind: &str, status: &str) -> Value {
     json!({"type": kind, "status": status, "lastTransitionTime": MADE})
 }
 
-/// The status of a pod that runs.
-fn running(containers: &Value) -> Value {
+/// So many seconds after everything was made, less than an hour.
+fn later(seconds: u64) -> String {
+    format!("2026-01-01T00:{:02}:{:02}Z", seconds / 60 % 60, seconds % 60)
+}
+
+/// The status of a pod that runs, and became ready after so many seconds.
+fn running(containers: &Value, ready_after: u64) -> Value {
     let containers: Vec<Value> = containers
         .as_array()
         .into_iter()
@@ -49,8 +56,13 @@ fn running(containers: &Value) -> Value {
             })
         })
         .collect();
-    let conditions =
-        ["PodScheduled", "Initialized", "ContainersReady", "Ready"].map(|c| condition(c, "True"));
+    let conditions = ["PodScheduled", "Initialized", "ContainersReady", "Ready"].map(|kind| {
+        let mut condition = condition(kind, "True");
+        if kind.ends_with("Ready") {
+            condition["lastTransitionTime"] = json!(later(ready_after));
+        }
+        condition
+    });
     json!({"phase": "Running", "startTime": MADE, "conditions": conditions, "containerStatuses": containers})
 }
 
@@ -165,16 +177,16 @@ impl Writer {
                 let mut metadata = self.metadata(DAEMON_NAMESPACE, &format!("{name}-{}", node.name));
                 metadata["labels"] = json!({"app": name, "controller-revision-hash": HASH});
                 metadata["ownerReferences"] = owner("apps/v1", "DaemonSet", name, &uid);
-                self.pod(metadata, spec.clone(), Some(node));
+                self.pod(metadata, spec.clone(), 1, Some(node));
             }
         }
     }
 
-    fn pod(&mut self, metadata: Value, mut spec: Value, node: Option<&Machine>) {
+    fn pod(&mut self, metadata: Value, mut spec: Value, ready_after: u64, node: Option<&Machine>) {
         let status = match node {
             Some(node) => {
                 spec["nodeName"] = json!(node.name);
-                running(&spec["containers"])
+                running(&spec["containers"], ready_after + STARTS)
             }
             None => json!({"phase": "Pending"}),
         };
@@ -242,7 +254,7 @@ impl Writer {
             let mut metadata = self.metadata(namespace, &format!("{set}-{index:05x}"));
             extend(&mut metadata, template_metadata(workload, &hashed));
             metadata["ownerReferences"] = owner("apps/v1", "ReplicaSet", &set, &uid);
-            self.pod(metadata, spec.clone(), place.map(|node| &nodes[node]));
+            self.pod(metadata, spec.clone(), workload.ready_after, place.map(|node| &nodes[node]));
         }
     }
 
@@ -282,7 +294,7 @@ impl Writer {
             let mut metadata = self.metadata(namespace, &pod);
             extend(&mut metadata, template_metadata(workload, &own));
             metadata["ownerReferences"] = owner("apps/v1", "StatefulSet", name, &uid);
-            self.pod(metadata, spec, place.map(|node| &nodes[node]));
+            self.pod(metadata, spec, workload.ready_after, place.map(|node| &nodes[node]));
         }
     }
 

@@ -121,7 +121,7 @@ impl Writer {
                 "resources": {"requests": requests, "limits": {"devices.kubevirt.io/kvm": "1"}},
             }],
         });
-        let mut status = running(&spec["containers"]);
+        let mut status = running(&spec["containers"], 2);
         if let Some(conditions) = status["conditions"].as_array_mut() {
             conditions.push(condition("kubevirt.io/virtual-machine-unpaused", "True"));
         }
