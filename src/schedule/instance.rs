@@ -44,7 +44,7 @@ pub struct Instance {
 /// Nodes, one entry in each array.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Nodes {
-    /// Name; rank in the order of names breaks ties, so the order of the input never matters.
+    /// Name; the order of names breaks ties, so the order of the input never matters.
     pub name: Vec<String>,
     /// Zone, any small number; [`NONE`]: the node has none.
     pub zone: Vec<u32>,
@@ -100,6 +100,16 @@ impl Class {
         match self {
             Self::Any => true,
             Self::Only(set) => set.has(node),
+        }
+    }
+
+    /// The same class of `count` nodes whose ids have changed to `place`.
+    pub(super) fn map(&self, count: usize, place: &[u32]) -> Self {
+        match self {
+            Self::Any => Self::Any,
+            Self::Only(set) => {
+                Self::Only((0..count as u32).filter(|n| set.has(*n)).map(|n| place[n as usize]).collect())
+            }
         }
     }
 }
