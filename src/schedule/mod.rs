@@ -5,6 +5,7 @@
 //! a graph (petgraph); a dependency is the edge from what comes first.
 
 mod groups;
+pub mod instance;
 mod warnings;
 
 pub use groups::{GroupNodes, Misfit, resolve, resume};
