@@ -51,3 +51,22 @@ pub struct Budget {
     /// Names in `status.disruptedPods`: evicted, their deletion not yet seen by the controller.
     pub disrupted_pods: BTreeSet<String>,
 }
+
+impl Budget {
+    /// Its own terms, such as `minAvailable 2`.
+    pub fn terms(&self) -> String {
+        match (&self.min_available, &self.max_unavailable) {
+            (Some(min), _) => format!("minAvailable {min}"),
+            (None, Some(max)) => format!("maxUnavailable {max}"),
+            (None, None) => "no minAvailable and no maxUnavailable".to_owned(),
+        }
+    }
+
+    /// Disruptions that it allows at once while all of its pods are healthy.
+    pub fn most_disruptions(&self) -> u32 {
+        if self.sync_failed.is_some() {
+            return 0;
+        }
+        u32::try_from(self.expected_pods - self.desired_healthy).unwrap_or(0)
+    }
+}

@@ -11,6 +11,7 @@
 //! * One inventory is one consistent picture: a decision is a function of it, never of a later request.
 
 mod budget;
+mod fate;
 mod index;
 mod kubevirt;
 mod name;
@@ -20,6 +21,7 @@ mod pod;
 mod volume;
 
 pub use budget::{Budget, UnhealthyPodEvictionPolicy};
+pub use fate::{Comeback, VmFate, comeback, fate};
 pub use index::{Inventory, Workload};
 pub use kubevirt::{
     Condition, KubeVirt, Migration, MigrationState, RunStrategy, VirtualMachine, VirtualMachineInstance,

@@ -6,6 +6,9 @@
 
 mod groups;
 pub mod instance;
+pub mod problem;
+#[cfg(test)]
+mod stage;
 mod warnings;
 
 pub use groups::{GroupNodes, Misfit, resolve, resume};
