@@ -116,3 +116,16 @@ pub fn comeback(inventory: &Inventory, vmi: &VirtualMachineInstance) -> Comeback
         _ => Comeback::BareInstance,
     }
 }
+
+/// What an operator can do about a VM that can't migrate, by the reason that KubeVirt gives.
+pub fn remedy(reason: &str) -> &'static str {
+    match reason {
+        "InterfaceNotLiveMigratable" => {
+            "give its pod-network interface the masquerade binding (a VMI that names no interface gets bridge, which does not migrate)"
+        }
+        "DisksNotLiveMigratable" => "move its disks to ReadWriteMany volumes",
+        "HostDeviceNotLiveMigratable" => "detach the host device or GPU",
+        "CPUModeLiveMigratable" => "choose a CPU model that other nodes have instead of host-model",
+        _ => "stop it beforehand, set evictionStrategy: None",
+    }
+}

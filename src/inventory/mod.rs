@@ -21,7 +21,7 @@ mod pod;
 mod volume;
 
 pub use budget::{Budget, UnhealthyPodEvictionPolicy};
-pub use fate::{Comeback, VmFate, comeback, fate};
+pub use fate::{Comeback, VmFate, comeback, fate, remedy};
 pub use index::{Inventory, Workload};
 pub use kubevirt::{
     Condition, KubeVirt, Migration, MigrationState, RunStrategy, VirtualMachine, VirtualMachineInstance,

@@ -4,6 +4,7 @@
 //! The order is worked out once, from the plan and the inventory, and is the same for the rehearsal and the run. Groups are
 //! a graph (petgraph); a dependency is the edge from what comes first.
 
+pub mod conflict;
 mod groups;
 pub mod instance;
 pub mod problem;

@@ -1,19 +1,6 @@
 //! What is said of virtual machines that can't migrate.
 
-pub use crate::inventory::{Comeback, VmFate, comeback, fate};
-
-/// What an operator can do about a VM that can't migrate, by the reason that KubeVirt gives.
-pub fn remedy(reason: &str) -> &'static str {
-    match reason {
-        "InterfaceNotLiveMigratable" => {
-            "give its pod-network interface the masquerade binding (a VMI that names no interface gets bridge, which does not migrate)"
-        }
-        "DisksNotLiveMigratable" => "move its disks to ReadWriteMany volumes",
-        "HostDeviceNotLiveMigratable" => "detach the host device or GPU",
-        "CPUModeLiveMigratable" => "choose a CPU model that other nodes have instead of host-model",
-        _ => "stop it beforehand, set evictionStrategy: None",
-    }
-}
+pub use crate::inventory::{Comeback, VmFate, comeback, fate, remedy};
 
 /// The sentence about a VM that can't migrate, with the remedy; in a campaign (`comeback`: what a restart would come to)
 /// with the plan's own way, too. A restart is no remedy for a bare instance: it would be lost.

@@ -106,8 +106,10 @@ fn largest(instance: &Instance, spread: &Spread, apart: Apart, items: &[u32]) ->
     ((items.len() as u32 + spread.max_skew * (places - 1)) / places).max(now).max(1)
 }
 
-/// Pods for which no other node than their own is left wait for its return.
-pub(super) fn pin(instance: &mut Instance) {
+/// Pods for which no other node than their own is left wait for its return. `empty`: what nodes have while nothing is on them but
+/// what never leaves; that others are full at the moment pins nobody.
+pub(super) fn pin(instance: &mut Instance, empty: &[u64]) {
+    let width = instance.resources.len();
     let usable: Vec<u32> = (0..instance.nodes.len() as u32)
         .filter(|n| instance.nodes.standing[*n as usize] != Standing::Out)
         .collect();
@@ -131,10 +133,14 @@ pub(super) fn pin(instance: &mut Instance) {
         let class = instance.shapes[items.shape[item] as usize].class as usize;
         let home = counted_at(instance, item, own);
         let most = instance.owners.get(items.owner[item] as usize).map_or(0, |o| o.most);
+        let asked = instance.demand(item as u32);
         // Its leaving makes room at its own place.
         let has_room = |node: u32| {
             let at = counted_at(instance, item, node);
-            at.is_none_or(|at| Some(at) == home || counts.get(&at).copied().unwrap_or(0) < most)
+            let has = &empty[node as usize * width..];
+            let is_large_enough = has.iter().zip(asked).all(|(has, asked)| has >= asked);
+            is_large_enough
+                && at.is_none_or(|at| Some(at) == home || counts.get(&at).copied().unwrap_or(0) < most)
         };
         if !of_class[class].iter().any(|n| *n != own && has_room(*n)) {
             instance.items.landing[item] = Landing::SameNode;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::inventory::{self, Inventory, ObjectName, Pod};
+use crate::inventory::{self, Inventory, ObjectName, Pod, PodPhase, UnhealthyPodEvictionPolicy};
 use crate::plan::selector;
 use crate::schedule::instance::{Budget, Millis};
 
@@ -53,6 +53,20 @@ impl<'a> Budgets<'a> {
             }
         }
         budgets
+    }
+
+    /// The budgets that an eviction of this pod asks, in order. None of them is asked about a pod that never ran, and one with
+    /// `AlwaysAllow` not about a pod that isn't Ready.
+    pub fn asked(&self, pod: &Pod) -> Vec<u32> {
+        let mut asked = self.covering(pod);
+        if pod.phase == PodPhase::Pending {
+            asked.clear();
+        }
+        if !pod.ready && asked.len() == 1 {
+            let always = UnhealthyPodEvictionPolicy::AlwaysAllow;
+            asked.retain(|id| self.all[*id as usize].unhealthy_policy != always);
+        }
+        asked
     }
 
     /// The budgets that cover a pod, in order.

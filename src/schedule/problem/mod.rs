@@ -139,8 +139,9 @@ pub fn of(
     for (node, pod) in staying {
         filler.stay(node, pod);
     }
+    let empty = filler.problem.instance.nodes.capacity.clone();
     filler.fill(candidates);
-    apart::pin(&mut problem.instance);
+    apart::pin(&mut problem.instance, &empty);
     problem
 }
 
@@ -254,11 +255,12 @@ impl<'a> Filler<'_, 'a> {
             if !self.problem.instance.nodes.is_due(candidate.node) && covering.is_empty() && owner == NONE {
                 self.stay(candidate.node, candidate.pod);
             } else {
-                items.push((candidate, covering, workload, owner));
+                let asked = self.budgets.asked(candidate.pod);
+                items.push((candidate, asked, workload, owner));
             }
         }
-        for (candidate, covering, workload, owner) in items {
-            self.item(candidate, covering, workload, owner);
+        for (candidate, asked, workload, owner) in items {
+            self.item(candidate, asked, workload, owner);
         }
         let ready = self.durations.ready;
         let (budgets, terms) = self.budgets.tables(&counted, ready);
@@ -274,7 +276,7 @@ impl<'a> Filler<'_, 'a> {
         self.owners.finish(&mut self.problem.instance);
     }
 
-    fn item(&mut self, candidate: Candidate<'a>, covering: Vec<u32>, workload: Workload, owner: u32) {
+    fn item(&mut self, candidate: Candidate<'a>, asked: Vec<u32>, workload: Workload, owner: u32) {
         let Candidate { node, pod, way, tier, returns, stranded } = candidate;
         let guest = leaving::guest_of(self.inventory, pod);
         let shape = self.shapes.shape(pod, guest.filter(|_| way == Way::Migration));
@@ -296,7 +298,7 @@ impl<'a> Filler<'_, 'a> {
                 (leave, if at_once { ready } else { leave.saturating_add(ready) })
             }
         };
-        let budget = match covering.as_slice() {
+        let budget = match asked.as_slice() {
             [budget] => *budget,
             _ => NONE,
         };
@@ -317,8 +319,8 @@ impl<'a> Filler<'_, 'a> {
         let next = self.workloads.len() as u32;
         self.problem.workload_of.push(*self.workloads.entry(workload).or_insert(next));
         // A migration asks no budget.
-        if covering.len() > 1 && way != Way::Migration {
-            self.problem.refused.push((item, covering));
+        if asked.len() > 1 && way != Way::Migration {
+            self.problem.refused.push((item, asked));
         }
         if let Some((reason, message)) = stranded {
             self.problem.stranded.push(Stranded { item, reason, message });
