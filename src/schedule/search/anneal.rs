@@ -72,7 +72,10 @@ fn neighbour(search: &Search<'_, '_>, rules: &Rules, random: &mut Random) -> Rul
             let opening = 1 + random.below(8) as u32;
             next.opening = if opening > 6 { UNLIMITED } else { opening };
         }
-        3..=9 => {
+        3 if search.migrates() && search.model.instance.goal != Goal::Moves => {
+            next.unsettled = [UNLIMITED, UNLIMITED, 0, 1, 2, 4][random.below(6) as usize];
+        }
+        4..=9 => {
             let (a, b) = (random.below(count) as usize, random.below(count) as usize);
             next.order.swap(a, b);
         }

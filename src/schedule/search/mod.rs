@@ -162,7 +162,7 @@ impl<'m, 'a> Search<'m, 'a> {
             rules.placing = Placing::Nowhere;
         }
         if self.model.instance.goal == Goal::Moves {
-            rules.thrifty = true;
+            rules.unsettled = 0;
             rules.opening = orders::opening(self.model) as u32;
         }
         rules

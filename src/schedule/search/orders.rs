@@ -39,17 +39,39 @@ pub(super) fn opening(model: &Model<'_>) -> usize {
     slots.cluster.div_ceil(slots.per_node.max(1)).max(1) as usize
 }
 
-/// The order with its `count` emptiest nodes put first: an early first return, and the least that must move twice.
+/// The order with its `count` emptiest nodes put first: an early first return, and the least that must move twice. Where few
+/// nodes come before all others (a canary), the emptiest of those that follow them too.
 pub(super) fn opened(model: &Model<'_>, order: &[u32], count: usize) -> Vec<u32> {
     let facts = &model.facts;
-    let mut by_load = order.to_vec();
+    let depth = depths(model);
     let load = |n: &u32| (facts.vms[*n as usize], facts.work[*n as usize], facts.away(model.instance, *n));
-    by_load.sort_by_key(|n| (!facts.is_first(model.instance, *n), load(n)));
-    by_load.truncate(count);
+    let mut by_load = order.to_vec();
+    by_load.sort_by_key(|n| (depth[model.instance.nodes.group[*n as usize] as usize], load(n)));
     let mut first = vec![false; model.instance.nodes.len()];
-    by_load.iter().for_each(|n| first[*n as usize] = true);
+    let mut opening = Vec::new();
+    for level in by_load.chunk_by(|a, b| {
+        depth[model.instance.nodes.group[*a as usize] as usize]
+            == depth[model.instance.nodes.group[*b as usize] as usize]
+    }) {
+        opening.extend(level.iter().copied().take(count));
+        if level.len() > count {
+            break;
+        }
+    }
+    opening.iter().for_each(|n| first[*n as usize] = true);
     let rest = order.iter().copied().filter(|n| !first[*n as usize]);
-    by_load.iter().copied().chain(rest).collect()
+    opening.iter().copied().chain(rest).collect()
+}
+
+/// Groups that each group comes after, in a row.
+fn depths(model: &Model<'_>) -> Vec<u32> {
+    let groups = &model.instance.groups;
+    let mut depth = vec![0; groups.len()];
+    for g in &model.facts.group_order {
+        let before = groups[*g as usize].after.iter().map(|b| depth[*b as usize] + 1);
+        depth[*g as usize] = before.max().unwrap_or(0);
+    }
+    depth
 }
 
 /// Σ r/d over a node's covered items: how long it occupies budgets that others need.
