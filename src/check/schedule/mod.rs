@@ -3,6 +3,8 @@
 mod course;
 mod room;
 mod shared;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 

@@ -24,7 +24,9 @@ fn targets(case: &Case<'_>, findings: &mut Vec<Finding>) {
             continue;
         };
         let visit = case.visits.get(&to);
-        let away = visit.is_some_and(|v| v.start <= one.start && one.start < v.end);
+        // What is Ready at once may land just before the cordon.
+        let begins = one.start + u64::from(one.ready > one.start);
+        let away = visit.is_some_and(|v| v.start < begins && one.start < v.end);
         let cordoned = visit.is_some_and(|v| one.start < v.start && v.start < one.ready);
         let out = case.instance.nodes.standing[to as usize] == Standing::Out;
         if !elsewhere || to == one.from || away || cordoned || out || !case.instance.may_host(to, one.item) {
