@@ -78,6 +78,21 @@ impl Bounds {
         Self { all }
     }
 
+    /// Gives nodes and budgets other ids.
+    pub(super) fn rename(&mut self, to_node: impl Fn(u32) -> u32, to_budget: impl Fn(u32) -> u32) {
+        for bound in &mut self.all {
+            match &mut bound.binding {
+                Binding::Chain { node } => *node = to_node(*node),
+                Binding::Budget { budget } => *budget = to_budget(*budget),
+                Binding::Limit { .. }
+                | Binding::Migrations
+                | Binding::Capacity { .. }
+                | Binding::Groups { .. }
+                | Binding::LimitAndMigrations { .. } => {}
+            }
+        }
+    }
+
     /// The makespan's lower bound; 0 if nothing is due.
     pub fn makespan(&self) -> Millis {
         self.all.first().map_or(0, |bound| bound.at_least)

@@ -6,7 +6,7 @@ use super::room::Refuge;
 use super::rules::BudgetRule;
 use super::world::{Event, Park, Phase, World};
 use crate::schedule::forecast::Hold;
-use crate::schedule::instance::{Landing, NONE, Standing, Strategy, UNLIMITED};
+use crate::schedule::instance::{Landing, NONE, Standing, Strategy, UNLIMITED, Way};
 
 /// Nodes that one freed budget unit, or one return, lets try again.
 const TRIES: usize = 32;
@@ -137,7 +137,8 @@ impl World<'_> {
             return Ok(());
         }
         let opened = self.any_returned || self.score.opened >= self.rules.opening;
-        let thrifty = self.rules.thrifty && opened && self.active > 0 && !self.desperate;
+        let bounded = opened && self.active > 0 && !self.desperate;
+        let mut unsettled = if bounded { self.rules.unsettled } else { UNLIMITED };
         let Some(mut room) = self.room.take() else { return Ok(()) };
         let before = room.refuge(node);
         room.classify(node, Refuge::Closed);
@@ -145,11 +146,15 @@ impl World<'_> {
         let mut missing = None;
         for item in self.to_place(node) {
             let old = self.target[item as usize];
-            let worst = if thrifty && old == NONE { Refuge::Settled } else { Refuge::Early };
+            let moves_again = old == NONE && self.model.instance.items.way[item as usize] != Way::Eviction;
+            let worst = if moves_again && unsettled == 0 { Refuge::Settled } else { Refuge::Early };
             let Some(target) = room.find(item, self.place[item as usize], worst) else {
                 missing = Some(item);
                 break;
             };
+            if moves_again && unsettled != UNLIMITED && room.refuge(target) != Refuge::Settled {
+                unsettled -= 1;
+            }
             if old != NONE {
                 room.give(old, item);
             }

@@ -44,8 +44,9 @@ pub struct Rules {
     pub opening: u32,
     /// How targets are chosen.
     pub placing: Placing,
-    /// After the opening, admit only what fits on nodes that are settled.
-    pub thrifty: bool,
+    /// After the opening, admit only nodes of which at most so many VMs go to nodes that are due themselves, and so move once
+    /// more; [`UNLIMITED`]: whatever they are. Where nothing is under way, any node may start.
+    pub unsettled: u32,
     /// Stage of each node, by id: a node waits until all of lower stages are done. Empty: no stages.
     pub stages: Vec<u32>,
     /// The second node of a pair waits until the first has started.
@@ -66,7 +67,7 @@ impl Rules {
             spare_slots: 0,
             opening: UNLIMITED,
             placing: Placing::Reserve,
-            thrifty: false,
+            unsettled: UNLIMITED,
             stages: Vec::new(),
             after: Vec::new(),
             shifts: Vec::new(),
