@@ -3,6 +3,7 @@
 mod apply;
 mod drain;
 mod exit;
+mod generate;
 mod host;
 mod output;
 mod power;

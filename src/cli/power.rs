@@ -45,7 +45,7 @@ impl SafePoweroff {
         // VMs on their way to a node are known by their objects, so the pods of these nodes are enough.
         let nodes: Vec<String> =
             self.nodes.iter().map(|n| n.trim_start_matches("node/").to_owned()).collect();
-        let scope = Scope { nodes: Some(nodes.clone()), without_nodes: false, volumes: true };
+        let scope = Scope { nodes: Some(nodes.clone()), volumes: true, ..Scope::default() };
         let mut observer = Observer::start(&host.client, scope, &mut inventory).await.map_err(failed)?;
         if let Some(node) = nodes.iter().find(|n| inventory.node(n).is_none()) {
             complain(&format!("nodes {node:?} not found"));

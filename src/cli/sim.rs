@@ -1,4 +1,4 @@
-//! `virtroll sim`: the embedded cluster, served to any Kubernetes client.
+//! `virtroll sim`: the embedded cluster, served to any Kubernetes client; and clusters made up for it.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -6,9 +6,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
-use super::host::{paused, read};
+use super::generate::Generate;
+use super::host::paused;
 use super::output::{err, out};
 use super::{Cluster, Exit, complain};
 use crate::sim::serve::{self, Server};
@@ -24,13 +25,14 @@ const QUIET: Duration = Duration::from_secs(15);
 
 /// Serve an embedded cluster to kubectl and any other Kubernetes client.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_help = "\
 The server's address goes to stdout, everything else to stderr. It ends with Ctrl-C (exit code 0), and the cluster with it.
 There is no authentication: only this machine can connect, and whoever can may do everything.")]
 pub(super) struct Sim {
     /// The cluster: Kubernetes manifests, a dump of `kubectl get -o yaml`, or a snapshot.
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    #[arg(value_name = "FILE", required = true)]
+    file: Option<PathBuf>,
     /// Address to listen on, of this machine only; port 0 is any free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0", value_parser = serve::loopback)]
     listen: SocketAddr,
@@ -43,10 +45,26 @@ pub(super) struct Sim {
     /// End by itself after this long (real time).
     #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
     lasts: Option<Duration>,
+    #[command(subcommand)]
+    instead: Option<Instead>,
+}
+
+/// What `sim` does instead of serving.
+#[derive(Debug, Subcommand)]
+enum Instead {
+    /// Make up a cluster of any size, as manifests.
+    Generate(Generate),
 }
 
 impl Sim {
     pub(super) fn run(&self, cluster: &Cluster) -> Exit {
+        if let Some(Instead::Generate(generate)) = &self.instead {
+            return generate.run(cluster.seed);
+        }
+        let Some(file) = &self.file else {
+            complain(&"which cluster? Name a file of manifests");
+            return Exit::BadInput;
+        };
         let runtime = match paused() {
             Ok(runtime) => runtime,
             Err(error) => {
@@ -54,15 +72,14 @@ impl Sim {
                 return Exit::Failed;
             }
         };
-        runtime.block_on(self.serve(cluster.seed)).unwrap_or_else(|exit| exit)
+        runtime.block_on(self.serve(file, cluster.seed)).unwrap_or_else(|exit| exit)
     }
 
-    async fn serve(&self, seed: u64) -> Result<Exit, Exit> {
+    async fn serve(&self, cluster: &Path, seed: u64) -> Result<Exit, Exit> {
         if let Some(file) = &self.write_kubeconfig {
             refuse_foreign(file)?;
         }
-        let text = read(&self.file)?;
-        let name = self.file.display().to_string();
+        let name = cluster.display().to_string();
         let start = jiff::Timestamp::now() - WARM_UP;
         let settings = Settings {
             seed,
@@ -74,7 +91,7 @@ impl Sim {
             latency: Duration::ZERO,
             ..Settings::default()
         };
-        let embedded = EmbeddedCluster::from_manifests(&name, &text, settings).map_err(|error| {
+        let embedded = EmbeddedCluster::from_file(cluster, settings).map_err(|error| {
             complain(&error);
             Exit::BadInput
         })?;

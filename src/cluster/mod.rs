@@ -5,6 +5,7 @@
 //! inventory and effects, this room knows the plan's custom resources, because the record is one.
 
 mod apply;
+mod at_hand;
 mod campaigns;
 mod capture;
 mod connect;
@@ -14,6 +15,7 @@ mod observe;
 mod wire;
 
 pub use apply::Actor;
+pub use at_hand::inventory_of;
 pub use campaigns::{
     Claim, LEASE_SECONDS, RENEW_EVERY, begin, campaign, campaigns, driver_of, ensure_definitions, hold,
     record, release,

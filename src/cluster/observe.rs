@@ -42,6 +42,7 @@ enum Kind {
     Budget,
     DaemonSet,
     Attachment,
+    Volume,
     KubeVirt,
     Vm,
     Vmi,
@@ -58,6 +59,7 @@ impl Kind {
             Self::Budget => ("policy", "PodDisruptionBudget", "poddisruptionbudgets"),
             Self::DaemonSet => ("apps", "DaemonSet", "daemonsets"),
             Self::Attachment => ("storage.k8s.io", "VolumeAttachment", "volumeattachments"),
+            Self::Volume => ("", "PersistentVolume", "persistentvolumes"),
             Self::KubeVirt => ("kubevirt.io", "KubeVirt", "kubevirts"),
             Self::Vm => ("kubevirt.io", "VirtualMachine", "virtualmachines"),
             Self::Vmi => ("kubevirt.io", "VirtualMachineInstance", "virtualmachineinstances"),
@@ -85,6 +87,8 @@ pub struct Scope {
     pub without_nodes: bool,
     /// Volume attachments, which only power-off asks for.
     pub volumes: bool,
+    /// What only the planner asks for: PersistentVolumes, which bind pods to nodes. Whoever may not list them does without.
+    pub placement: bool,
 }
 
 enum Seen {
@@ -101,6 +105,7 @@ enum Slim {
     Budget(crate::inventory::Budget),
     DaemonSet(crate::inventory::Workload),
     Attachment(crate::inventory::VolumeAttachment),
+    Volume(crate::inventory::Volume),
     KubeVirt(crate::inventory::KubeVirt),
     Vm(crate::inventory::VirtualMachine),
     Vmi(crate::inventory::VirtualMachineInstance),
@@ -114,6 +119,7 @@ fn slim(kind: Kind, object: &Value) -> Slim {
         Kind::Budget => Slim::Budget(wire::budget(object)),
         Kind::DaemonSet => Slim::DaemonSet(wire::daemon_set(object)),
         Kind::Attachment => Slim::Attachment(wire::attachment(object)),
+        Kind::Volume => Slim::Volume(wire::volume(object)),
         Kind::KubeVirt => Slim::KubeVirt(wire::kubevirt(object)),
         Kind::Vm => Slim::Vm(wire::vm(object)),
         Kind::Vmi => Slim::Vmi(wire::vmi(object)),
@@ -141,6 +147,9 @@ impl Observer {
         }
         if scope.volumes {
             kinds.push(Kind::Attachment);
+        }
+        if scope.placement {
+            kinds.push(Kind::Volume);
         }
         let few = scope.nodes.filter(|nodes| nodes.len() <= FEW_NODES);
         if has_kubevirt(client).await? {
@@ -218,6 +227,7 @@ fn put(inventory: &mut Inventory, object: Slim) -> bool {
         Slim::Budget(budget) => inventory.put_budget(budget),
         Slim::DaemonSet(set) => inventory.put_daemon_set(set),
         Slim::Attachment(attachment) => inventory.put_attachment(attachment),
+        Slim::Volume(volume) => inventory.put_volume(volume),
         Slim::KubeVirt(kubevirt) => {
             let kubevirt = Some(kubevirt);
             let is_news = inventory.kubevirt != kubevirt;
@@ -237,6 +247,7 @@ fn remove(inventory: &mut Inventory, kind: Kind, name: &ObjectName) {
         Kind::Budget => inventory.remove_budget(name),
         Kind::DaemonSet => inventory.remove_daemon_set(name),
         Kind::Attachment => inventory.remove_attachment(&name.name),
+        Kind::Volume => inventory.remove_volume(&name.name),
         Kind::KubeVirt => inventory.kubevirt = None,
         Kind::Vm => inventory.remove_vm(name),
         Kind::Vmi => inventory.remove_vmi(name),
@@ -260,6 +271,7 @@ fn known(inventory: &Inventory, kind: Kind, node: Option<&str>) -> Vec<ObjectNam
         (Kind::Migration, _) => inventory.migrations().keys().cloned().collect(),
         (Kind::DaemonSet, _) => inventory.daemon_sets().keys().cloned().collect(),
         (Kind::Attachment, _) => inventory.attachments().keys().map(cluster_scoped).collect(),
+        (Kind::Volume, _) => inventory.volumes().keys().map(cluster_scoped).collect(),
         (Kind::KubeVirt, _) => Vec::new(),
     }
 }
@@ -309,6 +321,11 @@ async fn watch(client: Client, kind: Kind, node: Option<String>, sender: mpsc::S
                 let is_refusal =
                     matches!(error, Error::Forbidden(_) | Error::NotFound(_) | Error::Refused { .. });
                 let since = *refused_since.get_or_insert(began);
+                if is_refusal && !synced && kind == Kind::Volume {
+                    tracing::info!(%error, "planning without the volumes that bind pods to nodes");
+                    let _ = sender.send(Seen::Listed(kind, node, BTreeSet::new())).await;
+                    return;
+                }
                 if is_refusal && (!synced || since.elapsed() >= REFUSED_FOR_GOOD) {
                     let _ = sender.send(Seen::Failed(error)).await;
                     return;

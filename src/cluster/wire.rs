@@ -1,6 +1,10 @@
 //! From the API's JSON to inventory values: just the fields that are needed.
 
+mod needs;
+mod quantity;
+
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -9,7 +13,7 @@ use serde_json::Value;
 use crate::inventory::{
     Budget, Condition, KubeVirt, Migration, MigrationState, Node, ObjectName, Owner, Pod, PodPhase,
     Readiness, RunStrategy, Taint, UnhealthyPodEvictionPolicy, VirtualMachine, VirtualMachineInstance,
-    VmiPhase, VolumeAttachment, Workload,
+    VmiPhase, Volume, VolumeAttachment, Workload,
 };
 
 fn text(value: &Value) -> String {
@@ -87,15 +91,10 @@ pub fn node(object: &Value) -> Node {
             .collect(),
         boot_id: text(&object["status"]["nodeInfo"]["bootID"]),
         kernel_version: text(&object["status"]["nodeInfo"]["kernelVersion"]),
-        kvm: object["status"]["allocatable"]["devices.kubevirt.io/kvm"].as_str().and_then(kvm_devices),
-    }
-}
-
-/// KubeVirt announces `1k` devices.
-fn kvm_devices(quantity: &str) -> Option<u64> {
-    match quantity.strip_suffix('k') {
-        Some(thousands) => thousands.parse::<u64>().ok().map(|n| n * 1000),
-        None => quantity.parse().ok(),
+        allocatable: needs::resources(&object["status"]["allocatable"]),
+        allocatable_pods: quantity::units(&object["status"]["allocatable"]["pods"]).unwrap_or(0),
+        // KubeVirt announces `1k` devices.
+        kvm: quantity::units(&object["status"]["allocatable"]["devices.kubevirt.io/kvm"]),
     }
 }
 
@@ -103,6 +102,10 @@ fn kvm_devices(quantity: &str) -> Option<u64> {
 pub(super) fn pod(object: &Value) -> Pod {
     let (metadata, spec, status) = (&object["metadata"], &object["spec"], &object["status"]);
     let conditions = status["conditions"].as_array().into_iter().flatten();
+    let ready = conditions.into_iter().find(|c| c["type"] == "Ready" && c["status"] == "True");
+    let created = time(&metadata["creationTimestamp"]);
+    let controller = controller(object);
+    let has_its_place = controller.as_ref().is_some_and(|o| o.kind == "DaemonSet");
     let volumes = || spec["volumes"].as_array().into_iter().flatten();
     Pod {
         name: name(object),
@@ -116,18 +119,23 @@ pub(super) fn pod(object: &Value) -> Pod {
             Some("Unknown") => PodPhase::Unknown,
             _ => PodPhase::Pending,
         },
-        ready: conditions.into_iter().any(|c| c["type"] == "Ready" && c["status"] == "True"),
+        ready: ready.is_some(),
         deletion: time(&metadata["deletionTimestamp"]),
         deletion_grace_seconds: metadata["deletionGracePeriodSeconds"].as_i64(),
         grace_seconds: spec["terminationGracePeriodSeconds"].as_i64().unwrap_or(30),
-        controller: controller(object),
+        controller,
         has_empty_dir: volumes().any(|v| !v["emptyDir"].is_null()),
         is_mirror: metadata["annotations"]["kubernetes.io/config.mirror"].is_string(),
         has_finalizers: metadata["finalizers"].as_array().is_some_and(|f| !f.is_empty()),
         priority_class: optional(&spec["priorityClassName"]),
         claims: volumes().filter_map(|v| optional(&v["persistentVolumeClaim"]["claimName"])).collect(),
         domain: optional(&metadata["annotations"]["kubevirt.io/domain"]),
-        created: time(&metadata["creationTimestamp"]),
+        created,
+        ready_after: ready.and_then(|c| {
+            let took = time(&c["lastTransitionTime"])?.duration_since(created?);
+            u32::try_from(took.as_secs()).ok()
+        }),
+        needs: Arc::new(needs::needs(object, has_its_place)),
         unschedulable: unschedulable(status),
     }
 }
@@ -194,6 +202,17 @@ pub(super) fn attachment(object: &Value) -> VolumeAttachment {
     }
 }
 
+/// A PersistentVolume.
+pub(super) fn volume(object: &Value) -> Volume {
+    let claim = &object["spec"]["claimRef"];
+    let terms = &object["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"];
+    Volume {
+        name: text(&object["metadata"]["name"]),
+        claim: optional(&claim["name"]).map(|name| ObjectName::new(text(&claim["namespace"]), name)),
+        node_affinity: terms.is_array().then(|| needs::node_terms(terms)),
+    }
+}
+
 /// The KubeVirt installation.
 pub(super) fn kubevirt(object: &Value) -> KubeVirt {
     let configuration = &object["spec"]["configuration"];
@@ -217,6 +236,8 @@ pub(super) fn kubevirt(object: &Value) -> KubeVirt {
         completion_timeout_per_gib: number("completionTimeoutPerGiB")
             .unwrap_or(defaults.completion_timeout_per_gib),
         progress_timeout: number("progressTimeout").unwrap_or(defaults.progress_timeout),
+        bandwidth_per_migration: quantity::units(&migrations["bandwidthPerMigration"])
+            .unwrap_or(defaults.bandwidth_per_migration),
     }
 }
 
@@ -246,7 +267,8 @@ pub(super) fn vmi(object: &Value) -> VirtualMachineInstance {
     let (metadata, spec, status) = (&object["metadata"], &object["spec"], &object["status"]);
     let state = &status["migrationState"];
     let labels = map(&metadata["labels"]);
-    let memory = optional(&spec["domain"]["memory"]["guest"]);
+    let domain = &spec["domain"];
+    let guest = quantity::units(&domain["memory"]["guest"]);
     VirtualMachineInstance {
         name: name(object),
         uid: text(&metadata["uid"]),
@@ -256,7 +278,10 @@ pub(super) fn vmi(object: &Value) -> VirtualMachineInstance {
         deleting: !metadata["deletionTimestamp"].is_null(),
         eviction_strategy: optional(&spec["evictionStrategy"]),
         grace_seconds: spec["terminationGracePeriodSeconds"].as_i64().unwrap_or(30),
-        memory_bytes: memory.and_then(|m| bytes(&m)).unwrap_or(0),
+        memory_bytes: guest
+            .or_else(|| quantity::units(&domain["resources"]["requests"]["memory"]))
+            .unwrap_or(0),
+        cpu_model: optional(&domain["cpu"]["model"]),
         phase: match status["phase"].as_str() {
             None | Some("" | "Pending") => VmiPhase::Pending,
             Some("Scheduling") => VmiPhase::Scheduling,
@@ -280,22 +305,6 @@ pub(super) fn vmi(object: &Value) -> VirtualMachineInstance {
             failure_reason: text(&state["failureReason"]),
         }),
     }
-}
-
-fn bytes(quantity: &str) -> Option<u64> {
-    let digits = quantity.find(|c: char| !c.is_ascii_digit()).unwrap_or(quantity.len());
-    let (number, suffix) = quantity.split_at(digits);
-    let factor = match suffix {
-        "" => 1,
-        "Ki" => 1 << 10,
-        "Mi" => 1 << 20,
-        "Gi" => 1 << 30,
-        "k" => 1_000,
-        "M" => 1_000_000,
-        "G" => 1_000_000_000,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
 /// A VirtualMachineInstanceMigration.

@@ -47,7 +47,7 @@ pub struct DrainReport {
 /// A cluster that refuses to be watched.
 pub async fn drain_nodes(drain: Drain, sink: Sink<'_>) -> Result<DrainReport, Error> {
     let mut inventory = Inventory::new();
-    let scope = Scope { nodes: Some(drain.nodes.clone()), without_nodes: true, volumes: false };
+    let scope = Scope { nodes: Some(drain.nodes.clone()), without_nodes: true, ..Scope::default() };
     let mut observer = Observer::start(&drain.client, scope, &mut inventory).await?;
     let end = (!drain.timeout.is_zero()).then(|| Instant::now() + drain.timeout);
     let mut work = Work::begin(drain, inventory);

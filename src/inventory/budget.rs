@@ -58,6 +58,23 @@ impl Budget {
         let labels = self.selector.as_ref()?.match_labels.as_ref()?;
         labels.iter().next().map(|(key, value)| (key.as_str(), value.as_str()))
     }
+
+    /// Its own terms, such as `minAvailable 2`.
+    pub fn terms(&self) -> String {
+        match (&self.min_available, &self.max_unavailable) {
+            (Some(min), _) => format!("minAvailable {min}"),
+            (None, Some(max)) => format!("maxUnavailable {max}"),
+            (None, None) => "no minAvailable and no maxUnavailable".to_owned(),
+        }
+    }
+
+    /// Disruptions that it allows at once while all of its pods are healthy.
+    pub fn most_disruptions(&self) -> u32 {
+        if self.sync_failed.is_some() {
+            return 0;
+        }
+        u32::try_from(self.expected_pods - self.desired_healthy).unwrap_or(0)
+    }
 }
 
 /// Names of budgets by a label that their selectors require, so that not every budget of a namespace is held against every

@@ -1,22 +1,13 @@
 //! The inventory and its indexes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::budget::BudgetsByLabel;
-use super::{Budget, KubeVirt, Migration, Node, ObjectName, Pod, VirtualMachine, VirtualMachineInstance};
-
-/// A volume attached to a node (`storage.k8s.io/v1` VolumeAttachment).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct VolumeAttachment {
-    /// Name of the object.
-    pub name: String,
-    /// `spec.nodeName`.
-    pub node: String,
-    /// `spec.source.persistentVolumeName`.
-    pub volume: String,
-    /// `status.attached`.
-    pub attached: bool,
-}
+use super::{
+    Budget, KubeVirt, Migration, Needs, Node, ObjectName, Pod, VirtualMachine, VirtualMachineInstance,
+    Volume, VolumeAttachment,
+};
 
 /// A DaemonSet, as far as its pods' fate depends on it: whether it still exists.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -34,9 +25,13 @@ pub struct Inventory {
     pods: BTreeMap<ObjectName, Pod>,
     pods_by_node: BTreeMap<String, BTreeSet<ObjectName>>,
     unbound_pods: BTreeSet<ObjectName>,
+    /// What pods need, each once.
+    needs: BTreeSet<Arc<Needs>>,
     budgets: BTreeMap<ObjectName, Budget>,
     budgets_by_label: BudgetsByLabel,
     daemon_sets: BTreeMap<ObjectName, Workload>,
+    volumes: BTreeMap<String, Volume>,
+    volumes_by_claim: BTreeMap<ObjectName, String>,
     attachments: BTreeMap<String, VolumeAttachment>,
     attachments_by_node: BTreeMap<String, BTreeSet<String>>,
     vms: BTreeMap<ObjectName, VirtualMachine>,
@@ -136,10 +131,16 @@ impl Inventory {
         self.unbound_pods.iter().filter_map(|name| self.pods.get(name))
     }
 
-    /// Adds or replaces a pod.
-    pub fn put_pod(&mut self, pod: Pod) -> bool {
+    /// Adds or replaces a pod. What it needs is shared with pods that need the same.
+    pub fn put_pod(&mut self, mut pod: Pod) -> bool {
         if self.pods.get(&pod.name) == Some(&pod) {
             return false;
+        }
+        match self.needs.get(&pod.needs) {
+            Some(known) => pod.needs = known.clone(),
+            None => {
+                self.needs.insert(pod.needs.clone());
+            }
         }
         self.remove_pod(&pod.name.clone());
         match &pod.node {
@@ -163,6 +164,15 @@ impl Inventory {
                 self.unbound_pods.remove(name);
             }
         }
+        // Nobody but the set itself and this pod.
+        if Arc::strong_count(&old.needs) == 2 {
+            self.needs.remove(&old.needs);
+        }
+    }
+
+    /// How many different needs pods have.
+    pub fn distinct_needs(&self) -> usize {
+        self.needs.len()
     }
 
     /// All budgets by name.
@@ -217,6 +227,37 @@ impl Inventory {
     /// Forgets a DaemonSet.
     pub fn remove_daemon_set(&mut self, name: &ObjectName) {
         self.daemon_sets.remove(name);
+    }
+
+    /// All PersistentVolumes by name.
+    pub fn volumes(&self) -> &BTreeMap<String, Volume> {
+        &self.volumes
+    }
+
+    /// The volume that is bound to a claim.
+    pub fn volume_of(&self, claim: &ObjectName) -> Option<&Volume> {
+        self.volumes.get(self.volumes_by_claim.get(claim)?)
+    }
+
+    /// Adds or replaces a volume.
+    pub fn put_volume(&mut self, volume: Volume) -> bool {
+        if self.volumes.get(&volume.name) == Some(&volume) {
+            return false;
+        }
+        self.remove_volume(&volume.name.clone());
+        if let Some(claim) = &volume.claim {
+            self.volumes_by_claim.insert(claim.clone(), volume.name.clone());
+        }
+        self.volumes.insert(volume.name.clone(), volume);
+        true
+    }
+
+    /// Forgets a volume.
+    pub fn remove_volume(&mut self, name: &str) {
+        let Some(claim) = self.volumes.remove(name).and_then(|old| old.claim) else { return };
+        if self.volumes_by_claim.get(&claim).is_some_and(|volume| volume == name) {
+            self.volumes_by_claim.remove(&claim);
+        }
     }
 
     /// The volume attachments of a node.
@@ -359,5 +400,42 @@ mod tests {
             inventory.put_node(node(seen));
             assert_eq!(inventory.node("w1").map(|n| n.resource_version.as_str()), Some(known), "{seen}");
         }
+    }
+
+    #[test]
+    fn pods_that_need_the_same_share_it_and_what_nobody_needs_is_forgotten() {
+        let pod = |name: &str, cpu_millis: u64| {
+            let requests = crate::inventory::Resources { cpu_millis, ..Default::default() };
+            let needs = Arc::new(Needs { requests, ..Needs::default() });
+            Pod { name: ObjectName::new("ns", name), needs, ..Pod::default() }
+        };
+        let mut inventory = Inventory::new();
+        for (name, cpu) in [("a", 100), ("b", 100), ("c", 200)] {
+            assert!(inventory.put_pod(pod(name, cpu)));
+            assert!(!inventory.put_pod(pod(name, cpu)), "nothing new");
+        }
+        let needs = |i: &Inventory, name: &str| i.pod(&ObjectName::new("ns", name)).map(|p| p.needs.clone());
+        let (a, b) = (needs(&inventory, "a").expect("a"), needs(&inventory, "b").expect("b"));
+        assert!(Arc::ptr_eq(&a, &b));
+        drop((a, b));
+        assert_eq!(inventory.distinct_needs(), 2);
+        inventory.put_pod(pod("c", 100));
+        assert_eq!(inventory.distinct_needs(), 1);
+        inventory.remove_pod(&ObjectName::new("ns", "a"));
+        assert_eq!(inventory.distinct_needs(), 1);
+    }
+
+    #[test]
+    fn a_volume_is_found_by_its_claim_until_another_has_it() {
+        let claim = ObjectName::new("shop", "data-db-0");
+        let volume =
+            |name: &str| Volume { name: name.into(), claim: Some(claim.clone()), ..Volume::default() };
+        let mut inventory = Inventory::new();
+        inventory.put_volume(volume("pv-1"));
+        inventory.put_volume(volume("pv-2"));
+        inventory.remove_volume("pv-1");
+        assert_eq!(inventory.volume_of(&claim).map(|v| v.name.as_str()), Some("pv-2"));
+        inventory.remove_volume("pv-2");
+        assert_eq!(inventory.volume_of(&claim), None);
     }
 }

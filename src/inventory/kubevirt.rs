@@ -25,6 +25,8 @@ pub struct KubeVirt {
     pub completion_timeout_per_gib: u64,
     /// `migrations.progressTimeout`, seconds.
     pub progress_timeout: u64,
+    /// `migrations.bandwidthPerMigration`, bytes a second; 0 is unlimited.
+    pub bandwidth_per_migration: u64,
 }
 
 impl Default for KubeVirt {
@@ -39,6 +41,7 @@ impl Default for KubeVirt {
             parallel_outbound_migrations_per_node: 2,
             completion_timeout_per_gib: 150,
             progress_timeout: 150,
+            bandwidth_per_migration: 0,
         }
     }
 }
@@ -167,6 +170,8 @@ pub struct VirtualMachineInstance {
     pub grace_seconds: i64,
     /// Guest memory in bytes; 0 if not stated.
     pub memory_bytes: u64,
+    /// `spec.domain.cpu.model`; `None` is KubeVirt's default, `host-model`.
+    pub cpu_model: Option<String>,
     /// `status.phase`.
     pub phase: VmiPhase,
     /// `status.nodeName`; flips to the target before a migration has completed.
@@ -182,6 +187,11 @@ pub struct VirtualMachineInstance {
 }
 
 impl VirtualMachineInstance {
+    /// True if the guest has the CPU model of its node, so that its target must be able to play that one.
+    pub fn has_host_model(&self) -> bool {
+        self.cpu_model.as_deref().is_none_or(|model| model == "host-model")
+    }
+
     /// The `LiveMigratable` condition; `None` until virt-handler has seen the guest.
     pub fn live_migratable(&self) -> Option<&Condition> {
         self.conditions.get("LiveMigratable")

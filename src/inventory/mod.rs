@@ -7,21 +7,30 @@
 //! # Why
 //! * Slim types: a reflector of 150,000 typed Pods needs 4.2 GB, the fields below 34 to 400 MB.
 //! * `BTreeMap` everywhere: the same observations must give the same decisions, so nothing iterates a hash map.
+//! * Pods of a workload need the same of a node, and share one [`Needs`]: 150,000 pods have some thousand of them.
 //! * One inventory is one consistent picture: a decision is a function of it, never of a later request.
 
 mod budget;
+mod fate;
 mod index;
 mod kubevirt;
 mod name;
+mod needs;
 mod node;
 mod pod;
+mod volume;
 
 pub use budget::{Budget, UnhealthyPodEvictionPolicy};
-pub use index::{Inventory, VolumeAttachment, Workload};
+pub use fate::{Comeback, VmFate, comeback, fate, remedy};
+pub use index::{Inventory, Workload};
 pub use kubevirt::{
     Condition, KubeVirt, Migration, MigrationState, RunStrategy, VirtualMachine, VirtualMachineInstance,
     VmiPhase,
 };
 pub use name::ObjectName;
-pub use node::{Node, Readiness, Taint};
+pub use needs::{
+    HostPort, Needs, NodeTerm, PodTerm, Requirement, Resources, Selector, Spread, Test, Toleration,
+};
+pub use node::{Node, Readiness, Taint, ZONE};
 pub use pod::{Owner, Pod, PodPhase};
+pub use volume::{Volume, VolumeAttachment};

@@ -4,6 +4,11 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::Resources;
+
+/// The label that names a node's zone.
+pub const ZONE: &str = "topology.kubernetes.io/zone";
+
 /// KubeVirt's sign of life, the only annotation of a node that nobody maintains.
 const HEARTBEAT: &str = "kubevirt.io/heartbeat";
 
@@ -55,11 +60,20 @@ pub struct Node {
     pub boot_id: String,
     /// `status.nodeInfo.kernelVersion`.
     pub kernel_version: String,
+    /// `status.allocatable`, pods apart.
+    pub allocatable: Resources,
+    /// Pods that it takes (`status.allocatable.pods`).
+    pub allocatable_pods: u64,
     /// Allocatable `devices.kubevirt.io/kvm`; `None` where KubeVirt has never run.
     pub kvm: Option<u64>,
 }
 
 impl Node {
+    /// The zone, if its label names one.
+    pub fn zone(&self) -> Option<&str> {
+        self.labels.get(ZONE).map(String::as_str).filter(|zone| !zone.is_empty())
+    }
+
     /// True when the kubelet reports `Ready=True`.
     pub fn is_ready(&self) -> bool {
         self.readiness == Readiness::Ready

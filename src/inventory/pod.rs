@@ -1,10 +1,11 @@
 //! Pods.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::ObjectName;
+use super::{Needs, ObjectName};
 
 /// `status.phase` of a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -79,6 +80,10 @@ pub struct Pod {
     pub domain: Option<String>,
     /// `metadata.creationTimestamp`.
     pub created: Option<Timestamp>,
+    /// Seconds from its creation until it was last seen to become Ready, while it is.
+    pub ready_after: Option<u32>,
+    /// What it needs of a node. Of a DaemonSet's pod, which has its place, only what it requests.
+    pub needs: Arc<Needs>,
     /// Why the scheduler finds no node for it (condition `PodScheduled=False`, reason `Unschedulable`).
     pub unschedulable: Option<String>,
 }

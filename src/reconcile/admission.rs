@@ -11,7 +11,7 @@ use crate::plan::v1alpha1::{Concurrency, Strategy};
 use crate::reconcile::{Hold, NodePhase};
 
 /// The node label that names the zone, unless the plan says otherwise.
-pub const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
+pub const ZONE_LABEL: &str = crate::inventory::ZONE;
 
 /// One limit: at most `limit` of these nodes unavailable.
 struct Limit {

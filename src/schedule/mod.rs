@@ -4,7 +4,12 @@
 //! The order is worked out once, from the plan and the inventory, and is the same for the rehearsal and the run. Groups are
 //! a graph (petgraph); a dependency is the edge from what comes first.
 
+pub mod conflict;
 mod groups;
+pub mod instance;
+pub mod problem;
+#[cfg(test)]
+mod stage;
 mod warnings;
 
 pub use groups::{GroupNodes, Misfit, resolve, resume};

@@ -16,6 +16,7 @@ mod controllers;
 mod error;
 mod events;
 mod extension;
+pub mod generate;
 pub mod kubevirt;
 mod load;
 mod queue;

@@ -121,19 +121,10 @@ fn ask_one(budget: &Budget, pod: &Pod, pending: i32, settled: bool) -> BudgetAns
     BudgetAnswer::Blocked { budget: budget.name.clone(), why, prospect }
 }
 
-/// The budget's own terms, such as `minAvailable 2`.
-fn terms(budget: &Budget) -> String {
-    match (&budget.min_available, &budget.max_unavailable) {
-        (Some(min), _) => format!("minAvailable {min}"),
-        (None, Some(max)) => format!("maxUnavailable {max}"),
-        (None, None) => "no minAvailable and no maxUnavailable".to_owned(),
-    }
-}
-
 /// Why a budget allows no disruption, and whether waiting can help.
 pub fn explain(budget: &Budget, pending: i32, settled: bool) -> (String, Prospect) {
     let Budget { expected_pods, desired_healthy, current_healthy, .. } = budget;
-    let terms = terms(budget);
+    let terms = budget.terms();
     if budget.observed_generation < budget.generation {
         return (
             format!(

@@ -132,6 +132,10 @@ fn of_volume(volume: &Value, work: &mut BTreeSet<Work>) {
 /// An attached volume lets pods start; a detached one may be attached elsewhere.
 fn of_attachment(store: &Store, change: &Change, work: &mut BTreeSet<Work>) {
     let spec = &change.object["spec"];
+    if change.kind == ChangeKind::Added {
+        // In a copy of a cluster nobody may use it any more.
+        work.insert((Controller::Attachment, Key::new("", spec["nodeName"].as_str().unwrap_or_default())));
+    }
     if change.kind == ChangeKind::Deleted {
         let volume = spec["source"]["persistentVolumeName"].as_str().unwrap_or_default();
         let nodes = volume::nodes_of(store, volume);

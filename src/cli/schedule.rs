@@ -1,0 +1,63 @@
+//! `virtroll apply --dry-run=schedule`: the planner's forecast, or what stands against every schedule.
+
+use serde::Serialize;
+
+use super::output::{err, out, write_err, write_out};
+use super::rehearse;
+use super::report::Output;
+use super::{Cluster, Exit, complain, complain_of_plan, print_json};
+use crate::cluster::inventory_of;
+use crate::engine;
+use crate::plan::Loaded;
+use crate::report::{Outlook, conflict_text};
+use crate::schedule::conflict::{self, Conflict, Never};
+use crate::schedule::problem::{self, Durations, Progress};
+use crate::schedule::search::{self, Effort};
+
+/// What is printed when no schedule exists.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Against<'a> {
+    conflict: &'a Conflict,
+    /// Everything else that never works by itself.
+    nevers: &'a [Never],
+}
+
+/// Plans the campaign on what is known of the cluster, and says what came of it.
+pub(super) fn run(loaded: &Loaded, cluster: &Cluster, output: Output) -> Result<Exit, Exit> {
+    if output == Output::Html {
+        complain(&"--dry-run=schedule has no page: ask for text, json or dot, or leave out `=schedule`");
+        return Err(Exit::BadInput);
+    }
+    let (objects, name) = rehearse::objects(loaded, cluster)?;
+    let inventory = inventory_of(&objects);
+    let spec = &loaded.plan.spec;
+    let groups = crate::schedule::resolve(spec, &inventory)
+        .map_err(|misfits| complain_of_plan(loaded, &engine::Error::Groups(misfits)))?;
+    let problem = problem::of(spec, &groups, &inventory, &Durations::default(), &Progress::default());
+    if let Some(found) = conflict::find(&problem) {
+        let nevers = conflict::nevers(&problem);
+        say(&found, &nevers, output);
+        return Ok(Exit::NoSchedule);
+    }
+    let found = search::plan(&problem.instance, Effort::default());
+    let plan = loaded.plan.metadata.name.as_deref().unwrap_or_default();
+    let outlook = Outlook::new(plan, &name, &problem, &found);
+    match output {
+        Output::Json => print_json(&outlook),
+        Output::Dot => write_out(&outlook.dot()),
+        Output::Text | Output::Html => out!("{}", outlook.text()),
+    }
+    Ok(Exit::Done)
+}
+
+fn say(found: &Conflict, nevers: &[Never], output: Output) {
+    if output == Output::Json {
+        return print_json(&Against { conflict: found, nevers });
+    }
+    write_err(&conflict_text(found));
+    for never in nevers.iter().filter(|n| n.why != found.why) {
+        let member = &never.member;
+        err!("also: {} (nodes {}); {}: {}", never.why, never.nodes.join(", "), member.field, member.help);
+    }
+}

@@ -1,0 +1,70 @@
+//! From an order to a schedule: list scheduling by the rules of the engine, played event by event.
+//!
+//! # Why
+//! Forecast and run follow the same rules, so a forecast is what the run does if everything takes as long as expected. Waiting
+//! nodes are parked on the first thing that holds them and tried again when that is freed: a decode looks at each item a few
+//! times, at the logarithm of the cluster's size each, and at no node in vain.
+//!
+//! Source: priority-list scheduling of projects with resource limits (Kolisch and Hartmann); keeping a place for each item of an
+//! admitted node on nodes that stay schedulable is the banker's argument: every admitted drain can come to its end.
+
+mod admit;
+mod drain;
+mod room;
+mod rules;
+mod world;
+
+pub use rules::{BudgetRule, Placing, Rules};
+
+use super::forecast::{Schedule, Score, Visit};
+use super::instance::{Landing, NONE, Way};
+use super::model::Model;
+use world::{Phase, World};
+
+/// Plays the campaign and returns its figures only.
+pub fn score(model: &Model<'_>, rules: &Rules) -> Score {
+    let mut world = World::new(model, rules, false);
+    world.run();
+    final_score(&world)
+}
+
+/// Plays the campaign and returns the schedule.
+pub fn decode(model: &Model<'_>, rules: &Rules) -> Schedule {
+    let mut world = World::new(model, rules, true);
+    world.run();
+    let score = final_score(&world);
+    let mut schedule = Schedule { score, moves: world.log.take().unwrap_or_default(), ..Schedule::default() };
+    for node in &rules.order {
+        let n = *node as usize;
+        if world.phase[n] == Phase::Done {
+            schedule.visits.push(Visit {
+                node: *node,
+                start: world.start[n],
+                drained: world.drained[n],
+                end: world.end[n],
+                hold: world.hold[n].filter(|_| world.start[n] > 0),
+                waited_for: Some(world.waited_for[n]).filter(|w| *w != NONE && world.start[n] > 0),
+            });
+        } else {
+            schedule.unfinished.push((*node, world.last_hold(*node)));
+        }
+    }
+    schedule.visits.sort_by_key(|visit| (visit.start, world.drains[visit.node as usize].seq));
+    schedule
+}
+
+fn final_score(world: &World<'_>) -> Score {
+    let mut score = world.score;
+    let items = &world.model.instance.items;
+    let due = world.model.facts.due.iter().flat_map(|n| world.model.facts.items_on.of(*n));
+    for item in due.filter(|i| items.landing[**i as usize] == Landing::Elsewhere) {
+        let extra = match items.way[*item as usize] {
+            Way::Eviction => &mut score.extra_evictions,
+            Way::Migration | Way::Restart => &mut score.extra_moves,
+        };
+        *extra = extra.saturating_sub(1);
+    }
+    let unfinished = world.rules.order.iter().filter(|n| world.phase[**n as usize] != Phase::Done);
+    score.unfinished = unfinished.count() as u32;
+    score
+}

@@ -1,0 +1,136 @@
+//! Budgets as the planner sees them, and which of them cover a pod.
+
+use std::collections::BTreeMap;
+
+use crate::inventory::{self, Inventory, ObjectName, Pod, PodPhase, UnhealthyPodEvictionPolicy};
+use crate::plan::selector;
+use crate::schedule::instance::{Budget, Millis};
+
+/// A budget with what it says for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BudgetTerms {
+    /// Namespace and name.
+    pub name: ObjectName,
+    /// `minAvailable 2`.
+    pub terms: String,
+    /// The field that says so.
+    pub field: &'static str,
+    /// Pods that it counts, or ought to.
+    pub expected: u32,
+    /// Healthy ones that it wants.
+    pub desired: u32,
+    /// Disruptions at once with all pods healthy; 0: never any.
+    pub most: u32,
+    /// Why the disruption controller can't count its pods, if so.
+    pub uncounted: Option<String>,
+}
+
+/// All budgets but those that KubeVirt makes for single guests (which it moves itself), and an index of them.
+#[derive(Debug, Default)]
+pub(super) struct Budgets<'a> {
+    all: Vec<&'a inventory::Budget>,
+    /// Budgets that ask for one label to have one value, by namespace, key and value.
+    by_label: BTreeMap<&'a str, BTreeMap<&'a str, BTreeMap<&'a str, Vec<u32>>>>,
+    /// The others, by namespace.
+    others: BTreeMap<&'a str, Vec<u32>>,
+}
+
+impl<'a> Budgets<'a> {
+    /// Of an inventory, in the order of their names.
+    pub fn of(inventory: &'a Inventory) -> Self {
+        let mut budgets = Self::default();
+        for budget in inventory.budgets().values().filter(|b| !b.is_kubevirts) {
+            let Some(selector) = &budget.selector else { continue };
+            let id = budgets.all.len() as u32;
+            budgets.all.push(budget);
+            let namespace = budget.name.namespace.as_str();
+            match selector.match_labels.iter().flatten().next() {
+                Some((key, value)) => {
+                    let keys = budgets.by_label.entry(namespace).or_default();
+                    keys.entry(key).or_default().entry(value).or_default().push(id);
+                }
+                None => budgets.others.entry(namespace).or_default().push(id),
+            }
+        }
+        budgets
+    }
+
+    /// The budgets that an eviction of this pod asks, in order. None of them is asked about a pod that never ran, and one with
+    /// `AlwaysAllow` not about a pod that isn't Ready.
+    pub fn asked(&self, pod: &Pod) -> Vec<u32> {
+        let mut asked = self.covering(pod);
+        if pod.phase == PodPhase::Pending {
+            asked.clear();
+        }
+        if !pod.ready && asked.len() == 1 {
+            let always = UnhealthyPodEvictionPolicy::AlwaysAllow;
+            asked.retain(|id| self.all[*id as usize].unhealthy_policy != always);
+        }
+        asked
+    }
+
+    /// The budgets that cover a pod, in order.
+    pub fn covering(&self, pod: &Pod) -> Vec<u32> {
+        let namespace = pod.name.namespace.as_str();
+        let by_label = self.by_label.get(namespace).into_iter().flatten();
+        let by_label =
+            by_label.filter_map(|(key, values)| values.get(pod.labels.get(*key)?.as_str())).flatten();
+        let others = self.others.get(namespace).into_iter().flatten();
+        let covers = |id: &&u32| {
+            let selector = self.all[**id as usize].selector.as_ref();
+            selector.is_some_and(|s| selector::matches(s, &pod.labels))
+        };
+        let mut found: Vec<u32> = by_label.chain(others).filter(covers).copied().collect();
+        found.sort_unstable();
+        found
+    }
+
+    /// For the planner, and in words. `counted`: pods that each covers, for those that no controller has counted yet; `ready`: how
+    /// long a unit in use is assumed to be so.
+    pub fn tables(&self, counted: &[u32], ready: Millis) -> (Vec<Budget>, Vec<BudgetTerms>) {
+        let pairs = self.all.iter().zip(counted).map(|(budget, counted)| tables(budget, *counted, ready));
+        pairs.unzip()
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+}
+
+fn tables(budget: &inventory::Budget, counted: u32, ready: Millis) -> (Budget, BudgetTerms) {
+    let narrow = |n: i32| u32::try_from(n).unwrap_or(0);
+    let is_counted = budget.observed_generation > 0 || budget.expected_pods > 0;
+    let (expected, desired) = if is_counted {
+        (narrow(budget.expected_pods), narrow(budget.desired_healthy))
+    } else {
+        (counted, desired(budget, counted))
+    };
+    let most = if budget.sync_failed.is_some() { 0 } else { expected.saturating_sub(desired) };
+    let allowed = if is_counted { narrow(budget.disruptions_allowed).min(most) } else { most };
+    let terms = BudgetTerms {
+        name: budget.name.clone(),
+        terms: budget.terms(),
+        field: if budget.min_available.is_some() { "spec.minAvailable" } else { "spec.maxUnavailable" },
+        expected,
+        desired,
+        most,
+        uncounted: budget.sync_failed.clone(),
+    };
+    // Units in use come back when the pods that have them are Ready again.
+    let returns = vec![ready; (most - allowed) as usize];
+    (Budget { name: budget.name.to_string(), allowed, returns }, terms)
+}
+
+/// Healthy pods that a budget wants of so many; percentages round up, as the disruption controller rounds them.
+fn desired(budget: &inventory::Budget, expected: u32) -> u32 {
+    let count = |written: &str| match written.strip_suffix('%') {
+        Some(percent) => percent.parse::<u64>().ok().map(|p| (u64::from(expected) * p).div_ceil(100) as u32),
+        None => written.parse().ok(),
+    };
+    match (&budget.min_available, &budget.max_unavailable) {
+        (Some(min), _) => count(min).unwrap_or(expected),
+        (None, Some(max)) => expected.saturating_sub(count(max).unwrap_or(0)),
+        (None, None) => expected,
+    }
+}

@@ -1,0 +1,349 @@
+//! From a plan and an inventory to the planner's [`Instance`], and what its numbers stand for.
+//!
+//! # Why
+//! * The planner knows numbers only; whoever explains its schedule, or a conflict, needs the objects behind them.
+//! * Pods that need the same share a shape, and shapes that may be on the same nodes a class: 150,000 pods become some hundred
+//!   shapes, and eligibility is asked once for each class instead of once for each pod and node.
+//! * What can't be said in the instance is left out so that the instance asks less than the cluster, never more: anti-affinity
+//!   to other workloads, required affinity to pods, topologies other than node and zone.
+
+mod apart;
+mod budgets;
+mod durations;
+mod leaving;
+mod limits;
+mod shapes;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+pub use budgets::BudgetTerms;
+pub use durations::Durations;
+
+use super::GroupNodes;
+use super::instance::{
+    Instance, ItemSpec, Landing, Millis, NONE, NodeSpec, Slots, Standing, Strategy, UNLIMITED, Way,
+};
+use crate::inventory::{Inventory, Node, ObjectName, Pod};
+use crate::plan::v1alpha1::{self, HookPoint, MaintenancePlanSpec};
+use durations::Learned;
+use leaving::Leaving;
+use shapes::{Amounts, Shapes};
+
+/// How far a campaign has come.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Nodes that are through: they take in what others give away.
+    pub done: BTreeSet<String>,
+    /// Nodes in work, with what is left of the time before their drain and after it.
+    pub under_way: BTreeMap<String, (Millis, Millis)>,
+}
+
+/// Who owns items: the object that an operator knows.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Workload {
+    /// `Deployment`, `StatefulSet`, `VirtualMachine`, …, or `Pod` for one that nobody owns.
+    pub kind: String,
+    /// Namespace and name.
+    pub name: ObjectName,
+}
+
+impl fmt::Display for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.name)
+    }
+}
+
+/// An item that ought to migrate and can't.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stranded {
+    /// The item.
+    pub item: u32,
+    /// Reason of the condition `LiveMigratable`.
+    pub reason: String,
+    /// Its message.
+    pub message: String,
+}
+
+/// The planner's problem with the objects behind its numbers.
+#[derive(Debug, Clone, Default)]
+pub struct Problem {
+    /// The problem.
+    pub instance: Instance,
+    /// Owners of items.
+    pub workloads: Vec<Workload>,
+    /// The owner of each item, an index into them.
+    pub workload_of: Vec<u32>,
+    /// Budgets in words, in the instance's order.
+    pub budgets: Vec<BudgetTerms>,
+    /// Items under more than one budget, with those: the API server refuses their eviction always. In the instance they have no
+    /// budget.
+    pub refused: Vec<(u32, Vec<u32>)>,
+    /// Items that ought to migrate and can't. In the instance they restart.
+    pub stranded: Vec<Stranded>,
+    /// Names of zones by number.
+    pub zones: Vec<String>,
+}
+
+/// A pod that leaves when its node is drained.
+struct Candidate<'a> {
+    node: u32,
+    pod: &'a Pod,
+    way: Way,
+    tier: u8,
+    returns: bool,
+    stranded: Option<(String, String)>,
+}
+
+/// The problem of a plan on what is known of a cluster.
+pub fn of(
+    plan: &MaintenancePlanSpec,
+    groups: &[GroupNodes],
+    inventory: &Inventory,
+    durations: &Durations,
+    progress: &Progress,
+) -> Problem {
+    let node_ids: BTreeMap<&str, u32> = inventory.nodes().keys().map(String::as_str).zip(0..).collect();
+    let (candidates, staying) = sort_out(plan, inventory, &node_ids);
+    let moving: Vec<&Pod> = candidates.iter().map(|c| c.pod).collect();
+    let amounts = Amounts::of(inventory, &moving);
+    let mut zones = limits::Zones::default();
+    let mut instance = Instance::new(&amounts.names());
+    instance.groups = limits::groups(plan, groups, durations);
+    add_nodes(&mut instance, plan, groups, inventory, (durations, progress), &amounts, &mut zones);
+    instance.limits = limits::limits(plan, groups, inventory, &node_ids, &mut zones);
+    instance.slots =
+        inventory.kubevirt.as_ref().map_or(Slots { cluster: UNLIMITED, per_node: UNLIMITED }, |k| Slots {
+            cluster: k.parallel_migrations_per_cluster.max(1),
+            per_node: k.parallel_outbound_migrations_per_node.max(1),
+        });
+    instance.strategy = match plan.strategy {
+        v1alpha1::Strategy::Rolling => Strategy::Rolling,
+        v1alpha1::Strategy::Waves => Strategy::Waves,
+    };
+    let mut problem = Problem { instance, zones: zones.into_names(), ..Problem::default() };
+    let mut filler = Filler {
+        problem: &mut problem,
+        plan,
+        inventory,
+        durations,
+        learned: Learned::of(inventory),
+        shapes: Shapes::new(inventory, &amounts),
+        amounts: &amounts,
+        owners: apart::Owners::default(),
+        budgets: budgets::Budgets::of(inventory),
+        workloads: BTreeMap::new(),
+    };
+    for (node, pod) in staying {
+        filler.stay(node, pod);
+    }
+    let empty = filler.problem.instance.nodes.capacity.clone();
+    filler.fill(candidates);
+    apart::pin(&mut problem.instance, &empty);
+    problem
+}
+
+/// Pods that leave and pods that stay, node by node.
+fn sort_out<'a>(
+    plan: &MaintenancePlanSpec,
+    inventory: &'a Inventory,
+    node_ids: &BTreeMap<&str, u32>,
+) -> (Vec<Candidate<'a>>, Vec<(u32, &'a Pod)>) {
+    let (mut candidates, mut staying) = (Vec::new(), Vec::new());
+    for (name, node) in node_ids {
+        for pod in inventory.pods_on(name) {
+            let (way, tier, returns, stranded) = match leaving::leaving(plan, inventory, pod) {
+                Leaving::Stays => {
+                    staying.push((*node, pod));
+                    continue;
+                }
+                Leaving::Gone => continue,
+                Leaving::Leaves { way, tier, returns } => (way, tier, returns, None),
+                Leaving::Stranded { reason, message } => (Way::Restart, 0, true, Some((reason, message))),
+            };
+            candidates.push(Candidate { node: *node, pod, way, tier, returns, stranded });
+        }
+    }
+    (candidates, staying)
+}
+
+fn add_nodes(
+    instance: &mut Instance,
+    plan: &MaintenancePlanSpec,
+    groups: &[GroupNodes],
+    inventory: &Inventory,
+    (durations, progress): (&Durations, &Progress),
+    amounts: &Amounts,
+    zones: &mut limits::Zones,
+) {
+    let mut group_of: BTreeMap<&str, u32> = BTreeMap::new();
+    for (group, index) in groups.iter().zip(0..) {
+        group_of.extend(group.nodes.iter().map(|n| (n.as_str(), index)));
+    }
+    let before = [HookPoint::PreDrain];
+    let after = [HookPoint::Maintenance, HookPoint::PreUncordon, HookPoint::PostUncordon];
+    let times: Vec<(Millis, Millis)> = groups
+        .iter()
+        .map(|group| {
+            let tail = durations.hooks(plan, &group.name, &after);
+            (durations.hooks(plan, &group.name, &before), tail.saturating_add(durations.node_overhead))
+        })
+        .collect();
+    for node in inventory.nodes().values() {
+        let group = group_of.get(node.name.as_str()).copied();
+        let group = group.filter(|_| !progress.done.contains(&node.name)).unwrap_or(NONE);
+        let (mut head, mut tail) = times.get(group as usize).copied().unwrap_or((0, 0));
+        let mut standing = standing(node);
+        if let Some(left) = progress.under_way.get(&node.name) {
+            (head, tail) = *left;
+            standing = Standing::UnderWay;
+        }
+        instance.add_node(NodeSpec {
+            name: node.name.clone(),
+            zone: node.zone().map_or(NONE, |zone| zones.number(crate::inventory::ZONE, zone)),
+            group,
+            capacity: amounts.read(&node.allocatable, node.allocatable_pods),
+            head,
+            tail,
+            standing,
+        });
+    }
+}
+
+fn standing(node: &Node) -> Standing {
+    if node.is_unavailable() { Standing::Out } else { Standing::InService }
+}
+
+/// Fills in what is on the nodes.
+struct Filler<'p, 'a> {
+    problem: &'p mut Problem,
+    plan: &'a MaintenancePlanSpec,
+    inventory: &'a Inventory,
+    durations: &'a Durations,
+    learned: Learned<'a>,
+    shapes: Shapes<'a>,
+    amounts: &'a Amounts,
+    owners: apart::Owners<'a>,
+    budgets: budgets::Budgets<'a>,
+    workloads: BTreeMap<Workload, u32>,
+}
+
+impl<'a> Filler<'_, 'a> {
+    /// Its room is taken for good.
+    fn stay(&mut self, node: u32, pod: &'a Pod) {
+        let instance = &mut self.problem.instance;
+        let start = node as usize * instance.resources.len();
+        let asked = self.amounts.read(&pod.needs.requests, 1);
+        for (has, asked) in instance.nodes.capacity[start..].iter_mut().zip(asked) {
+            *has = has.saturating_sub(asked);
+        }
+        self.shapes.take_ports(node, pod);
+    }
+
+    fn fill(mut self, candidates: Vec<Candidate<'a>>) {
+        let mut counted = vec![0; self.budgets.len()];
+        let mut items = Vec::with_capacity(candidates.len());
+        // Who stays on a node that is never due is a load, and nothing more, unless others count with it. All of them come
+        // before the first class is made: their host ports are taken.
+        for candidate in candidates {
+            let covering = self.budgets.covering(candidate.pod);
+            covering.iter().for_each(|budget| counted[*budget as usize] += 1);
+            let workload = workload(self.inventory, candidate.pod);
+            let owner = self.owners.of(candidate.pod, &workload);
+            if !self.problem.instance.nodes.is_due(candidate.node) && covering.is_empty() && owner == NONE {
+                self.stay(candidate.node, candidate.pod);
+            } else {
+                let asked = self.budgets.asked(candidate.pod);
+                items.push((candidate, asked, workload, owner));
+            }
+        }
+        for (candidate, asked, workload, owner) in items {
+            self.item(candidate, asked, workload, owner);
+        }
+        let ready = self.durations.ready;
+        let (budgets, terms) = self.budgets.tables(&counted, ready);
+        self.problem.instance.budgets = budgets;
+        self.problem.budgets = terms;
+        self.problem.instance.classes = self.shapes.classes;
+        self.problem.instance.shapes = self.shapes.shapes;
+        self.problem.workloads =
+            vec![Workload { kind: String::new(), name: ObjectName::default() }; self.workloads.len()];
+        for (workload, id) in self.workloads {
+            self.problem.workloads[id as usize] = workload;
+        }
+        self.owners.finish(&mut self.problem.instance);
+    }
+
+    fn item(&mut self, candidate: Candidate<'a>, asked: Vec<u32>, workload: Workload, owner: u32) {
+        let Candidate { node, pod, way, tier, returns, stranded } = candidate;
+        let guest = leaving::guest_of(self.inventory, pod);
+        let shape = self.shapes.shape(pod, guest.filter(|_| way == Way::Migration));
+        let durations = self.durations;
+        let (leave, ready) = match (way, guest) {
+            (Way::Migration, Some(vmi)) => {
+                let leave = durations.migration(vmi, self.inventory.kubevirt.as_ref());
+                (leave, leave)
+            }
+            (_, Some(vmi)) => {
+                let leave = durations.guest_stop(vmi);
+                (leave, leave.saturating_add(durations.guest_start))
+            }
+            (_, None) => {
+                let leave = durations.stop(pod, self.plan.drain.grace_period_seconds);
+                let ready = self.learned.ready(pod, durations);
+                // A ReplicaSet doesn't wait for the end of what it replaces; others do.
+                let at_once = pod.is_owned_by("ReplicaSet") || pod.is_owned_by("ReplicationController");
+                (leave, if at_once { ready } else { leave.saturating_add(ready) })
+            }
+        };
+        let budget = match asked.as_slice() {
+            [budget] => *budget,
+            _ => NONE,
+        };
+        let name = guest.map_or(&pod.name, |vmi| &vmi.name).to_string();
+        let landing = if returns { Landing::Elsewhere } else { Landing::Nowhere };
+        let item = self.problem.instance.add_item(ItemSpec {
+            name,
+            node,
+            shape,
+            way,
+            landing,
+            leave,
+            ready,
+            tier,
+            budget,
+            owner,
+        });
+        let next = self.workloads.len() as u32;
+        self.problem.workload_of.push(*self.workloads.entry(workload).or_insert(next));
+        // A migration asks no budget.
+        if asked.len() > 1 && way != Way::Migration {
+            self.problem.refused.push((item, asked));
+        }
+        if let Some((reason, message)) = stranded {
+            self.problem.stranded.push(Stranded { item, reason, message });
+        }
+    }
+}
+
+/// The object that an operator knows behind a pod.
+fn workload(inventory: &Inventory, pod: &Pod) -> Workload {
+    let owned = |kind: &str, name: &str| Workload {
+        kind: kind.to_owned(),
+        name: ObjectName::new(&pod.name.namespace, name),
+    };
+    if let Some(vmi) = leaving::guest_of(inventory, pod) {
+        let is_machine = vmi.controller.as_ref().is_some_and(|o| o.kind == "VirtualMachine");
+        let kind = if is_machine { "VirtualMachine" } else { "VirtualMachineInstance" };
+        return owned(kind, &vmi.name.name);
+    }
+    let Some(owner) = &pod.controller else { return owned("Pod", &pod.name.name) };
+    let hash = pod.labels.get("pod-template-hash").filter(|_| owner.kind == "ReplicaSet");
+    let deployment = hash.and_then(|hash| owner.name.strip_suffix(hash.as_str())?.strip_suffix('-'));
+    match deployment {
+        Some(name) => owned("Deployment", name),
+        None => owned(&owner.kind, &owner.name),
+    }
+}

@@ -1,0 +1,343 @@
+//! Small clusters by hand, and what they become.
+
+use super::*;
+use crate::plan::v1alpha1::{Concurrency, Group, Hook, HookPoint, IntOrPercent, NodeSelection, RebootHook};
+use crate::schedule::instance::{Class, Limit, Scope};
+use crate::schedule::stage::{HOST, Stage, apart, asks, gib, is, name, plan, spread};
+
+fn made(stage: &Stage, plan: &MaintenancePlanSpec) -> Problem {
+    of(plan, &stage.groups(plan), &stage.inventory, &Durations::default(), &Progress::default())
+}
+
+fn item(problem: &Problem, name: &str) -> usize {
+    problem.instance.items.name.iter().position(|n| n == name).unwrap_or_else(|| panic!("no item {name}"))
+}
+
+fn hosts(problem: &Problem, item: usize) -> Vec<&str> {
+    let nodes = &problem.instance.nodes;
+    let may = |n: &u32| problem.instance.may_host(*n, item as u32);
+    (0..nodes.len() as u32).filter(may).map(|n| nodes.name[n as usize].as_str()).collect()
+}
+
+fn landing(problem: &Problem, name: &str) -> Landing {
+    problem.instance.items.landing[item(problem, name)]
+}
+
+#[test]
+fn nodes_have_what_daemons_leave_and_items_ask_for_what_their_pods_request() {
+    let mut stage = Stage::default();
+    stage.node("a", "z1").node("b", "z2").node("c", "z2");
+    stage.pod("DaemonSet", "agent", 0, "a", asks(100, 1));
+    stage.pod("ReplicaSet", "web", 0, "a", asks(500, 2));
+    // Nothing counts with it, and its node is never due: a load.
+    stage.pod("ReplicaSet", "other", 0, "c", asks(1000, 4));
+    let problem = made(&stage, &plan(&["a", "b"]));
+    let instance = &problem.instance;
+    assert_eq!(instance.resources, ["cpu", "memory", "pods", "ephemeral-storage"]);
+    assert_eq!(instance.nodes.name, ["a", "b", "c"]);
+    assert_eq!(instance.capacity(0), [3900, gib(15), 109, 0]);
+    assert_eq!(instance.capacity(1), [4000, gib(16), 110, 0]);
+    assert_eq!(instance.capacity(2), [3000, gib(12), 109, 0]);
+    assert_eq!(instance.nodes.group, [0, 0, NONE]);
+    assert_eq!(instance.nodes.zone, [0, 1, 1]);
+    assert_eq!(problem.zones, ["z1", "z2"]);
+    assert_eq!(instance.items.name, ["ns/web-0"]);
+    assert_eq!(instance.demand(0), [500, gib(2), 1, 0]);
+    assert_eq!(problem.workloads[0].to_string(), "ReplicaSet ns/web");
+}
+
+#[test]
+fn extended_resources_count_only_where_they_can_run_out() {
+    let mut stage = Stage::default();
+    stage.node("a", "z1").node("b", "z1").node("c", "z1");
+    for node in ["a", "b"] {
+        stage.change(node, |n| {
+            n.allocatable.extended.insert("example.com/gpu".into(), 2);
+        });
+    }
+    stage.change("c", |n| n.allocatable.extended.clear());
+    let mut needs = asks(100, 1);
+    needs.requests.extended.insert("example.com/gpu".into(), 1);
+    stage.pod("ReplicaSet", "train", 0, "a", needs);
+    stage.vm("guest", "a", 2, true);
+    let problem = made(&stage, &plan(&["a"]));
+    // A thousand KVM devices are more than 110 pods take; two GPUs aren't.
+    assert_eq!(problem.instance.resources[4..], ["example.com/gpu"]);
+    assert_eq!(problem.instance.demand(item(&problem, "ns/train-0") as u32)[4], 1);
+    assert_eq!(problem.instance.capacity(2)[4], 0);
+    assert_eq!(hosts(&problem, item(&problem, "ns/guest")), ["a", "b"], "c has no KVM");
+}
+
+#[test]
+fn selectors_taints_and_volumes_say_where_an_item_may_be() {
+    let mut stage = Stage::default();
+    stage.node("a", "z1").node("b", "z1").node("c", "z2").node("d", "z2");
+    stage.change("d", |n| {
+        n.taints.push(crate::inventory::Taint {
+            key: "t".into(),
+            value: String::new(),
+            effect: "NoSchedule".into(),
+        });
+        n.taints.push(crate::inventory::Taint {
+            key: "node.kubernetes.io/unschedulable".into(),
+            value: String::new(),
+            effect: "NoSchedule".into(),
+        });
+        n.unschedulable = true;
+    });
+    stage.pod("ReplicaSet", "plain", 0, "a", asks(100, 1));
+    let mut chosen = asks(100, 1);
+    chosen.node_selector.insert(crate::inventory::ZONE.into(), "z2".into());
+    chosen.tolerations.push(crate::inventory::Toleration {
+        key: "t".into(),
+        value: None,
+        effect: String::new(),
+    });
+    stage.pod("ReplicaSet", "chosen", 0, "c", chosen);
+    stage.local_volume("data", "b");
+    stage.pod_with("StatefulSet", "db", 0, "b", asks(100, 1), |p| p.claims = vec!["data".into()]);
+    let problem = made(&stage, &plan(&["a", "b", "c"]));
+    assert_eq!(hosts(&problem, item(&problem, "ns/plain-0")), ["a", "b", "c"]);
+    // d is cordoned, which is how it stands, not what it is.
+    assert_eq!(hosts(&problem, item(&problem, "ns/chosen-0")), ["c", "d"]);
+    assert_eq!(problem.instance.nodes.standing[3], Standing::Out);
+    assert_eq!(hosts(&problem, item(&problem, "ns/db-0")), ["b"]);
+    assert_eq!(landing(&problem, "ns/db-0"), Landing::SameNode);
+    assert_eq!(landing(&problem, "ns/chosen-0"), Landing::SameNode, "d takes nothing in");
+    assert_eq!(landing(&problem, "ns/plain-0"), Landing::Elsewhere);
+}
+
+#[test]
+fn a_guest_goes_where_its_cpu_can_be_played() {
+    let mut stage = Stage::default();
+    stage.node("old", "z").node("new", "z").node("amd", "z");
+    for (node, vendor, model, plays) in [
+        ("old", "Intel", "Cascadelake", &["Cascadelake"][..]),
+        ("new", "Intel", "Icelake", &["Cascadelake", "Icelake"]),
+        ("amd", "AMD", "Milan", &["Milan", "Cascadelake"]),
+    ] {
+        stage.change(node, |n| {
+            n.labels.insert(format!("cpu-vendor.node.kubevirt.io/{vendor}"), "true".into());
+            n.labels.insert(format!("host-model-cpu.node.kubevirt.io/{model}"), "true".into());
+            for model in plays {
+                n.labels.insert(format!("cpu-model-migration.node.kubevirt.io/{model}"), "true".into());
+            }
+        });
+    }
+    stage.vm("of-old", "old", 2, true).vm("of-new", "new", 2, true);
+    let problem = made(&stage, &plan(&["old", "new"]));
+    assert_eq!(hosts(&problem, item(&problem, "ns/of-old")), ["new", "old"]);
+    assert_eq!(hosts(&problem, item(&problem, "ns/of-new")), ["new"]);
+}
+
+#[test]
+fn times_follow_from_grace_memory_hooks_and_what_siblings_took() {
+    let mut stage = Stage::default();
+    stage.node("a", "z").node("b", "z");
+    stage.vm("guest", "a", 4, true);
+    for (index, took) in [(0, 20), (1, 40), (2, 90)] {
+        stage.pod_with("ReplicaSet", "web", index, "a", asks(100, 1), |p| p.ready_after = Some(took));
+    }
+    stage.pod("StatefulSet", "db", 0, "a", asks(100, 1));
+    let mut plan = plan(&["a"]);
+    let hook = |at, expected: Option<u64>, reboot: bool| Hook {
+        name: "h".into(),
+        at,
+        groups: vec![],
+        exec: (!reboot).then(Vec::new),
+        job: None,
+        http: None,
+        wait_for: None,
+        reboot: reboot.then(RebootHook::default),
+        timeout: v1alpha1::Duration::from_secs(600),
+        retries: 0,
+        backoff: v1alpha1::Duration::from_secs(10),
+        expected: expected.map(v1alpha1::Duration::from_secs),
+    };
+    plan.hooks = vec![
+        hook(HookPoint::PreDrain, Some(7), false),
+        hook(HookPoint::Maintenance, None, true),
+        hook(HookPoint::PostUncordon, None, false),
+        hook(HookPoint::AfterGroup, Some(100), false),
+    ];
+    let problem = made(&stage, &plan);
+    let items = &problem.instance.items;
+    // 4 GiB × 1.4 ÷ 500 MB/s = 12.026 s, and 5 s of set-up.
+    assert_eq!(items.leave[item(&problem, "ns/guest")], 17_026);
+    let web = item(&problem, "ns/web-0");
+    assert_eq!((items.leave[web], items.ready[web]), (30_000, 40_000), "the median of 20, 40, 90");
+    let db = item(&problem, "ns/db-0");
+    assert_eq!((items.leave[db], items.ready[db]), (30_000, 60_000), "its end, then 30 s");
+    // 240 s restart, 10 s hook, 5 s around them.
+    assert_eq!((problem.instance.nodes.head[0], problem.instance.nodes.tail[0]), (7_000, 255_000));
+    assert_eq!(problem.instance.groups[0].soak, 100_000);
+    assert_eq!((problem.instance.slots.cluster, problem.instance.slots.per_node), (5, 2));
+}
+
+#[test]
+fn replicas_apart_wait_for_their_node_where_every_node_has_one() {
+    let mut stage = Stage::default();
+    stage.node("a", "z1").node("b", "z1").node("c", "z2");
+    for (index, node) in ["a", "b", "c"].into_iter().enumerate() {
+        stage.pod("StatefulSet", "quorum", index, node, apart("quorum", HOST, asks(100, 1)));
+        stage.pod("ReplicaSet", "even", index, node, spread("even", asks(100, 1)));
+    }
+    for (index, node) in ["a", "b"].into_iter().enumerate() {
+        stage.pod("StatefulSet", "pair", index, node, apart("pair", HOST, asks(100, 1)));
+    }
+    let problem = made(&stage, &plan(&["a", "b", "c"]));
+    for index in 0..3 {
+        assert_eq!(landing(&problem, &format!("ns/quorum-{index}")), Landing::SameNode);
+    }
+    assert_eq!(landing(&problem, "ns/pair-0"), Landing::Elsewhere, "c is free");
+    // Three over two zones with a skew of one: two together at most. The zone z1 has them on a and b.
+    let owner = problem.instance.items.owner[item(&problem, "ns/even-0")];
+    let owner = &problem.instance.owners[owner as usize];
+    assert_eq!((owner.most, owner.name.as_str()), (2, "ReplicaSet ns/even"));
+    assert_eq!(landing(&problem, "ns/even-0"), Landing::Elsewhere, "b is in its zone");
+    assert_eq!(landing(&problem, "ns/even-2"), Landing::SameNode, "z1 is full, and c alone in z2");
+}
+
+#[test]
+fn budgets_say_what_they_allow_now_and_at_best() {
+    let mut stage = Stage::default();
+    stage.node("a", "z").node("b", "z");
+    for index in 0..4 {
+        stage.pod("ReplicaSet", "web", index, "a", asks(100, 1));
+        stage.pod("ReplicaSet", "new", index, "a", asks(100, 1));
+    }
+    stage.pod("ReplicaSet", "one", 0, "a", asks(100, 1));
+    stage.budget_with("web", "web", 4, 2, |b| b.disruptions_allowed = 1);
+    stage.budget("one", "one", 1, 1).budget("idle", "nobody", 0, 0);
+    // Not seen by its controller yet: a third of four, rounded up, may go.
+    stage.budget_with("new", "new", 0, 0, |b| {
+        b.observed_generation = 0;
+        b.min_available = None;
+        b.max_unavailable = Some("33%".into());
+    });
+    stage.budget("one-too", "one", 1, 0);
+    let problem = made(&stage, &plan(&["a"]));
+    let found: Vec<_> = problem
+        .instance
+        .budgets
+        .iter()
+        .zip(&problem.budgets)
+        .map(|(b, t)| (b.name.as_str(), b.allowed, t.most))
+        .collect();
+    assert_eq!(
+        found,
+        [("ns/idle", 0, 0), ("ns/new", 2, 2), ("ns/one", 0, 0), ("ns/one-too", 1, 1), ("ns/web", 1, 2)]
+    );
+    assert_eq!(problem.instance.budgets[4].returns, [30_000]);
+    assert_eq!(problem.instance.items.budget[item(&problem, "ns/web-3")], 4);
+    let one = item(&problem, "ns/one-0") as u32;
+    assert_eq!(problem.refused, [(one, vec![2, 3])]);
+    assert_eq!(problem.instance.items.budget[one as usize], NONE);
+}
+
+#[test]
+fn pods_that_count_with_others_are_items_on_any_node_and_guests_that_cannot_move_are_told() {
+    let mut stage = Stage::default();
+    stage.node("a", "z").node("b", "z");
+    stage.pod("ReplicaSet", "web", 0, "a", asks(100, 1)).pod("ReplicaSet", "web", 1, "b", asks(100, 1));
+    stage.budget("web", "web", 2, 1);
+    stage.vm("stuck", "a", 2, false);
+    stage.pod_with("", "bare", 0, "a", asks(100, 1), |p| p.controller = None);
+    let problem = made(&stage, &plan(&["a"]));
+    assert_eq!(problem.instance.items.name, ["ns/bare-0", "ns/stuck", "ns/web-0", "ns/web-1"]);
+    assert_eq!(landing(&problem, "ns/bare-0"), Landing::Nowhere);
+    let stranded = &problem.stranded[0];
+    assert_eq!((stranded.item, stranded.reason.as_str()), (1, "DisksNotLiveMigratable"));
+    let kinds: Vec<String> =
+        problem.workload_of.iter().map(|w| problem.workloads[*w as usize].to_string()).collect();
+    assert_eq!(kinds, ["Pod ns/bare-0", "VirtualMachine ns/stuck", "ReplicaSet ns/web", "ReplicaSet ns/web"]);
+}
+
+#[test]
+fn a_replica_set_with_its_hash_is_its_deployment() {
+    let mut stage = Stage::default();
+    stage.node("a", "z");
+    stage.pod_with("ReplicaSet", "web", 0, "a", asks(100, 1), |p| {
+        p.labels.insert("pod-template-hash".into(), "5d9".into());
+        if let Some(owner) = &mut p.controller {
+            owner.name = "web-5d9".into();
+        }
+    });
+    let problem = made(&stage, &plan(&["a"]));
+    assert_eq!(problem.workloads[0], Workload { kind: "Deployment".into(), name: name("web") });
+}
+
+#[test]
+fn limits_are_those_of_campaign_zone_and_group() {
+    let mut stage = Stage::default();
+    for (node, zone) in [("a", "z1"), ("b", "z1"), ("c", "z2"), ("d", "z2")] {
+        stage.node(node, zone);
+    }
+    let group = |name: &str, nodes: &[&str], after: &[&str]| Group {
+        name: name.into(),
+        nodes: NodeSelection { names: nodes.iter().map(|n| (*n).to_owned()).collect(), selector: None },
+        depends_on: after.iter().map(|n| (*n).to_owned()).collect(),
+        ..Group::default()
+    };
+    let mut plan = MaintenancePlanSpec {
+        groups: vec![group("late", &["b", "c", "d"], &["first"]), group("first", &["a"], &[])],
+        ..MaintenancePlanSpec::default()
+    };
+    let limit = |scope, most, members: &[u32]| Limit { scope, most, members: members.to_vec() };
+    // Nothing said: one node of each group at a time.
+    let problem = made(&stage, &plan);
+    assert_eq!(problem.instance.groups[1].after, [0]);
+    assert_eq!(
+        problem.instance.limits,
+        [limit(Scope::Group(0), 1, &[0]), limit(Scope::Group(1), 1, &[1, 2, 3])]
+    );
+    plan.concurrency = Some(Concurrency {
+        max_unavailable: Some(IntOrPercent::Percent(50)),
+        max_unavailable_per_zone: Some(IntOrPercent::Int(1)),
+        topology_key: None,
+    });
+    plan.groups[0].concurrency =
+        Some(Concurrency { max_unavailable: Some(IntOrPercent::Int(3)), ..Concurrency::default() });
+    let problem = made(&stage, &plan);
+    assert_eq!(
+        problem.instance.limits,
+        [
+            limit(Scope::Campaign, 2, &[0, 1, 2, 3]),
+            limit(Scope::Zone(0), 1, &[0, 1]),
+            limit(Scope::Zone(1), 1, &[2, 3]),
+            limit(Scope::Group(1), 3, &[1, 2, 3]),
+        ]
+    );
+}
+
+#[test]
+fn a_campaign_under_way_goes_on_from_where_it_is() {
+    let mut stage = Stage::default();
+    stage.node("a", "z").node("b", "z").node("c", "z");
+    stage.change("b", |n| n.unschedulable = true);
+    let plan = plan(&["a", "b", "c"]);
+    let progress =
+        Progress { done: ["a".to_owned()].into(), under_way: [("b".to_owned(), (0, 1234))].into() };
+    let problem = of(&plan, &stage.groups(&plan), &stage.inventory, &Durations::default(), &progress);
+    let nodes = &problem.instance.nodes;
+    assert_eq!(nodes.group, [NONE, 0, 0]);
+    assert_eq!(nodes.standing, [Standing::InService, Standing::UnderWay, Standing::InService]);
+    assert_eq!(nodes.tail[1], 1234);
+}
+
+#[test]
+fn pods_that_need_the_same_have_one_shape_whatever_else_differs() {
+    let mut stage = Stage::default();
+    stage.node("a", "z").node("b", "z");
+    for index in 0..10 {
+        let app = format!("app-{index}");
+        stage.pod("StatefulSet", &app, 0, "a", apart(&app, HOST, asks(100, 1)));
+    }
+    let mut other = asks(100, 1);
+    other.node_affinity =
+        Some(vec![crate::inventory::NodeTerm { labels: vec![is(HOST, "b")], fields: vec![] }]);
+    stage.pod("StatefulSet", "chosen", 0, "b", other);
+    let problem = made(&stage, &plan(&["a", "b"]));
+    assert_eq!((problem.instance.shapes.len(), problem.instance.owners.len()), (2, 10));
+    assert_eq!(problem.instance.classes[0], Class::Any);
+}
