@@ -4,8 +4,17 @@
 //! The order is worked out once, from the plan and the inventory, and is the same for the rehearsal and the run. Groups are
 //! a graph (petgraph); a dependency is the edge from what comes first.
 
+pub mod bounds;
+pub mod canonical;
+pub mod decode;
+pub mod facts;
+pub mod forecast;
+pub mod generate;
 mod groups;
 pub mod instance;
+pub mod model;
+pub mod policies;
+pub mod search;
 mod warnings;
 
 pub use groups::{GroupNodes, Misfit, resolve, resume};
