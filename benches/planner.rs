@@ -154,7 +154,7 @@ fn optimum() {
         named.push(Policy::FixedWidth.schedule(&instance).score.makespan as f64 / bound as f64);
         proven += u32::from(status == "optimal");
     }
-    println!("\nSmall instances of 4 to 8 nodes: makespan over the optimum ({proven} of {} closed, else its bound).\n", planned.len());
+    println!("\nSmall instances of 5 to 8 nodes: makespan over the optimum ({proven} of {} closed, else its bound).\n", planned.len());
     println!("| | mean | worst |\n|---|---|---|");
     println!("| planner | {:.4} | {:.4} |", mean(&planned), worst(&planned));
     println!("| fixed width, by name | {:.4} | {:.4} |", mean(&named), worst(&named));

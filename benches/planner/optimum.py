@@ -6,7 +6,7 @@
     python3 benches/planner/optimum.py small.jsonl [SECONDS] > benches/planner/optima.tsv
 
 A line of the output: seed, proven lower bound of the optimum in ms, whether it is the optimum. The model is a relaxation: no
-node is ever full, and third moves cost nothing; so the bound holds for the planner's problem too.
+node is ever full, and fourth moves cost nothing; so the bound holds for the planner's problem too.
 """
 
 import json
@@ -18,7 +18,7 @@ UNIT = 10_000  # ms; all times of these instances are multiples.
 
 
 def model_of(case):
-    """Variables: when each node starts and is drained; for each item its first move, where to, and a second if need be."""
+    """Variables: when each node starts and is drained; for each item up to three moves, and where to."""
     horizon = case["upper"] // UNIT
     m = cp_model.CpModel()
     nodes = range(len(case["tail"]))
@@ -39,9 +39,8 @@ def model_of(case):
     m.AddCumulative(away, [1] * len(away), case["width"])
     slots, own, held = [], {n: [] for n in nodes}, {}
 
-    def move(item, node, present):
-        """One move out of a node, while that drains."""
-        begin = m.NewIntVar(0, horizon, "")
+    def leg(item, node, present, begin):
+        """A move out of this node, if present: while it drains, VMs first."""
         leave, ready = item["leave"] // UNIT, item["ready"] // UNIT
         m.Add(begin >= start[node]).OnlyEnforceIf(present)
         if item["vm"]:
@@ -55,21 +54,28 @@ def model_of(case):
             if item["budget"] >= 0:
                 span = m.NewOptionalIntervalVar(begin, ready, begin + ready, present, "")
                 held.setdefault(item["budget"], []).append(span)
-        return begin
 
-    always = m.NewConstant(1)
     for item in case["items"]:
-        begin = move(item, item["node"], always)
-        choices = []
-        for n in nodes:
-            if n == item["node"]:
-                continue
-            before, after = m.NewBoolVar(""), m.NewBoolVar("")
-            m.Add(begin + item["ready"] // UNIT <= start[n]).OnlyEnforceIf(before)
-            m.Add(begin >= end[n]).OnlyEnforceIf(after)
-            move(item, n, before)
-            choices += [before, after]
-        m.AddExactlyOne(choices)
+        ready = item["ready"] // UNIT
+        # Where the item is before each leg; a leg is present if it is anywhere.
+        at = {n: m.NewConstant(int(n == item["node"])) for n in nodes}
+        begin = m.NewIntVar(0, horizon, "")
+        for last in (False, False, True):
+            for n in nodes:
+                leg(item, n, at[n], begin)
+            if last:
+                break
+            # Its target is a node that is back, for good, or one that it must leave again.
+            back = {n: m.NewBoolVar("") for n in nodes}
+            onto = {n: m.NewBoolVar("") for n in nodes}
+            for n in nodes:
+                m.Add(begin >= end[n]).OnlyEnforceIf(back[n])
+                m.Add(begin + ready <= start[n]).OnlyEnforceIf(onto[n])
+                m.AddBoolOr(at[n].Not(), onto[n].Not())
+            m.Add(sum(back.values()) + sum(onto.values()) == sum(at.values()))
+            later = m.NewIntVar(0, horizon, "")
+            m.Add(later >= begin + ready)
+            at, begin = onto, later
     m.AddCumulative(slots, [1] * len(slots), case["cluster"])
     for spans in own.values():
         m.AddCumulative(spans, [1] * len(spans), case["per_node"])

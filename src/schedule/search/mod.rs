@@ -14,7 +14,7 @@ use super::bounds::Bounds;
 use super::canonical::Canonical;
 use super::decode::{BudgetRule, Placing, Rules, decode, score};
 use super::forecast::{Hold, Schedule, Score};
-use super::instance::{Goal, Instance, Millis, UNLIMITED, Way};
+use super::instance::{Goal, Instance, Millis, UNLIMITED};
 use super::model::Model;
 
 /// How much is tried.
@@ -97,7 +97,8 @@ impl Plan {
         let rules = &mut self.rules;
         rules.order.iter_mut().for_each(|id| *id = node(*id));
         rules.own_budgets.iter_mut().for_each(|(id, _)| *id = node(*id));
-        rules.after.iter_mut().for_each(|(one, two)| (*one, *two) = (node(*one), node(*two)));
+        rules.after.iter_mut().for_each(|a| (a.node, a.first) = (node(a.node), node(a.first)));
+        rules.favours.iter_mut().for_each(|(id, _)| *id = node(*id));
         rules.shifts.iter_mut().for_each(|(id, _)| *id = item(*id));
         rules.targets.iter_mut().for_each(|(id, target)| (*id, *target) = (item(*id), node(*target)));
         self.bounds.rename(node, budget);
@@ -213,10 +214,5 @@ impl<'m, 'a> Search<'m, 'a> {
     /// With places, if the search did without.
     fn exact(&mut self, best: Rules) -> Rules {
         if best.placing == Placing::Nowhere { Rules { placing: Placing::Reserve, ..best } } else { best }
-    }
-
-    /// Whether the instance has migrations at all.
-    fn migrates(&self) -> bool {
-        self.model.instance.items.way.contains(&Way::Migration)
     }
 }
