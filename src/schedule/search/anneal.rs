@@ -62,6 +62,9 @@ const DETAILS: usize = 8;
 fn neighbour(search: &Search<'_, '_>, rules: &Rules, random: &mut Random) -> Rules {
     let mut next = rules.clone();
     let count = next.order.len();
+    if count == 0 {
+        return next;
+    }
     if count <= FEW && random.below(2) == 0 {
         detail(search, &mut next, random);
     } else if random.below(5) == 0 {
