@@ -11,6 +11,7 @@ use super::host::{self, Host};
 use super::output::{err, write_err};
 use super::rehearse::{self, How};
 use super::report::{Output, Printed, ReportFile};
+use super::schedule;
 use super::what_if::WhatIf;
 use super::{Cluster, Exit};
 use crate::engine::{Outcome, Run, Stop, run_campaign};
@@ -59,6 +60,8 @@ pub(super) struct Apply {
 enum DryRun {
     /// The whole campaign is played on an embedded copy.
     Rehearsal,
+    /// The planner's forecast alone, fast at any size; where no schedule exists, what stands against it (exit code 4).
+    Schedule,
 }
 
 impl Apply {
@@ -75,6 +78,9 @@ impl Apply {
         write_err(&loaded.warnings.render());
         // Simulated clusters live in a time of their own.
         let zone = if cluster.sim.is_some() { TimeZone::UTC } else { TimeZone::system() };
+        if self.dry_run == Some(DryRun::Schedule) {
+            return self.schedule(&loaded, cluster);
+        }
         if self.dry_run.is_some() {
             let (output, files) = (self.output, self.report.as_slice());
             let how = How { new: self.new, what_if: &self.what_if, seeds: self.seeds, output, files };
@@ -84,6 +90,14 @@ impl Apply {
             let host = cluster.host().await?;
             self.campaign(&loaded, host, cluster.seed, &zone).await
         })
+    }
+
+    fn schedule(&self, loaded: &Loaded, cluster: &Cluster) -> Result<Exit, Exit> {
+        if !self.what_if.is_empty() || self.seeds.is_some() || !self.report.is_empty() {
+            super::complain(&"--what-if, --seeds and --report are about rehearsals: leave out `=schedule`");
+            return Err(Exit::BadInput);
+        }
+        schedule::run(loaded, cluster, self.output)
     }
 
     async fn campaign(&self, loaded: &Loaded, host: Host, seed: u64, zone: &TimeZone) -> Result<Exit, Exit> {

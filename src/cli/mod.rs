@@ -10,6 +10,7 @@ mod power;
 mod preflight;
 mod rehearse;
 mod report;
+mod schedule;
 mod sim;
 mod snapshot;
 mod validate;

@@ -69,7 +69,7 @@ enum Trouble {
 pub(super) fn run(loaded: &Loaded, cluster: &Cluster, how: &How<'_>, zone: &TimeZone) -> Result<Exit, Exit> {
     // Many rehearsals start from the same cluster, whatever their seeds: one of them, replayed, does so, too.
     let source = Cluster { seed: if how.seeds.is_some() { 1 } else { cluster.seed }, ..cluster.clone() };
-    let captured = capture(loaded, &source)?;
+    let captured = capture(loaded, &source, true)?;
     let nodes = if how.what_if.iter().any(|w| matches!(w, WhatIf::NodeLost { .. })) {
         nodes_of(loaded, &captured, how.what_if)?
     } else {
@@ -95,7 +95,14 @@ pub(super) fn run(loaded: &Loaded, cluster: &Cluster, how: &How<'_>, zone: &Time
     }
 }
 
-fn capture(loaded: &Loaded, cluster: &Cluster) -> Result<Captured, Exit> {
+/// The objects of the cluster that a plan is about, and its name.
+pub(super) fn objects(loaded: &Loaded, cluster: &Cluster) -> Result<(Vec<Value>, String), Exit> {
+    let captured = capture(loaded, cluster, false)?;
+    Ok((captured.objects, captured.name))
+}
+
+/// `asks`: a live cluster is asked for a dry run of the plan's evictions, too.
+fn capture(loaded: &Loaded, cluster: &Cluster, asks: bool) -> Result<Captured, Exit> {
     let failed = |error: &dyn std::fmt::Display| {
         complain(error);
         Exit::Failed
@@ -123,6 +130,9 @@ fn capture(loaded: &Loaded, cluster: &Cluster) -> Result<Captured, Exit> {
         super::snapshot::tell(&unread);
         captured.not_modelled =
             unread.into_iter().map(|u| NotModelled { resource: u.resource, lacking: u.lacking }).collect();
+        if !asks {
+            return Ok(captured);
+        }
         let asked = preflight::ask(&host.client, &loaded.plan).await;
         captured.latency = cluster::latency(&host.client).await;
         captured.asked = Some(asked.map_err(|error| super::complain_of_plan(loaded, &error))?);

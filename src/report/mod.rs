@@ -11,6 +11,7 @@ mod dot;
 mod finding;
 mod html;
 mod lines;
+mod outlook;
 mod progress;
 mod rehearsal;
 mod story;
@@ -24,6 +25,7 @@ pub use dot::dot;
 pub use finding::{Finding, Level};
 pub use html::{Error, html};
 pub use lines::line;
+pub use outlook::{NotPlaced, Outlook, OutlookMove, OutlookNode, conflict_text};
 pub use progress::Bars;
 pub use rehearsal::{
     EvictionCheck, EvictionFinding, Forecast, Leaving, NotModelled, Percentiles, Rehearsal, Step, Variant,

@@ -145,7 +145,9 @@ impl Names<'_> {
             }
             Hold::Wave { .. } => "the wave before is under way".to_owned(),
             Hold::Stage => "the stage before is under way".to_owned(),
-            Hold::Opening => "no more nodes start before the first is back: that would only move VMs twice".to_owned(),
+            Hold::Opening => {
+                "no more nodes start before the first is back: that would only move VMs twice".to_owned()
+            }
             Hold::Limit { limit } => self.limit(limit),
             Hold::Slots => "all migration slots are in use".to_owned(),
             Hold::Budget { budget } => format!("budget {} has no disruption left", self.budget(budget)),
@@ -163,8 +165,12 @@ impl Names<'_> {
             Binding::Capacity { resource } => {
                 format!("free {} for what moves", self.0.instance.resources[resource as usize])
             }
-            Binding::Budget { budget } => format!("budget {}, one disruption after the other", self.budget(budget)),
-            Binding::Groups { group } => format!("groups one after the other, up to group {}", self.group(group)),
+            Binding::Budget { budget } => {
+                format!("budget {}, one disruption after the other", self.budget(budget))
+            }
+            Binding::Groups { group } => {
+                format!("groups one after the other, up to group {}", self.group(group))
+            }
             Binding::LimitAndMigrations { limit } => {
                 format!("{}, and the migrations out of each node", self.limit(limit))
             }
@@ -277,7 +283,12 @@ impl Outlook {
         }
         for node in &self.nodes {
             if let (Some(other), Some(why)) = (&node.waits_for, &node.why) {
-                text.push_str(&format!("  {} -> {} [label={}];\n", quoted(other), quoted(&node.name), quoted(why)));
+                text.push_str(&format!(
+                    "  {} -> {} [label={}];\n",
+                    quoted(other),
+                    quoted(&node.name),
+                    quoted(why)
+                ));
             }
         }
         text.push_str("}\n");
@@ -306,8 +317,11 @@ pub fn conflict_text(conflict: &Conflict) -> String {
     let mut text = format!("no schedule exists: {}\n", conflict.why);
     text.push_str("Any one of these changes would let it through:\n");
     for member in &conflict.members {
-        let name =
-            if member.namespace.is_empty() { member.name.clone() } else { format!("{}/{}", member.namespace, member.name) };
+        let name = if member.namespace.is_empty() {
+            member.name.clone()
+        } else {
+            format!("{}/{}", member.namespace, member.name)
+        };
         text.push_str(&format!("  {} {name}: {}: {}\n", member.kind, member.field, member.help));
     }
     text

@@ -69,9 +69,14 @@ impl Bounds {
             return Self { all };
         }
         of_set(instance, facts, &due, &mut all);
-        all.extend(first_return(instance, facts).into_iter().flat_map(|first| {
-            [migrations_ahead(instance, facts, first), limit_and_migrations(instance, facts, first)]
-        }).flatten());
+        all.extend(
+            first_return(instance, facts)
+                .into_iter()
+                .flat_map(|first| {
+                    [migrations_ahead(instance, facts, first), limit_and_migrations(instance, facts, first)]
+                })
+                .flatten(),
+        );
         all.extend(capacity(instance, facts));
         all.extend(groups(instance, facts));
         all.sort_by_key(|bound| (std::cmp::Reverse(bound.at_least), bound.binding));
@@ -188,7 +193,8 @@ fn budgets(instance: &Instance, facts: &Facts, set: &[u32]) -> Option<Bound> {
         for item in facts.items_on.of(*node) {
             let budget = instance.items.budget[*item as usize];
             if budget != NONE {
-                covered[budget as usize].add(least_hold(instance, *item, tail), instance.items.leave[*item as usize] + tail);
+                covered[budget as usize]
+                    .add(least_hold(instance, *item, tail), instance.items.leave[*item as usize] + tail);
             }
         }
     }
@@ -254,8 +260,10 @@ fn fits_never_due(instance: &Instance, facts: &Facts) -> Millis {
     let all: Millis = moving.iter().map(|i| instance.items.leave[*i as usize]).sum();
     let each = (0..instance.resources.len()).map(|resource| {
         let free: u64 = never.iter().map(|n| free(instance, facts, *n, resource)).sum();
-        let mut sizes: Vec<(u64, Millis)> =
-            moving.iter().map(|i| (instance.demand(*i)[resource], instance.items.leave[*i as usize])).collect();
+        let mut sizes: Vec<(u64, Millis)> = moving
+            .iter()
+            .map(|i| (instance.demand(*i)[resource], instance.items.leave[*i as usize]))
+            .collect();
         knapsack(free, &mut sizes)
     });
     each.min().unwrap_or(all).min(all)
@@ -477,17 +485,14 @@ fn vms_never_due(instance: &Instance, facts: &Facts) -> u32 {
         .copied()
         .filter(|i| instance.items.way[*i as usize] != Way::Eviction)
         .collect();
-    let never = |n: &u32| {
-        !instance.nodes.is_due(*n) && instance.nodes.standing[*n as usize] == Standing::InService
-    };
+    let never =
+        |n: &u32| !instance.nodes.is_due(*n) && instance.nodes.standing[*n as usize] == Standing::InService;
     if !any_refuge(instance) {
         return 0;
     }
     let each = (0..instance.resources.len()).map(|resource| {
-        let mut room: u64 = (0..instance.nodes.len() as u32)
-            .filter(never)
-            .map(|n| free(instance, facts, n, resource))
-            .sum();
+        let mut room: u64 =
+            (0..instance.nodes.len() as u32).filter(never).map(|n| free(instance, facts, n, resource)).sum();
         let mut sizes: Vec<u64> = vms.iter().map(|i| instance.demand(*i)[resource]).collect();
         sizes.sort_unstable();
         let fits = sizes.iter().take_while(|size| {
