@@ -15,6 +15,7 @@ pub mod instance;
 pub mod model;
 pub mod policies;
 pub mod search;
+pub mod spread;
 mod warnings;
 
 pub use groups::{GroupNodes, Misfit, resolve, resume};
