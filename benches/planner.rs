@@ -67,7 +67,8 @@ struct Row {
 
 fn row(family: Family, nodes: u32, width: u32) -> Row {
     let columns = 1 + Policy::ALL.len();
-    let mut row = Row { ratios: vec![Vec::new(); columns], scores: vec![Vec::new(); columns], ..Row::default() };
+    let mut row =
+        Row { ratios: vec![Vec::new(); columns], scores: vec![Vec::new(); columns], ..Row::default() };
     for seed in 0..SEEDS {
         let instance = cluster(family, nodes, width, seed);
         let began = Instant::now();
@@ -83,16 +84,25 @@ fn row(family: Family, nodes: u32, width: u32) -> Row {
             continue;
         }
         let moves = plan(&Instance { goal: Goal::Moves, ..instance }, Effort { plays: 500_000, seed: 1 });
-        row.thrifty.push((moves.schedule.score, ratio(&moves.schedule.score, &moves.bounds), moves.least_extra_moves));
+        row.thrifty.push((
+            moves.schedule.score,
+            ratio(&moves.schedule.score, &moves.bounds),
+            moves.least_extra_moves,
+        ));
     }
     row
 }
 
 fn policies(sizes: &[u32]) {
-    println!("\nMakespan over the lower bound, mean of {SEEDS} seeds [extra moves of VMs]; for the planner also the worst; in brackets");
+    println!(
+        "\nMakespan over the lower bound, mean of {SEEDS} seeds [extra moves of VMs]; for the planner also the worst; in brackets"
+    );
     println!("behind optimizeFor Moves: extra moves, and E(w), which no schedule avoids.\n");
     let names: Vec<&str> = Policy::ALL.iter().map(|p| p.name()).collect();
-    println!("| nodes | width | family | planner | worst | optimizeFor Moves | {} | seconds |", names.join(" | "));
+    println!(
+        "| nodes | width | family | planner | worst | optimizeFor Moves | {} | seconds |",
+        names.join(" | ")
+    );
     println!("|---|---|---|---|---|---|{}---|", "---|".repeat(names.len()));
     let mut details = String::new();
     for nodes in sizes {
@@ -118,11 +128,16 @@ fn moves(scores: &[Score]) -> f64 {
 }
 
 fn print_row(nodes: u32, width: u32, family: Family, row: &Row) {
-    let cell = |column: usize| format!("{:.3} [{:.0}]", mean(&row.ratios[column]), moves(&row.scores[column]));
+    let cell =
+        |column: usize| format!("{:.3} [{:.0}]", mean(&row.ratios[column]), moves(&row.scores[column]));
     let thrifty: Vec<Score> = row.thrifty.iter().map(|t| t.0).collect();
     let least = mean(&row.thrifty.iter().map(|t| f64::from(t.2)).collect::<Vec<_>>());
     let longer = mean(&row.thrifty.iter().map(|t| t.1).collect::<Vec<_>>());
-    let thrifty = if thrifty.is_empty() { "–".to_owned() } else { format!("{longer:.3} [{:.1}, {least:.1}]", moves(&thrifty)) };
+    let thrifty = if thrifty.is_empty() {
+        "–".to_owned()
+    } else {
+        format!("{longer:.3} [{:.1}, {least:.1}]", moves(&thrifty))
+    };
     let others: Vec<String> = (1..=Policy::ALL.len()).map(cell).collect();
     println!(
         "| {nodes} | {width}% | {} | {} | {:.3} | {thrifty} | {} | {:.1} |",
@@ -150,7 +165,9 @@ fn optimum() {
     let (mut planned, mut named, mut proven) = (Vec::new(), Vec::new(), 0);
     for line in OPTIMA.lines().filter(|l| !l.starts_with('#')) {
         let mut fields = line.split('\t');
-        let (Some(seed), Some(bound), Some(status)) = (fields.next(), fields.next(), fields.next()) else { continue };
+        let (Some(seed), Some(bound), Some(status)) = (fields.next(), fields.next(), fields.next()) else {
+            continue;
+        };
         let (Ok(seed), Ok(bound)) = (seed.parse(), bound.parse::<Millis>()) else { continue };
         let instance = small(seed);
         let reached = plan(&instance, Effort::default()).schedule.score.makespan;
@@ -158,7 +175,10 @@ fn optimum() {
         named.push(Policy::FixedWidth.schedule(&instance).score.makespan as f64 / bound as f64);
         proven += u32::from(status == "optimal");
     }
-    println!("\nSmall instances of 5 to 8 nodes: makespan over the optimum ({proven} of {} closed, else its bound).\n", planned.len());
+    println!(
+        "\nSmall instances of 5 to 8 nodes: makespan over the optimum ({proven} of {} closed, else its bound).\n",
+        planned.len()
+    );
     println!("| | mean | worst |\n|---|---|---|");
     println!("| planner | {:.4} | {:.4} |", mean(&planned), worst(&planned));
     println!("| fixed width, by name | {:.4} | {:.4} |", mean(&named), worst(&named));
@@ -167,8 +187,12 @@ fn optimum() {
 /// The plan carried out with drawn durations: over the makespan of expected ones, and over the median of other draws, which is
 /// the forecast that a person should be told.
 fn noise() {
-    println!("\nReal makespan, durations log-normal around the expected ones, sigma 0.3, 20 draws on each of {SEEDS} seeds.\n");
-    println!("| nodes | family | over expected: median | 90th percentile | over forecast: median | 90th percentile |");
+    println!(
+        "\nReal makespan, durations log-normal around the expected ones, sigma 0.3, 20 draws on each of {SEEDS} seeds.\n"
+    );
+    println!(
+        "| nodes | family | over expected: median | 90th percentile | over forecast: median | 90th percentile |"
+    );
     println!("|---|---|---|---|---|---|");
     for nodes in [50, 200] {
         for family in Family::ALL {
@@ -186,7 +210,8 @@ fn noise() {
                 ratios.sort_by(f64::total_cmp);
                 ratios[(ratios.len() - 1) * part / 100]
             };
-            let cells = [at(&mut expected, 50), at(&mut expected, 90), at(&mut forecast, 50), at(&mut forecast, 90)];
+            let cells =
+                [at(&mut expected, 50), at(&mut expected, 90), at(&mut forecast, 50), at(&mut forecast, 90)];
             let cells: Vec<String> = cells.iter().map(|c| format!("{c:.3}")).collect();
             println!("| {nodes} | {} | {} |", family.name(), cells.join(" | "));
         }
@@ -201,8 +226,12 @@ fn peak_memory() -> String {
 }
 
 fn curve() {
-    println!("\nTime and memory; 30 pods and 4 VMs a node. n log n: seconds over items times their logarithm, least = 1.\n");
-    println!("| nodes | items | budgets | one exact decode | a schedule | over n log n | makespan over bound | peak memory of the process |");
+    println!(
+        "\nTime and memory; 30 pods and 4 VMs a node. n log n: seconds over items times their logarithm, least = 1.\n"
+    );
+    println!(
+        "| nodes | items | budgets | one exact decode | a schedule | over n log n | makespan over bound | peak memory of the process |"
+    );
     println!("|---|---|---|---|---|---|---|---|");
     let mut unit = None;
     for nodes in [100, 200, 500, 1000, 2000, 5000] {

@@ -27,7 +27,13 @@ pub(super) fn anneal(search: &mut Search<'_, '_>, found: Vec<(Cost, Rules)>) -> 
     best
 }
 
-fn one(search: &mut Search<'_, '_>, cost: Cost, rules: Rules, share: u64, random: &mut Random) -> (Cost, Rules) {
+fn one(
+    search: &mut Search<'_, '_>,
+    cost: Cost,
+    rules: Rules,
+    share: u64,
+    random: &mut Random,
+) -> (Cost, Rules) {
     let (mut now_cost, mut now) = (cost, rules);
     let (mut best_cost, mut best) = (now_cost, now.clone());
     let begin = search.played;
@@ -38,7 +44,9 @@ fn one(search: &mut Search<'_, '_>, cost: Cost, rules: Rules, share: u64, random
         let next = neighbour(search, &now, random);
         let next_cost = search.cost(&next);
         let worse = next_cost.saturating_sub(now_cost) as f64;
-        if next_cost <= now_cost || (random.below(1 << 20) as f64) < (-worse / heat).exp() * f64::from(1 << 20) {
+        if next_cost <= now_cost
+            || (random.below(1 << 20) as f64) < (-worse / heat).exp() * f64::from(1 << 20)
+        {
             (now_cost, now) = (next_cost, next);
             if now_cost < best_cost {
                 (best_cost, best) = (now_cost, now.clone());
@@ -96,8 +104,7 @@ fn admission(search: &Search<'_, '_>, next: &mut Rules, random: &mut Random) {
     let thrifty = search.model.instance.goal == Goal::Moves;
     match random.below(4) {
         0 => {
-            next.budgets =
-                [BudgetRule::Whole, BudgetRule::Queue, BudgetRule::Soon][random.below(3) as usize];
+            next.budgets = [BudgetRule::Whole, BudgetRule::Queue, BudgetRule::Soon][random.below(3) as usize];
         }
         1 => next.spare_slots = [0, per_node, UNLIMITED][random.below(3) as usize],
         2 if !thrifty => next.unsettled = [UNLIMITED, UNLIMITED, 0, 1, 2, 4][random.below(6) as usize],

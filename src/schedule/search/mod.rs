@@ -139,7 +139,7 @@ impl<'m, 'a> Search<'m, 'a> {
         found.sort_by_key(|one| one.0);
         found.dedup_by(|a, b| a.1 == b.1);
         let best = anneal::anneal(self, found);
-        self.exact(best)
+        exact(best)
     }
 
     fn left(&self) -> u64 {
@@ -210,9 +210,9 @@ impl<'m, 'a> Search<'m, 'a> {
             }
         }
     }
+}
 
-    /// With places, if the search did without.
-    fn exact(&mut self, best: Rules) -> Rules {
-        if best.placing == Placing::Nowhere { Rules { placing: Placing::Reserve, ..best } } else { best }
-    }
+/// With places, if the search did without.
+fn exact(best: Rules) -> Rules {
+    if best.placing == Placing::Nowhere { Rules { placing: Placing::Reserve, ..best } } else { best }
 }

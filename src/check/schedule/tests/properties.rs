@@ -72,7 +72,11 @@ fn limits(instance: &mut Instance, random: &mut Random, count: u32) {
     for zone in 0..2 {
         if random.below(3) == 0 {
             let members = due.iter().copied().filter(|n| instance.nodes.zone[*n as usize] == zone).collect();
-            instance.limits.push(Limit { scope: Scope::Zone(zone), most: random.between(1, 2) as u32, members });
+            instance.limits.push(Limit {
+                scope: Scope::Zone(zone),
+                most: random.between(1, 2) as u32,
+                members,
+            });
         }
     }
 }
