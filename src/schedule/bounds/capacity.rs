@@ -16,7 +16,9 @@ pub(super) fn bound(instance: &Instance, facts: &Facts) -> Option<Bound> {
                 continue;
             }
             let has = u128::from(instance.capacity(node)[resource]);
-            offered += has;
+            // Where more is there than fits, it stays until it moves.
+            let there = facts.items_on.of(node).iter().map(|i| u128::from(instance.demand(*i)[resource]));
+            offered += has.max(there.sum());
             if due && !out {
                 wasted += has * u128::from(tail(instance, node));
             }
