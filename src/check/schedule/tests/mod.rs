@@ -5,6 +5,7 @@ mod judge_finds;
 mod metamorphic;
 mod named;
 mod properties;
+mod stored;
 
 use super::judge;
 use crate::schedule::forecast::{Schedule, Visit};
