@@ -68,6 +68,8 @@ pub struct Facts {
     pub units: Vec<u32>,
     /// Groups in an order that respects what they come after.
     pub group_order: Vec<u32>,
+    /// Whether no due node comes before the group's nodes: groups before it, if any, are empty.
+    pub is_first_group: Vec<bool>,
 }
 
 impl Facts {
@@ -90,7 +92,20 @@ impl Facts {
             ..Self::default()
         };
         facts.measure(instance);
+        facts.find_first_groups(instance);
         facts
+    }
+
+    fn find_first_groups(&mut self, instance: &Instance) {
+        let mut is_empty = vec![true; instance.groups.len()];
+        for node in &self.due {
+            is_empty[instance.nodes.group[*node as usize] as usize] = false;
+        }
+        self.is_first_group = vec![false; instance.groups.len()];
+        for group in &self.group_order {
+            let mut before = instance.groups[*group as usize].after.iter().map(|b| *b as usize);
+            self.is_first_group[*group as usize] = before.all(|b| is_empty[b] && self.is_first_group[b]);
+        }
     }
 
     fn measure(&mut self, instance: &Instance) {
@@ -115,7 +130,7 @@ impl Facts {
     pub fn is_first(&self, instance: &Instance, node: u32) -> bool {
         let group = instance.nodes.group[node as usize];
         instance.nodes.standing[node as usize] == Standing::UnderWay
-            || (group != NONE && instance.groups[group as usize].after.is_empty())
+            || (group != NONE && self.is_first_group[group as usize])
     }
 }
 

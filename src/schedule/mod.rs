@@ -1,8 +1,17 @@
-//! The planner: which nodes each group has and in which order groups and nodes are taken. Pure.
+//! The planner: which nodes each group has, in which order groups and nodes are taken, and when everything happens. Pure.
+//!
+//! Its core knows no Kubernetes. An [`instance`] states the problem; [`bounds`] proves what no schedule can beat; [`decode`] plays a
+//! campaign in a given order by the rules of the engine; [`search`] looks for the order, and [`search::plan`] is the way in. Every
+//! schedule ([`forecast`]) is judged in tests by a judge that shares no logic with it (the room `check`). [`policies`] are other
+//! tools' ways on the same model, [`generate`] makes clusters for benchmarks.
 //!
 //! # Why
 //! The order is worked out once, from the plan and the inventory, and is the same for the rehearsal and the run. Groups are
 //! a graph (petgraph); a dependency is the edge from what comes first.
+//!
+//! List scheduling with a searched order, and not a solver for integers: the forecast then follows the same rules as the run,
+//! a node that takes longer than expected changes the order and never the safety, and 5,000 nodes take about a second. How far
+//! from the best it is, the bounds say for each plan.
 
 pub mod bounds;
 pub mod canonical;
@@ -17,6 +26,7 @@ pub mod model;
 pub mod policies;
 pub mod problem;
 pub mod search;
+pub mod spread;
 #[cfg(test)]
 mod stage;
 mod warnings;

@@ -51,6 +51,7 @@ fn items(case: &Case<'_>, findings: &mut Vec<Finding>) {
     let items = &case.instance.items;
     let mut at: Vec<Option<u32>> = items.node.iter().map(|n| Some(*n)).collect();
     let mut since = vec![0; items.name.len()];
+    let mut began = vec![None; items.name.len()];
     let mut tiers: BTreeMap<(u32, u8), (u64, u64)> = BTreeMap::new();
     for one in &case.schedule.moves {
         let i = one.item as usize;
@@ -68,6 +69,7 @@ fn items(case: &Case<'_>, findings: &mut Vec<Finding>) {
         }
         at[i] = if items.landing[i] == Landing::Elsewhere { one.to } else { None };
         since[i] = one.ready;
+        began[i] = Some(one.start);
         let span = tiers.entry((one.from, items.tier[i])).or_insert((u64::MAX, 0));
         *span = (span.0.min(one.start), span.1.max(one.left));
     }
@@ -79,8 +81,9 @@ fn items(case: &Case<'_>, findings: &mut Vec<Finding>) {
         earlier = Some((key, span));
     }
     for (i, place) in at.iter().enumerate() {
-        let left = place.and_then(|n| case.visits.get(&n)).is_some_and(|v| since[i] <= v.start);
-        if left {
+        let visit = place.and_then(|n| case.visits.get(&n));
+        // What set out for it when it was back may stay, even where the visit took no time.
+        if visit.is_some_and(|v| since[i] <= v.start && began[i].is_none_or(|at| at < v.end)) {
             findings.push(format!("{} stays on a node that is drained", items.name[i]));
         }
     }

@@ -101,16 +101,18 @@ fn apart(case: &Case<'_>, findings: &mut Vec<Finding>) {
             return;
         }
         let from = domain(owner, one.from);
+        // A replacement takes the place of the pod that leaves its domain; a migrating VM is in both places.
+        let stays = one.to.is_some_and(|to| domain(owner, to) == from) && items.way[i] != Way::Migration;
+        if stays {
+            return;
+        }
         if !starts && items.landing[i] != Landing::SameNode {
             *there.entry((owner, from)).or_default() -= 1;
         }
         if let Some(to) = one.to.filter(|_| starts) {
-            let to = domain(owner, to);
-            let count = there.entry((owner, to)).or_default();
+            let count = there.entry((owner, domain(owner, to))).or_default();
             *count += 1;
-            // A replacement takes the place of the pod that leaves; a migrating VM is in both places.
-            let replaced = i64::from(to == from && items.way[i] != Way::Migration);
-            if *count - replaced > i64::from(case.instance.owners[owner as usize].most) {
+            if *count > i64::from(case.instance.owners[owner as usize].most) {
                 findings.push(format!("{} lands beside its siblings: {one:?}", items.name[i]));
             }
         }

@@ -5,6 +5,9 @@ use crate::schedule::decode::{After, BudgetRule, Rules};
 use crate::schedule::generate::Random;
 use crate::schedule::instance::{Goal, UNLIMITED};
 
+/// Heat at the beginning, as a part of the bound: so much worse is accepted once in e times. Twice or half of it makes no difference.
+const HEAT: f64 = 0.002;
+
 /// Starts that are annealed, one after the other.
 const STARTS: usize = 3;
 
@@ -34,7 +37,7 @@ fn one(
     let (mut now_cost, mut now) = (cost, rules);
     let (mut best_cost, mut best) = (now_cost, now.clone());
     let begin = search.played;
-    let heat = search.bound as f64 * 0.004;
+    let heat = search.bound as f64 * HEAT;
     while search.played - begin < share && search.near(best_cost) {
         let part = (search.played - begin) as f64 / share as f64;
         let heat = heat * (1.0 - part) * (1.0 - part) + 1.0;

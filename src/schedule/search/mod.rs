@@ -58,8 +58,7 @@ pub fn plan(instance: &Instance, effort: Effort) -> Plan {
     let model = Model::new(&canonical.instance);
     let bounds = Bounds::new(&canonical.instance, &model.facts);
     let mut search = Search::new(&model, bounds.makespan(), effort);
-    let rules = search.run();
-    let schedule = decode(&model, &rules);
+    let (rules, schedule) = search.run();
     let least_extra_moves =
         super::bounds::extra_moves(&canonical.instance, &model.facts, schedule.score.opened as usize);
     let evaluations = search.evaluations;
@@ -132,14 +131,31 @@ impl<'m, 'a> Search<'m, 'a> {
         Self { model, bound, effort, coarse, evaluations: 0, played: 0, move_cost }
     }
 
-    /// The best rules found.
-    fn run(&mut self) -> Rules {
+    /// The best rules found, and their schedule.
+    fn run(&mut self) -> (Rules, Schedule) {
         let mut found = self.rules();
+        let first = found[0].1.clone();
         self.combine(&mut found);
         found.sort_by_key(|one| one.0);
         found.dedup_by(|a, b| a.1 == b.1);
         let best = anneal::anneal(self, found);
-        self.exact(best)
+        let (rules, schedule) = self.exact(best);
+        if !self.coarse {
+            return (rules, schedule);
+        }
+        // What is best without places need not be best with them.
+        let (other, other_schedule) = self.exact(first);
+        if self.cost_of(&other_schedule.score) < self.cost_of(&schedule.score) {
+            return (other, other_schedule);
+        }
+        (rules, schedule)
+    }
+
+    /// With places, if the search did without.
+    fn exact(&self, rules: Rules) -> (Rules, Schedule) {
+        let rules = Rules { placing: Placing::Reserve, ..rules };
+        let schedule = decode(self.model, &rules);
+        (rules, schedule)
     }
 
     fn left(&self) -> u64 {
@@ -209,10 +225,5 @@ impl<'m, 'a> Search<'m, 'a> {
                 }
             }
         }
-    }
-
-    /// With places, if the search did without.
-    fn exact(&mut self, best: Rules) -> Rules {
-        if best.placing == Placing::Nowhere { Rules { placing: Placing::Reserve, ..best } } else { best }
     }
 }

@@ -30,14 +30,9 @@ struct Leg {
 
 struct Solver<'a> {
     instance: &'a Instance,
-    budgets: bool,
 }
 
 impl Solver<'_> {
-    fn schedulable(&self, state: &State, node: u32) -> bool {
-        matches!(state.nodes[node as usize], At::Waiting | At::Done)
-    }
-
     /// Drained nodes go into their tail, and are done when it is over.
     fn settle(&self, state: &mut State) {
         for n in 0..state.nodes.len() {
@@ -77,15 +72,12 @@ impl Solver<'_> {
         let budget = items.budget[item];
         let held =
             (0..state.items.len()).filter(|i| items.budget[*i] == budget && state.items[*i].to.is_some());
-        if self.budgets
-            && budget != NONE
-            && held.count() >= self.instance.budgets[budget as usize].allowed as usize
-        {
+        if budget != NONE && held.count() >= self.instance.budgets[budget as usize].allowed as usize {
             return false;
         }
         let there = state.items.iter().filter(|i| i.to.map_or(i.node, |t| t.0) == to);
         to != leg.node
-            && self.schedulable(state, to)
+            && matches!(state.nodes[to as usize], At::Waiting | At::Done)
             && (there.count() as u64) < self.instance.capacity(to)[0]
     }
 
@@ -210,7 +202,7 @@ fn bounds_lie_below_and_plans_not_below_the_optimum() {
             continue;
         }
         let reached = plan.schedule.score.makespan;
-        let solver = Solver { instance: &instance, budgets: true };
+        let solver = Solver { instance: &instance };
         let optimum = solver.solve(reached + 1).expect("no better than what the plan reaches");
         assert!(plan.bounds.makespan() <= optimum, "seed {seed}: {:?} above {optimum}", plan.bounds);
         assert!(reached >= optimum, "seed {seed}");
