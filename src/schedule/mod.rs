@@ -6,6 +6,7 @@
 
 pub mod conflict;
 mod groups;
+mod hosts;
 pub mod instance;
 pub mod problem;
 #[cfg(test)]

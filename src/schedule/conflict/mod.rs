@@ -10,6 +10,7 @@
 
 mod minimal;
 mod oracle;
+mod reason;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -19,7 +20,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 pub use minimal::{is_minimal, minimal};
-pub use oracle::{Oracle, Reason};
+pub use oracle::Oracle;
+pub use reason::Reason;
 
 use super::problem::Problem;
 

@@ -103,14 +103,20 @@ impl<'a> Learned<'a> {
     /// From the pods that are Ready.
     pub fn of(inventory: &'a Inventory) -> Self {
         let mut seen: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+        let mut run: (&str, Vec<u32>) = ("", Vec::new());
+        // Pods of a workload come one after the other: the map is asked once for each.
         for pod in inventory.pods().values() {
-            if let (Some(owner), Some(took)) = (&pod.controller, pod.ready_after) {
-                seen.entry(owner.uid.as_str()).or_default().push(took);
+            let (Some(owner), Some(took)) = (&pod.controller, pod.ready_after) else { continue };
+            if owner.uid != run.0 {
+                seen.entry(run.0).or_default().append(&mut run.1);
+                run.0 = &owner.uid;
             }
+            run.1.push(took);
         }
+        seen.entry(run.0).or_default().append(&mut run.1);
         let median = |mut took: Vec<u32>| {
             took.sort_unstable();
-            u64::from(took[took.len() / 2]) * 1000
+            u64::from(took.get(took.len() / 2).copied().unwrap_or(0)) * 1000
         };
         // Who became Ready in its first second may also have been captured without its times.
         let by_owner = seen.into_iter().map(|(owner, took)| (owner, median(took))).filter(|(_, m)| *m > 0);
