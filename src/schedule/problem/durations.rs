@@ -97,6 +97,8 @@ impl Durations {
 #[derive(Debug, Default)]
 pub(super) struct Learned<'a> {
     by_owner: BTreeMap<&'a str, Millis>,
+    /// The last owner that was asked for.
+    last: Option<(&'a str, Option<Millis>)>,
 }
 
 impl<'a> Learned<'a> {
@@ -120,12 +122,17 @@ impl<'a> Learned<'a> {
         };
         // Who became Ready in its first second may also have been captured without its times.
         let by_owner = seen.into_iter().map(|(owner, took)| (owner, median(took))).filter(|(_, m)| *m > 0);
-        Self { by_owner: by_owner.collect() }
+        Self { by_owner: by_owner.collect(), last: None }
     }
 
     /// From creation to Ready for a pod like this.
-    pub fn ready(&self, pod: &Pod, durations: &Durations) -> Millis {
-        let owner = pod.controller.as_ref().map(|o| o.uid.as_str());
-        owner.and_then(|uid| self.by_owner.get(uid)).copied().unwrap_or(durations.ready)
+    pub fn ready(&mut self, pod: &'a Pod, durations: &Durations) -> Millis {
+        let Some(owner) = pod.controller.as_ref().map(|o| o.uid.as_str()) else { return durations.ready };
+        let known = match self.last {
+            Some((last, known)) if last == owner => known,
+            _ => self.by_owner.get(owner).copied(),
+        };
+        self.last = Some((owner, known));
+        known.unwrap_or(durations.ready)
     }
 }

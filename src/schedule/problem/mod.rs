@@ -273,7 +273,7 @@ impl<'a> Filler<'_, 'a> {
             if !self.problem.instance.nodes.is_due(candidate.node) && covering.is_empty() && owner == NONE {
                 self.stay(candidate.node, candidate.pod);
             } else {
-                let asked = self.budgets.asked(candidate.pod);
+                let asked = self.budgets.asked(candidate.pod, covering);
                 items.push((candidate, asked, workload, owner));
             }
         }
@@ -317,7 +317,8 @@ impl<'a> Filler<'_, 'a> {
             [budget] => *budget,
             _ => NONE,
         };
-        let name = guest.map_or(&pod.name, |vmi| &vmi.name).to_string();
+        let name = guest.map_or(&pod.name, |vmi| &vmi.name);
+        let name = [name.namespace.as_str(), "/", &name.name].concat();
         let landing = if returns { Landing::Elsewhere } else { Landing::Nowhere };
         let item = self.problem.instance.add_item(ItemSpec {
             name,
