@@ -267,7 +267,9 @@ impl<'a> Filler<'_, 'a> {
         // before the first class is made: their host ports are taken.
         for candidate in candidates {
             let covering = self.budgets.covering(candidate.pod);
-            covering.iter().for_each(|budget| counted[*budget as usize] += 1);
+            for budget in &covering {
+                counted[*budget as usize] += 1;
+            }
             let workload = self.workload(&candidate);
             let owner = self.owners.of(candidate.pod, workload);
             if !self.problem.instance.nodes.is_due(candidate.node) && covering.is_empty() && owner == NONE {
