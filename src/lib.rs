@@ -4,6 +4,7 @@
 //! do, as effects) → [`cluster`] (carries them out and observes) → the next tick of the [`engine`]. [`journal`] holds what
 //! happened, [`report`] shows it, [`cli`] is the command line, and [`sim`] is an embedded cluster that stands in for a real one.
 
+pub mod check;
 pub mod cli;
 pub mod cluster;
 pub mod engine;

@@ -63,7 +63,8 @@ impl Canonical {
             budgets: pick(&budgets, &original.budgets),
             ..Instance::default()
         };
-        instance.classes = original.classes.iter().map(|c| c.map(original.nodes.len(), &node_place)).collect();
+        instance.classes =
+            original.classes.iter().map(|c| c.map(original.nodes.len(), &node_place)).collect();
         instance.limits = original.limits.clone();
         for limit in &mut instance.limits {
             limit.members.iter_mut().for_each(|node| *node = node_place[*node as usize]);

@@ -101,9 +101,7 @@ impl Facts {
             self.work.push(drain.work);
             self.migrations.push(drain.migrations);
             let items = self.items_on.of(node).iter();
-            self.vms.push(
-                items.filter(|i| instance.items.way[**i as usize] != Way::Eviction).count() as u32
-            );
+            self.vms.push(items.filter(|i| instance.items.way[**i as usize] != Way::Eviction).count() as u32);
         }
     }
 

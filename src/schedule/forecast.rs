@@ -115,4 +115,3 @@ pub struct Score {
 
 /// Drains try a refused eviction again after this time (kubectl: 5 s).
 pub const RETRY: Millis = 5_000;
-

@@ -58,7 +58,7 @@ impl Random {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -68,7 +68,7 @@ impl Random {
 
     /// Less than `bound`, which is at least 1.
     pub fn below(&mut self, bound: u64) -> u64 {
-        ((u128::from(self.next()) * u128::from(bound.max(1))) >> 64) as u64
+        ((u128::from(self.draw()) * u128::from(bound.max(1))) >> 64) as u64
     }
 
     /// From `low` to `high`, both included.
@@ -107,6 +107,50 @@ pub fn large(nodes: u32, seed: u64) -> Instance {
     let mut room: Vec<Room> = (0..nodes).map(|_| Room::new(60, &mut random)).collect();
     add_vms(&mut instance, u64::from(nodes) * 4, &mut room, &mut random);
     add_workloads(&mut instance, u64::from(nodes) * 30, 20, &mut room, &mut random);
+    instance
+}
+
+/// A cluster of 5 to 8 nodes with room for everything, so small that its optimum can be found: some VMs on each node, some
+/// workloads with a budget of one.
+pub fn small(seed: u64) -> Instance {
+    let mut random = Random::new(seed.wrapping_mul(7_919).wrapping_add(13));
+    let count = random.between(5, 8) as u32;
+    let mut instance = Instance::new(&["pods"]);
+    instance.classes.push(Class::Any);
+    instance.shapes.push(Shape { demand: vec![1], class: 0 });
+    instance.groups.push(Group { name: "all".to_owned(), ..Group::default() });
+    for n in 0..count {
+        let name = format!("node-{n}");
+        let tail = random.between(36, 60) * 10 * SECOND;
+        instance.add_node(NodeSpec { name, zone: NONE, capacity: vec![200], tail, ..NodeSpec::default() });
+    }
+    let most = random.between(1, 2) as u32;
+    instance.limits.push(Limit { scope: Scope::Campaign, most, members: (0..count).collect() });
+    instance.slots = [(5, 2), (3, 2), (2, 2), (2, 1)].map(|(cluster, per_node)| Slots { cluster, per_node })
+        [random.below(4) as usize];
+    for node in 0..count {
+        for vm in 0..random.between(0, 3) {
+            let leave = random.between(3, 15) * 10 * SECOND;
+            let name = format!("vm-{node}-{vm}");
+            instance.add_item(ItemSpec { name, node, way: Way::Migration, leave, ..ItemSpec::default() });
+        }
+    }
+    for workload in 0..random.between(0, 2) {
+        let name = format!("workload-{workload}");
+        instance.budgets.push(Budget { name: name.clone(), allowed: 1, returns: Vec::new() });
+        let (leave, start) = (random.between(1, 3) * 10 * SECOND, random.between(1, 6) * 10 * SECOND);
+        for replica in 0..random.between(2, 4) {
+            instance.add_item(ItemSpec {
+                name: format!("{name}-{replica}"),
+                node: random.below(count.into()) as u32,
+                leave,
+                ready: leave + start,
+                tier: 1,
+                budget: workload as u32,
+                ..ItemSpec::default()
+            });
+        }
+    }
     instance
 }
 

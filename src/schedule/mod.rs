@@ -4,11 +4,21 @@
 //! The order is worked out once, from the plan and the inventory, and is the same for the rehearsal and the run. Groups are
 //! a graph (petgraph); a dependency is the edge from what comes first.
 
+pub mod bounds;
+pub mod canonical;
 pub mod conflict;
+pub mod decode;
+pub mod facts;
+pub mod forecast;
+pub mod generate;
 mod groups;
 mod hosts;
 pub mod instance;
+pub mod model;
+pub mod policies;
 pub mod problem;
+pub mod search;
+pub mod spread;
 #[cfg(test)]
 mod stage;
 mod warnings;

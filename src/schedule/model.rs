@@ -28,9 +28,7 @@ impl<'a> Model<'a> {
     pub fn new(instance: &'a Instance) -> Self {
         let width = instance.resources.len();
         let count = instance.nodes.len().max(1) as u64;
-        let mean = |r: usize| {
-            instance.nodes.capacity.iter().skip(r).step_by(width).sum::<u64>() / count
-        };
+        let mean = |r: usize| instance.nodes.capacity.iter().skip(r).step_by(width).sum::<u64>() / count;
         let mut model = Self {
             instance,
             facts: Facts::new(instance),
@@ -67,7 +65,13 @@ impl<'a> Model<'a> {
         let domain = match self.instance.owners[owner as usize].apart {
             Apart::Node => node,
             // Nodes without a zone are domains of their own, beyond the zones' numbers.
-            Apart::Zone => if zone == NONE { NONE - node } else { zone },
+            Apart::Zone => {
+                if zone == NONE {
+                    NONE - node
+                } else {
+                    zone
+                }
+            }
         };
         Some((owner as usize, domain))
     }

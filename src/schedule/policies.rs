@@ -40,7 +40,8 @@ impl Policy {
         let mut adapted = instance.clone();
         match self {
             Self::OneByOne => {
-                let members = (0..instance.nodes.len() as u32).filter(|n| instance.nodes.is_due(*n)).collect();
+                let members =
+                    (0..instance.nodes.len() as u32).filter(|n| instance.nodes.is_due(*n)).collect();
                 adapted.limits.push(Limit { scope: Scope::Campaign, most: 1, members });
             }
             Self::Waves => adapted.strategy = Strategy::Waves,

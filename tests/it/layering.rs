@@ -10,6 +10,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("sim", &[]),
     ("schedule", &["plan", "inventory"]),
     ("reconcile", &["plan", "inventory", "schedule"]),
+    ("check", &["plan", "inventory", "journal", "schedule"]),
     ("journal", &["plan", "inventory", "schedule", "reconcile"]),
     // The plan's custom resources are the record, so the room that writes it knows them.
     ("cluster", &["inventory", "reconcile", "plan"]),

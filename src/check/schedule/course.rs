@@ -134,7 +134,8 @@ fn waves(case: &Case<'_>, findings: &mut Vec<Finding>) {
         if case.instance.nodes.standing[n] == Standing::UnderWay {
             continue;
         }
-        let mates = case.visits.values().filter(|v| v.node != visit.node && group_of(v.node) == group_of(visit.node));
+        let mates =
+            case.visits.values().filter(|v| v.node != visit.node && group_of(v.node) == group_of(visit.node));
         let mates: Vec<_> = mates.filter(|v| v.start < visit.start).collect();
         let away = mates.iter().filter(|v| v.end > visit.start);
         // The wave of an older mate that is still away was joined by all who started while it was away.

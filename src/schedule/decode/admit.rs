@@ -3,13 +3,16 @@
 use std::cmp::Reverse;
 
 use super::room::Refuge;
-use super::rules::BudgetRule;
+use super::rules::{After, BudgetRule};
 use super::world::{Event, Park, Phase, World};
 use crate::schedule::forecast::Hold;
 use crate::schedule::instance::{Landing, NONE, Standing, Strategy, UNLIMITED, Way};
 
 /// Nodes that one freed budget unit, or one return, lets try again.
 const TRIES: usize = 32;
+
+/// Rank of the first admission; favours may lie before it.
+const FIRST_RANK: u32 = 1 << 20;
 
 impl World<'_> {
     /// Lets the next node enter that may; false: none may now.
@@ -87,9 +90,8 @@ impl World<'_> {
         if self.inbound[n] > 0 {
             return Err((Park::Node(node), Hold::Inbound));
         }
-        let waits = |x: u32| self.phase[x as usize] == Phase::Waiting && !self.desperate;
-        if let Some((x, _)) = self.rules.after.iter().find(|(x, y)| *y == node && waits(*x)) {
-            return Err((Park::Node(*x), Hold::After { node: *x }));
+        if let Some(after) = self.rules.after.iter().find(|a| a.node == node && self.waits(a)) {
+            return Err((Park::Node(after.first), Hold::After { node: after.first }));
         }
         if self.migrations_on[n] > 0
             && self.rules.spare_slots != UNLIMITED
@@ -100,6 +102,15 @@ impl World<'_> {
         match self.short_budget(node) {
             Some(budget) => Err((Park::Budget(budget), Hold::Budget { budget })),
             None => Ok(()),
+        }
+    }
+
+    /// Whether what the order wants first has not come to pass, and still can without this node.
+    fn waits(&self, after: &After) -> bool {
+        match self.phase[after.first as usize] {
+            Phase::Waiting => !self.desperate,
+            Phase::Head | Phase::Draining | Phase::Tail => after.back && !self.desperate,
+            Phase::Done => false,
         }
     }
 
@@ -222,7 +233,7 @@ impl World<'_> {
         self.wave_active[instance.nodes.group[n] as usize] += 1;
         self.active += 1;
         self.score.opened += u32::from(!self.any_returned);
-        self.drains[n].seq = self.admitted;
+        self.drains[n].seq = self.rank(node);
         self.admitted += 1;
         self.drains[n].queue = self.queue_of(node);
         self.drains[n].migrations_left = self.migrations_on[n];
@@ -234,6 +245,13 @@ impl World<'_> {
             0 => self.head_over(node),
             head => self.at(self.now + head, Event::HeadOver(node)),
         }
+    }
+
+    /// Whose turn it is when slots and units are given out: the earliest admitted, favours aside.
+    fn rank(&self, node: u32) -> u32 {
+        let favour = self.rules.favours.iter().find(|(n, _)| *n == node).map_or(0, |(_, by)| *by);
+        // Two for each admission, so that a favour lies between two of them.
+        (2 * self.admitted + FIRST_RANK).saturating_add_signed(2 * favour + favour.signum())
     }
 
     /// The later half of the order begins later, the more of it has entered.
@@ -284,6 +302,7 @@ impl World<'_> {
                 room.classify(node, settled);
             }
         }
+        self.wake(Park::Node(node));
         self.wave_active[group as usize] -= 1;
         self.wave_closed[group as usize] = self.wave_active[group as usize] > 0;
         if !self.wave_closed[group as usize] {

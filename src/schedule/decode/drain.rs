@@ -14,9 +14,8 @@ impl World<'_> {
         queue.extend(&self.arrivals[node as usize]);
         let instance = self.model.instance;
         if !self.rules.shifts.is_empty() {
-            let shift = |item: u32| {
-                self.rules.shifts.iter().find(|(i, _)| *i == item).map_or(0, |(_, by)| *by)
-            };
+            let shift =
+                |item: u32| self.rules.shifts.iter().find(|(i, _)| *i == item).map_or(0, |(_, by)| *by);
             queue.sort_by_cached_key(|item| {
                 let (tier, rest, leave, id) = sort_key(instance, *item);
                 (tier, rest, shift(*item) - leave.0 as i64, id)
@@ -47,7 +46,8 @@ impl World<'_> {
         let from = drain.queue.iter().rposition(|i| tiers[*i as usize] != tier).map_or(0, |at| at + 1);
         let items = drain.queue.split_off(from);
         drain.left_in_tier = items.len() as u32;
-        let (migrations, others): (Vec<u32>, Vec<u32>) = items.into_iter().partition(|i| self.is_migration(*i));
+        let (migrations, others): (Vec<u32>, Vec<u32>) =
+            items.into_iter().partition(|i| self.is_migration(*i));
         drain.migrations = migrations;
         self.drains[n] = drain;
         self.offer(node);
@@ -150,7 +150,8 @@ impl World<'_> {
         let Some(mut room) = self.room.take() else { return true };
         let old = self.target[item as usize];
         let wished = self.rules.targets.iter().find(|(i, _)| *i == item).map(|(_, target)| *target);
-        let wished = wished.filter(|t| *t != old && room.refuge(*t) != Refuge::Closed && room.fits(*t, item, node));
+        let wished =
+            wished.filter(|t| *t != old && room.refuge(*t) != Refuge::Closed && room.fits(*t, item, node));
         let better = match (old, wished) {
             (_, Some(target)) => Some(target),
             (NONE, _) => room.find(item, node, Refuge::Early),
@@ -280,7 +281,11 @@ impl World<'_> {
     /// Slots that a drain can use at once.
     pub(super) fn wanted(&self, drain: &Drain) -> u64 {
         let per_node = self.model.instance.slots.per_node;
-        u64::from(if per_node == UNLIMITED { drain.migrations_left } else { drain.migrations_left.min(per_node) })
+        u64::from(if per_node == UNLIMITED {
+            drain.migrations_left
+        } else {
+            drain.migrations_left.min(per_node)
+        })
     }
 
     /// The node is back in service.

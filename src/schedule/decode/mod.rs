@@ -14,7 +14,7 @@ mod room;
 mod rules;
 mod world;
 
-pub use rules::{BudgetRule, Placing, Rules};
+pub use rules::{After, BudgetRule, Placing, Rules};
 
 use super::forecast::{Schedule, Score, Visit};
 use super::instance::{Landing, NONE, Way};

@@ -28,6 +28,17 @@ pub enum Placing {
     Nowhere,
 }
 
+/// A node waits for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct After {
+    /// The one that waits.
+    pub node: u32,
+    /// The one waited for.
+    pub first: u32,
+    /// Until that is back, not only until it has started.
+    pub back: bool,
+}
+
 /// What steers one decode.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
@@ -49,8 +60,11 @@ pub struct Rules {
     pub unsettled: u32,
     /// Stage of each node, by id: a node waits until all of lower stages are done. Empty: no stages.
     pub stages: Vec<u32>,
-    /// The second node of a pair waits until the first has started.
-    pub after: Vec<(u32, u32)>,
+    /// Nodes that wait for another one, though nothing else holds them.
+    pub after: Vec<After>,
+    /// Nodes whose drain is served with slots and budget units earlier (negative) or later than so many others that were
+    /// admitted before or after them.
+    pub favours: Vec<(u32, i32)>,
     /// Items that a drain takes earlier (negative) or later than their place in the usual order says.
     pub shifts: Vec<(u32, i64)>,
     /// Items that go to a certain node if that is possible.
@@ -70,6 +84,7 @@ impl Rules {
             unsettled: UNLIMITED,
             stages: Vec::new(),
             after: Vec::new(),
+            favours: Vec::new(),
             shifts: Vec::new(),
             targets: Vec::new(),
         }

@@ -185,7 +185,8 @@ impl<'a> World<'a> {
     pub(super) fn new(model: &'a Model<'a>, rules: &'a Rules, keep_moves: bool) -> Self {
         let instance = model.instance;
         let (nodes, items) = (instance.nodes.len(), instance.items.len());
-        let (limits, budgets, groups) = (instance.limits.len(), instance.budgets.len(), instance.groups.len());
+        let (limits, budgets, groups) =
+            (instance.limits.len(), instance.budgets.len(), instance.groups.len());
         let mut position = vec![NONE; nodes];
         for (at, node) in rules.order.iter().enumerate() {
             position[*node as usize] = at as u32;

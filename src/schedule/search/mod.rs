@@ -14,7 +14,7 @@ use super::bounds::Bounds;
 use super::canonical::Canonical;
 use super::decode::{BudgetRule, Placing, Rules, decode, score};
 use super::forecast::{Hold, Schedule, Score};
-use super::instance::{Goal, Instance, Millis, NONE, UNLIMITED, Way};
+use super::instance::{Goal, Instance, Millis, UNLIMITED};
 use super::model::Model;
 
 /// How much is tried.
@@ -40,6 +40,8 @@ const COARSE_FROM: usize = 20_000;
 pub struct Plan {
     /// The best schedule found.
     pub schedule: Schedule,
+    /// The order and the admission rules that make it, for the run.
+    pub rules: Rules,
     /// Lower bounds of the makespan, with what binds.
     pub bounds: Bounds,
     /// Extra moves that no schedule with as many nodes before the first return avoids, E(w) with w = `score.opened`.
@@ -61,7 +63,7 @@ pub fn plan(instance: &Instance, effort: Effort) -> Plan {
     let least_extra_moves =
         super::bounds::extra_moves(&canonical.instance, &model.facts, schedule.score.opened as usize);
     let evaluations = search.evaluations;
-    let mut plan = Plan { schedule, bounds, least_extra_moves, evaluations };
+    let mut plan = Plan { schedule, rules, bounds, least_extra_moves, evaluations };
     plan.rename(&canonical);
     plan
 }
@@ -92,6 +94,13 @@ impl Plan {
             *id = node(*id);
             *why = hold(*why);
         }
+        let rules = &mut self.rules;
+        rules.order.iter_mut().for_each(|id| *id = node(*id));
+        rules.own_budgets.iter_mut().for_each(|(id, _)| *id = node(*id));
+        rules.after.iter_mut().for_each(|a| (a.node, a.first) = (node(a.node), node(a.first)));
+        rules.favours.iter_mut().for_each(|(id, _)| *id = node(*id));
+        rules.shifts.iter_mut().for_each(|(id, _)| *id = item(*id));
+        rules.targets.iter_mut().for_each(|(id, target)| (*id, *target) = (item(*id), node(*target)));
         self.bounds.rename(node, budget);
     }
 }
@@ -130,7 +139,7 @@ impl<'m, 'a> Search<'m, 'a> {
         found.sort_by_key(|one| one.0);
         found.dedup_by(|a, b| a.1 == b.1);
         let best = anneal::anneal(self, found);
-        self.exact(best)
+        exact(best)
     }
 
     fn left(&self) -> u64 {
@@ -201,14 +210,9 @@ impl<'m, 'a> Search<'m, 'a> {
             }
         }
     }
+}
 
-    /// With places, if the search did without.
-    fn exact(&mut self, best: Rules) -> Rules {
-        if best.placing == Placing::Nowhere { Rules { placing: Placing::Reserve, ..best } } else { best }
-    }
-
-    /// Whether the instance has migrations at all.
-    fn migrates(&self) -> bool {
-        self.model.instance.items.way.contains(&Way::Migration)
-    }
+/// With places, if the search did without.
+fn exact(best: Rules) -> Rules {
+    if best.placing == Placing::Nowhere { Rules { placing: Placing::Reserve, ..best } } else { best }
 }

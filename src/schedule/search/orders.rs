@@ -58,7 +58,9 @@ pub(super) fn opened(model: &Model<'_>, order: &[u32], count: usize) -> Vec<u32>
             break;
         }
     }
-    opening.iter().for_each(|n| first[*n as usize] = true);
+    for node in &opening {
+        first[*node as usize] = true;
+    }
     let rest = order.iter().copied().filter(|n| !first[*n as usize]);
     opening.iter().copied().chain(rest).collect()
 }

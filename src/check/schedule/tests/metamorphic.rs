@@ -82,7 +82,12 @@ fn families_are_planned_within_bounds_and_ahead_of_every_policy() {
             let other = policy.schedule(&instance);
             assert!(judge(&policy.adapt(&instance), &other).is_empty());
             assert!(plan.bounds.makespan() <= other.score.makespan);
-            assert!(plan.schedule.score.makespan <= other.score.makespan, "{}: {}", family.name(), policy.name());
+            assert!(
+                plan.schedule.score.makespan <= other.score.makespan,
+                "{}: {}",
+                family.name(),
+                policy.name()
+            );
         }
     }
 }

@@ -57,7 +57,7 @@ fn vm(instance: &mut Instance, node: u32, time: Millis) -> u32 {
 /// A pod with a budget, gone after `leave`, Ready elsewhere after `ready`.
 fn pod(instance: &mut Instance, node: u32, budget: u32, leave: Millis, ready: Millis) -> u32 {
     let name = format!("pod-{:03}", instance.items.len());
-    instance.add_item(ItemSpec { name, node, budget, leave, ready, ..ItemSpec::default() })
+    instance.add_item(ItemSpec { name, node, leave, ready, budget, ..ItemSpec::default() })
 }
 
 fn pinned(instance: &mut Instance, node: u32, budget: u32, leave: Millis, ready: Millis) -> u32 {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::schedule::bounds::{Bounds, extra_moves};
-use crate::schedule::decode::{BudgetRule, Placing, Rules, decode};
+use crate::schedule::decode::{After, BudgetRule, Placing, Rules, decode};
 use crate::schedule::facts::Facts;
 use crate::schedule::generate::Random;
 use crate::schedule::instance::{Apart, Goal, NodeSet, Owner, Standing, Strategy as Steps, UNLIMITED};
@@ -72,7 +72,11 @@ fn limits(instance: &mut Instance, random: &mut Random, count: u32) {
     for zone in 0..2 {
         if random.below(3) == 0 {
             let members = due.iter().copied().filter(|n| instance.nodes.zone[*n as usize] == zone).collect();
-            instance.limits.push(Limit { scope: Scope::Zone(zone), most: random.between(1, 2) as u32, members });
+            instance.limits.push(Limit {
+                scope: Scope::Zone(zone),
+                most: random.between(1, 2) as u32,
+                members,
+            });
         }
     }
 }
@@ -187,7 +191,8 @@ proptest! {
         rules.unsettled = [0, 1, UNLIMITED][random.below(3) as usize];
         rules.placing = [Placing::Reserve, Placing::Spread][random.below(2) as usize];
         if let [first, second, ..] = rules.order[..] {
-            rules.after = vec![(second, first)];
+            rules.after = vec![After { node: first, first: second, back: random.below(2) == 0 }];
+            rules.favours = vec![(second, -3)];
             rules.own_budgets = vec![(first, BudgetRule::Soon)];
         }
         if !instance.items.is_empty() {
