@@ -18,10 +18,13 @@ const PDBS: usize = 4;
 /// Make up a cluster of any size, as manifests.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-What it writes is a list of manifests with everything placed and running, for --sim and `virtroll sim`. The same options and the
-same --seed give the same bytes.
-Families: sparse (35% of CPU and memory requested), dense (85%), pdb-heavy (50%, one disruption a budget), vm-heavy (60%, large
-guests), mixed (55%, some of everything; label maintenance-group).")]
+It writes a list of manifests, everything placed and running, for --sim and `virtroll sim`.
+The same options and the same --seed give the same bytes. Families, by what is requested:
+  sparse     35% of CPU and memory
+  dense      85%
+  pdb-heavy  50%; budgets of one disruption, slow replacements
+  vm-heavy   60%; guests of 4 to 32 GiB
+  mixed      55%; some of everything, node label maintenance-group: canary, general, late")]
 pub(super) struct Generate {
     /// Nodes.
     #[arg(long, value_name = "N", default_value_t = 50)]

@@ -21,6 +21,7 @@ pub mod facts;
 pub mod forecast;
 pub mod generate;
 mod groups;
+mod hosts;
 pub mod instance;
 pub mod model;
 pub mod policies;

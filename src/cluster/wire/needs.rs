@@ -143,12 +143,12 @@ fn selector(selector: &Value) -> Option<Selector> {
 /// A selector with what `matchLabelKeys` and `mismatchLabelKeys` add from the pod's own labels.
 fn with_own_labels(of: &Value, pod: &Value) -> Option<Selector> {
     let mut selector = selector(&of["labelSelector"])?;
-    let tests: [(&str, fn(Vec<String>) -> Test); 2] =
-        [("matchLabelKeys", Test::In), ("mismatchLabelKeys", Test::NotIn)];
-    for (keys, test) in tests {
+    for (keys, is_equal) in [("matchLabelKeys", true), ("mismatchLabelKeys", false)] {
         for key in texts(&of[keys]) {
             if let Some(value) = pod["metadata"]["labels"][&key].as_str() {
-                selector.0.push(Requirement { key, test: test(vec![value.to_owned()]) });
+                let values = vec![value.to_owned()];
+                let test = if is_equal { Test::In(values) } else { Test::NotIn(values) };
+                selector.0.push(Requirement { key, test });
             }
         }
     }

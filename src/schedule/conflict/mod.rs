@@ -10,6 +10,7 @@
 
 mod minimal;
 mod oracle;
+mod reason;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -19,7 +20,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 pub use minimal::{is_minimal, minimal};
-pub use oracle::{Oracle, Reason};
+pub use oracle::Oracle;
+pub use reason::Reason;
 
 use super::problem::Problem;
 
@@ -127,7 +129,9 @@ fn find_among(problem: &Problem, oracle: &Oracle<'_>, kept: &[bool]) -> Option<(
     let support: Vec<u32> = support.into_iter().filter(|id| kept[*id as usize]).collect();
     let found = minimal(oracle.objects(), &support, |kept| oracle.check(kept).is_some())?;
     let mut only = vec![false; oracle.objects()];
-    found.iter().for_each(|id| only[*id as usize] = true);
+    for id in &found {
+        only[*id as usize] = true;
+    }
     // What is left may stand for another reason than the whole did.
     let reason = oracle.check(&only)?;
     let mut objects: Vec<(Object, Member)> = found

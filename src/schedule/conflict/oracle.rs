@@ -7,89 +7,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Object;
+use super::{Object, Reason};
+use crate::schedule::hosts::{Hosts, Place, place};
 use crate::schedule::instance::{Apart, Class, Landing, NONE, Standing, Way};
 use crate::schedule::problem::Problem;
 
 /// Classes whose load is summed; where there are more, the largest loads are.
 const CLASSES: usize = 64;
-
-/// What stands against the drain of a node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reason {
-    /// A limit of 0 never lets the node begin.
-    Limit {
-        /// The node.
-        node: u32,
-    },
-    /// A budget that covers pods on it never allows a disruption.
-    NeverAllows {
-        /// The node.
-        node: u32,
-        /// The budget.
-        budget: u32,
-        /// Whose pods.
-        workload: u32,
-    },
-    /// A pod on it is under several budgets, which the API server refuses always.
-    ManyBudgets {
-        /// The node.
-        node: u32,
-        /// Two of the budgets.
-        budgets: [u32; 2],
-        /// Whose pod.
-        workload: u32,
-    },
-    /// A guest ought to migrate and can't.
-    Stranded {
-        /// The node.
-        node: u32,
-        /// Index into [`Problem::stranded`].
-        stranded: u32,
-        /// The guest.
-        workload: u32,
-    },
-    /// A guest can migrate, and no other node may host it.
-    NoHost {
-        /// The node.
-        node: u32,
-        /// The guest.
-        workload: u32,
-    },
-    /// More pods of a budget than it allows to be away come back to this node only, and they come back after it.
-    Pinned {
-        /// The node.
-        node: u32,
-        /// The budget.
-        budget: u32,
-        /// Such pods.
-        pods: u32,
-    },
-    /// Without the node, more is asked for than there is.
-    Capacity {
-        /// The node.
-        node: u32,
-        /// The class of nodes that may host what asks.
-        class: u32,
-        /// Index of the resource.
-        resource: u32,
-        /// Asked for.
-        asked: u64,
-        /// There without the node.
-        there: u64,
-    },
-    /// Without the node, there are more of a workload's pods, to be kept apart, than places for them.
-    Crowded {
-        /// The node.
-        node: u32,
-        /// The owner.
-        owner: u32,
-        /// Pods.
-        pods: u32,
-        /// Places.
-        places: u32,
-    },
-}
 
 /// Pods of a budget that come back to their node only.
 #[derive(Debug)]
@@ -397,58 +321,69 @@ impl<'a> Oracle<'a> {
         Some(Demand { class, nodes: nodes.collect(), loads: loads.into_iter().collect() })
     }
 
+    /// Pods to be kept apart against the places for them. Owners whose items may be on different sets of nodes are left out.
     fn count_crowds(&mut self) {
         let instance = &self.problem.instance;
+        let hosts = Hosts::of(instance, |node| self.is_usable(node));
         let mut members: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
         for (item, owner) in instance.items.owner.iter().enumerate().filter(|(_, o)| **o != NONE) {
             if self.needs_place(item) && self.is_usable(instance.items.node[item]) {
                 members.entry(*owner).or_default().push(item as u32);
             }
         }
+        let class_of = |item: u32| instance.shapes[instance.items.shape[item as usize] as usize].class;
         for (owner, items) in members {
-            let places_without = |away: u32| self.places(owner, &items, away);
-            let mut by_workload: BTreeMap<u32, u32> = BTreeMap::new();
-            let mut on: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
-            for item in &items {
-                let workload = self.problem.workload_of[*item as usize];
-                *by_workload.entry(workload).or_default() += 1;
-                on.entry(instance.items.node[*item as usize]).or_default().insert(workload);
-            }
-            let due = on.into_iter().filter(|(n, _)| self.is_to_drain(*n));
-            let nodes = due.map(|(n, workloads)| (n, places_without(n), workloads));
-            let nodes: Vec<_> =
-                nodes.filter(|(_, places, _)| items.len() as u64 > u64::from(*places)).collect();
-            if !nodes.is_empty() {
-                self.crowds.push(Crowd { owner, by_workload, nodes });
+            let class = class_of(items[0]);
+            if items.iter().all(|i| class_of(*i) == class) {
+                self.crowds.extend(self.crowd(owner, class, &items, &hosts[class as usize]));
             }
         }
     }
 
-    /// Places that an owner's items have together without a node.
-    fn places(&self, owner: u32, items: &[u32], away: u32) -> u32 {
+    fn crowd(&self, owner: u32, class: u32, items: &[u32], hosts: &Hosts) -> Option<Crowd> {
         let instance = &self.problem.instance;
-        let classes: BTreeSet<u32> =
-            items.iter().map(|i| instance.shapes[instance.items.shape[*i as usize] as usize].class).collect();
-        let is_host = |node: &u32| {
-            *node != away
-                && self.is_usable(*node)
-                && classes.iter().any(|c| instance.classes[*c as usize].has(*node))
-        };
-        let hosts = (0..instance.nodes.len() as u32).filter(is_host);
-        let owner = &instance.owners[owner as usize];
-        let place = |node: u32| match (owner.apart, instance.nodes.zone[node as usize]) {
-            (Apart::Node, _) | (Apart::Zone, NONE) => (true, node),
-            (Apart::Zone, zone) => (false, zone),
-        };
-        let mut places: BTreeMap<(bool, u32), u32> = hosts.map(|node| (place(node), 0)).collect();
+        let crowded = &instance.owners[owner as usize];
+        let places = hosts.places(crowded.apart);
+        let pods = items.len() as u64;
+        // Enough without any one place.
+        if pods <= u64::from(places.saturating_sub(1)) * u64::from(crowded.most) {
+            return None;
+        }
+        let mut by_workload: BTreeMap<u32, u32> = BTreeMap::new();
+        let mut on: BTreeMap<u32, (u32, BTreeSet<u32>)> = BTreeMap::new();
+        let mut together: BTreeMap<Place, u32> = BTreeMap::new();
         for item in items {
-            let node = instance.items.node[*item as usize];
-            if let Some(now) = places.get_mut(&place(node)).filter(|_| node != away) {
-                *now += 1;
+            let (node, workload) =
+                (instance.items.node[*item as usize], self.problem.workload_of[*item as usize]);
+            *by_workload.entry(workload).or_default() += 1;
+            let here = on.entry(node).or_default();
+            here.0 += 1;
+            here.1.insert(workload);
+            if instance.classes[class as usize].has(node) {
+                *together.entry(place(instance, crowded.apart, node)).or_default() += 1;
             }
         }
-        // Where more are together already, nobody moves them apart.
-        places.values().map(|now| owner.most.max(*now)).sum()
+        // Where more are together already than may be, nobody moves them apart.
+        let most = |now: u32| crowded.most.max(now);
+        let taken: u64 = together.values().map(|now| u64::from(most(*now))).sum();
+        let all = u64::from(places - together.len() as u32) * u64::from(crowded.most) + taken;
+        let without = |node: u32, here: u32| {
+            if !instance.classes[class as usize].has(node) {
+                return all;
+            }
+            let at = place(instance, crowded.apart, node);
+            let now = together.get(&at).copied().unwrap_or(0);
+            let is_last = crowded.apart == Apart::Node || hosts.zones.get(&at).is_none_or(|n| *n == 1);
+            let left = if is_last { 0 } else { most(now - here) };
+            all - u64::from(most(now)) + u64::from(left)
+        };
+        let due = on.into_iter().filter(|(node, _)| self.is_to_drain(*node));
+        let nodes = due.map(|(node, (here, workloads))| (node, without(node, here), workloads));
+        let nodes: Vec<_> = nodes
+            .filter(|(_, places, _)| pods > *places)
+            .map(|(node, places, workloads)| (node, places as u32, workloads))
+            .collect();
+        (!nodes.is_empty()).then_some(Crowd { owner, by_workload, nodes })
     }
 
     /// Why the objects that are kept can't be maintained together; `None` if that isn't proven.

@@ -314,8 +314,18 @@ fn a_node_that_is_overbooked_already_proves_nothing() {
     // 20 of 16 GiB: somebody shrank it. Nothing has to move there.
     stage.pod("ReplicaSet", "big", 0, "b", asks(100, 10)).pod("ReplicaSet", "big", 1, "b", asks(100, 10));
     stage.pod("ReplicaSet", "big", 2, "c", asks(100, 14));
-    stage.pod("ReplicaSet", "small", 0, "a", asks(100, 2));
+    stage.pod("ReplicaSet", "small", 0, "a", asks(100, 2)).budget("big", "big", 3, 2);
     assert_eq!(find(&of(&stage, &plan(&["a"]))), None, "2 GiB are free on c");
+}
+
+#[test]
+fn pods_that_are_together_already_are_not_moved_apart() {
+    let mut stage = three();
+    // Two of them were on b before they were to be apart; c is free.
+    for (index, node) in ["a", "b", "b"].into_iter().enumerate() {
+        stage.pod("ReplicaSet", "late", index, node, apart("late", HOST, asks(100, 1)));
+    }
+    assert_eq!(find(&of(&stage, &plan(&["a"]))), None);
 }
 
 #[test]

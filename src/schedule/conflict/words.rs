@@ -1,7 +1,6 @@
 //! Conflicts in words: what it is, which field to change, what would help.
 
-use super::oracle::Reason;
-use super::{Member, Object};
+use super::{Member, Object, Reason};
 use crate::inventory::remedy;
 use crate::schedule::problem::{Problem, Workload};
 

@@ -1,9 +1,10 @@
 //! Workloads that keep their pods apart, and pods that can come up again only where they were.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::Workload;
 use crate::inventory::{HostPort, Pod, PodTerm, Spread, ZONE};
+use crate::schedule::hosts::{Hosts, Place, place};
 use crate::schedule::instance::{Apart, Instance, Landing, NONE, Owner, Standing, Way};
 
 const HOSTNAME: &str = "kubernetes.io/hostname";
@@ -23,7 +24,24 @@ enum Key<'a> {
 pub(super) struct Owners<'a> {
     by_key: BTreeMap<Key<'a>, u32>,
     keys: Vec<Key<'a>>,
-    names: Vec<String>,
+    /// The first workload of each.
+    workloads: Vec<u32>,
+    /// Pods of a workload come one after the other.
+    last: Option<(Key<'a>, u32)>,
+}
+
+impl Key<'_> {
+    /// The very same constraint, not only an equal one.
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Term(one), Self::Term(other)) => std::ptr::eq(*one, *other),
+            (Self::Spread(here, one), Self::Spread(there, other)) => {
+                std::ptr::eq(*one, *other) && here == there
+            }
+            (Self::Ports(one), Self::Ports(other)) => std::ptr::eq(*one, *other),
+            _ => false,
+        }
+    }
 }
 
 /// A place by another label than that of a zone is taken to be the node: less than what is asked, never more.
@@ -54,51 +72,51 @@ fn key(pod: &Pod) -> Option<Key<'_>> {
 
 impl<'a> Owners<'a> {
     /// The owner of a pod that leaves, or [`NONE`].
-    pub fn of(&mut self, pod: &'a Pod, workload: &Workload) -> u32 {
+    pub fn of(&mut self, pod: &'a Pod, workload: u32) -> u32 {
         let Some(key) = key(pod) else { return NONE };
+        if let Some((last, id)) = &self.last
+            && last.is(&key)
+        {
+            return *id;
+        }
         let next = self.keys.len() as u32;
         let id = *self.by_key.entry(key.clone()).or_insert(next);
         if id == next {
-            self.keys.push(key);
-            self.names.push(workload.to_string());
+            self.keys.push(key.clone());
+            self.workloads.push(workload);
         }
+        self.last = Some((key, id));
         id
     }
 
     /// Fills in the owners, with how many of their items may be together.
-    pub fn finish(self, instance: &mut Instance) {
+    pub fn finish(self, instance: &mut Instance, workloads: &[Workload]) {
         let mut items: Vec<Vec<u32>> = vec![Vec::new(); self.keys.len()];
         for (item, owner) in instance.items.owner.iter().enumerate().filter(|(_, o)| **o != NONE) {
             items[*owner as usize].push(item as u32);
         }
-        for ((key, name), items) in self.keys.iter().zip(self.names).zip(&items) {
+        let hosts = Hosts::of(instance, |_| true);
+        for ((key, workload), items) in self.keys.iter().zip(self.workloads).zip(&items) {
             let (apart, most) = match key {
                 Key::Term(term) => (domain(&term.topology_key), 1),
                 Key::Ports(_) => (Apart::Node, 1),
                 Key::Spread(_, spread) => {
                     let apart = domain(&spread.topology_key);
-                    (apart, largest(instance, spread, apart, items))
+                    (apart, largest(instance, spread, apart, items, &hosts))
                 }
             };
-            instance.owners.push(Owner { name, apart, most });
+            instance.owners.push(Owner { name: workloads[workload as usize].to_string(), apart, most });
         }
     }
 }
 
-/// The place of a node: itself, or its zone.
-fn place(instance: &Instance, apart: Apart, node: u32) -> (bool, u32) {
-    let zone = instance.nodes.zone[node as usize];
-    if apart == Apart::Node || zone == NONE { (true, node) } else { (false, zone) }
-}
-
 /// With T pods over D places and a skew of s, one place has (T + s·(D−1)) ÷ D at most: s more than each of the others. As many as
 /// there are now are allowed in any case: nobody moves them for that.
-fn largest(instance: &Instance, spread: &Spread, apart: Apart, items: &[u32]) -> u32 {
+fn largest(instance: &Instance, spread: &Spread, apart: Apart, items: &[u32], hosts: &[Hosts]) -> u32 {
     let Some(first) = items.first() else { return 1 };
-    let hosts = (0..instance.nodes.len() as u32).filter(|n| instance.may_host(*n, *first));
-    let places: BTreeSet<(bool, u32)> = hosts.map(|n| place(instance, apart, n)).collect();
-    let places = places.len().max(1) as u32;
-    let mut counts: BTreeMap<(bool, u32), u32> = BTreeMap::new();
+    let class = instance.shapes[instance.items.shape[*first as usize] as usize].class;
+    let places = hosts[class as usize].places(apart).max(1);
+    let mut counts: BTreeMap<Place, u32> = BTreeMap::new();
     for item in items {
         *counts.entry(place(instance, apart, instance.items.node[*item as usize])).or_default() += 1;
     }
@@ -118,7 +136,7 @@ pub(super) fn pin(instance: &mut Instance, empty: &[u64]) {
         .iter()
         .map(|class| usable.iter().copied().filter(|n| class.has(*n)).collect())
         .collect();
-    let mut counts: BTreeMap<(u32, bool, u32), u32> = BTreeMap::new();
+    let mut counts: BTreeMap<(u32, Place), u32> = BTreeMap::new();
     for item in 0..instance.items.len() {
         if let Some(at) = counted_at(instance, item, instance.items.node[item]) {
             *counts.entry(at).or_default() += 1;
@@ -149,9 +167,8 @@ pub(super) fn pin(instance: &mut Instance, empty: &[u64]) {
 }
 
 /// Where an item counts for its owner.
-fn counted_at(instance: &Instance, item: usize, node: u32) -> Option<(u32, bool, u32)> {
+fn counted_at(instance: &Instance, item: usize, node: u32) -> Option<(u32, Place)> {
     let owner = instance.items.owner[item];
     let apart = instance.owners.get(owner as usize)?.apart;
-    let (is_node, place) = place(instance, apart, node);
-    Some((owner, is_node, place))
+    Some((owner, place(instance, apart, node)))
 }

@@ -33,6 +33,8 @@ pub(super) struct Budgets<'a> {
     by_label: BTreeMap<&'a str, BTreeMap<&'a str, BTreeMap<&'a str, Vec<u32>>>>,
     /// The others, by namespace.
     others: BTreeMap<&'a str, Vec<u32>>,
+    /// The last pod that was asked about: the next one often has the same labels.
+    last: Option<(&'a Pod, Vec<u32>)>,
 }
 
 impl<'a> Budgets<'a> {
@@ -55,10 +57,10 @@ impl<'a> Budgets<'a> {
         budgets
     }
 
-    /// The budgets that an eviction of this pod asks, in order. None of them is asked about a pod that never ran, and one with
+    /// Those of the budgets that cover a pod that its eviction asks. None of them is asked about a pod that never ran, and one with
     /// `AlwaysAllow` not about a pod that isn't Ready.
-    pub fn asked(&self, pod: &Pod) -> Vec<u32> {
-        let mut asked = self.covering(pod);
+    pub fn asked(&self, pod: &Pod, covering: Vec<u32>) -> Vec<u32> {
+        let mut asked = covering;
         if pod.phase == PodPhase::Pending {
             asked.clear();
         }
@@ -70,7 +72,19 @@ impl<'a> Budgets<'a> {
     }
 
     /// The budgets that cover a pod, in order.
-    pub fn covering(&self, pod: &Pod) -> Vec<u32> {
+    pub fn covering(&mut self, pod: &'a Pod) -> Vec<u32> {
+        if let Some((last, found)) = &self.last
+            && last.name.namespace == pod.name.namespace
+            && last.labels == pod.labels
+        {
+            return found.clone();
+        }
+        let found = self.find(pod);
+        self.last = Some((pod, found.clone()));
+        found
+    }
+
+    fn find(&self, pod: &Pod) -> Vec<u32> {
         let namespace = pod.name.namespace.as_str();
         let by_label = self.by_label.get(namespace).into_iter().flatten();
         let by_label =

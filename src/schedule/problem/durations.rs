@@ -97,29 +97,42 @@ impl Durations {
 #[derive(Debug, Default)]
 pub(super) struct Learned<'a> {
     by_owner: BTreeMap<&'a str, Millis>,
+    /// The last owner that was asked for.
+    last: Option<(&'a str, Option<Millis>)>,
 }
 
 impl<'a> Learned<'a> {
     /// From the pods that are Ready.
     pub fn of(inventory: &'a Inventory) -> Self {
         let mut seen: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+        let mut run: (&str, Vec<u32>) = ("", Vec::new());
+        // Pods of a workload come one after the other: the map is asked once for each.
         for pod in inventory.pods().values() {
-            if let (Some(owner), Some(took)) = (&pod.controller, pod.ready_after) {
-                seen.entry(owner.uid.as_str()).or_default().push(took);
+            let (Some(owner), Some(took)) = (&pod.controller, pod.ready_after) else { continue };
+            if owner.uid != run.0 {
+                seen.entry(run.0).or_default().append(&mut run.1);
+                run.0 = &owner.uid;
             }
+            run.1.push(took);
         }
+        seen.entry(run.0).or_default().append(&mut run.1);
         let median = |mut took: Vec<u32>| {
             took.sort_unstable();
-            u64::from(took[took.len() / 2]) * 1000
+            u64::from(took.get(took.len() / 2).copied().unwrap_or(0)) * 1000
         };
         // Who became Ready in its first second may also have been captured without its times.
         let by_owner = seen.into_iter().map(|(owner, took)| (owner, median(took))).filter(|(_, m)| *m > 0);
-        Self { by_owner: by_owner.collect() }
+        Self { by_owner: by_owner.collect(), last: None }
     }
 
     /// From creation to Ready for a pod like this.
-    pub fn ready(&self, pod: &Pod, durations: &Durations) -> Millis {
-        let owner = pod.controller.as_ref().map(|o| o.uid.as_str());
-        owner.and_then(|uid| self.by_owner.get(uid)).copied().unwrap_or(durations.ready)
+    pub fn ready(&mut self, pod: &'a Pod, durations: &Durations) -> Millis {
+        let Some(owner) = pod.controller.as_ref().map(|o| o.uid.as_str()) else { return durations.ready };
+        let known = match self.last {
+            Some((last, known)) if last == owner => known,
+            _ => self.by_owner.get(owner).copied(),
+        };
+        self.last = Some((owner, known));
+        known.unwrap_or(durations.ready)
     }
 }

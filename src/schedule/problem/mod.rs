@@ -26,7 +26,7 @@ use super::GroupNodes;
 use super::instance::{
     Instance, ItemSpec, Landing, Millis, NONE, NodeSpec, Slots, Standing, Strategy, UNLIMITED, Way,
 };
-use crate::inventory::{Inventory, Node, ObjectName, Pod};
+use crate::inventory::{Inventory, Node, ObjectName, Pod, VirtualMachineInstance};
 use crate::plan::v1alpha1::{self, HookPoint, MaintenancePlanSpec};
 use durations::Learned;
 use leaving::Leaving;
@@ -91,6 +91,7 @@ pub struct Problem {
 struct Candidate<'a> {
     node: u32,
     pod: &'a Pod,
+    guest: Option<&'a VirtualMachineInstance>,
     way: Way,
     tier: u8,
     returns: bool,
@@ -135,6 +136,7 @@ pub fn of(
         owners: apart::Owners::default(),
         budgets: budgets::Budgets::of(inventory),
         workloads: BTreeMap::new(),
+        last: None,
     };
     for (node, pod) in staying {
         filler.stay(node, pod);
@@ -145,26 +147,26 @@ pub fn of(
     problem
 }
 
-/// Pods that leave and pods that stay, node by node.
+/// Pods that leave and pods that stay, in the order of their names: those of a workload one after the other.
 fn sort_out<'a>(
     plan: &MaintenancePlanSpec,
     inventory: &'a Inventory,
     node_ids: &BTreeMap<&str, u32>,
 ) -> (Vec<Candidate<'a>>, Vec<(u32, &'a Pod)>) {
     let (mut candidates, mut staying) = (Vec::new(), Vec::new());
-    for (name, node) in node_ids {
-        for pod in inventory.pods_on(name) {
-            let (way, tier, returns, stranded) = match leaving::leaving(plan, inventory, pod) {
-                Leaving::Stays => {
-                    staying.push((*node, pod));
-                    continue;
-                }
-                Leaving::Gone => continue,
-                Leaving::Leaves { way, tier, returns } => (way, tier, returns, None),
-                Leaving::Stranded { reason, message } => (Way::Restart, 0, true, Some((reason, message))),
-            };
-            candidates.push(Candidate { node: *node, pod, way, tier, returns, stranded });
-        }
+    for pod in inventory.pods().values() {
+        let Some(node) = pod.node.as_deref().and_then(|n| node_ids.get(n)).copied() else { continue };
+        let (way, tier, returns, stranded) = match leaving::leaving(plan, inventory, pod) {
+            Leaving::Stays => {
+                staying.push((node, pod));
+                continue;
+            }
+            Leaving::Gone => continue,
+            Leaving::Leaves { way, tier, returns } => (way, tier, returns, None),
+            Leaving::Stranded { reason, message } => (Way::Restart, 0, true, Some((reason, message))),
+        };
+        let guest = leaving::guest_of(inventory, pod);
+        candidates.push(Candidate { node, pod, guest, way, tier, returns, stranded });
     }
     (candidates, staying)
 }
@@ -228,6 +230,8 @@ struct Filler<'p, 'a> {
     owners: apart::Owners<'a>,
     budgets: budgets::Budgets<'a>,
     workloads: BTreeMap<Workload, u32>,
+    /// The last pod's owner and its workload.
+    last: Option<(&'a str, u32)>,
 }
 
 impl<'a> Filler<'_, 'a> {
@@ -242,6 +246,20 @@ impl<'a> Filler<'_, 'a> {
         self.shapes.take_ports(node, pod);
     }
 
+    /// The number of a pod's workload.
+    fn workload(&mut self, candidate: &Candidate<'a>) -> u32 {
+        let owner = candidate.pod.controller.as_ref().map(|o| o.uid.as_str()).filter(|uid| !uid.is_empty());
+        if let Some((last, id)) = self.last
+            && owner == Some(last)
+        {
+            return id;
+        }
+        let next = self.workloads.len() as u32;
+        let id = *self.workloads.entry(workload(candidate)).or_insert(next);
+        self.last = owner.map(|owner| (owner, id));
+        id
+    }
+
     fn fill(mut self, candidates: Vec<Candidate<'a>>) {
         let mut counted = vec![0; self.budgets.len()];
         let mut items = Vec::with_capacity(candidates.len());
@@ -249,13 +267,15 @@ impl<'a> Filler<'_, 'a> {
         // before the first class is made: their host ports are taken.
         for candidate in candidates {
             let covering = self.budgets.covering(candidate.pod);
-            covering.iter().for_each(|budget| counted[*budget as usize] += 1);
-            let workload = workload(self.inventory, candidate.pod);
-            let owner = self.owners.of(candidate.pod, &workload);
+            for budget in &covering {
+                counted[*budget as usize] += 1;
+            }
+            let workload = self.workload(&candidate);
+            let owner = self.owners.of(candidate.pod, workload);
             if !self.problem.instance.nodes.is_due(candidate.node) && covering.is_empty() && owner == NONE {
                 self.stay(candidate.node, candidate.pod);
             } else {
-                let asked = self.budgets.asked(candidate.pod);
+                let asked = self.budgets.asked(candidate.pod, covering);
                 items.push((candidate, asked, workload, owner));
             }
         }
@@ -268,18 +288,15 @@ impl<'a> Filler<'_, 'a> {
         self.problem.budgets = terms;
         self.problem.instance.classes = self.shapes.classes;
         self.problem.instance.shapes = self.shapes.shapes;
-        self.problem.workloads =
-            vec![Workload { kind: String::new(), name: ObjectName::default() }; self.workloads.len()];
-        for (workload, id) in self.workloads {
-            self.problem.workloads[id as usize] = workload;
-        }
-        self.owners.finish(&mut self.problem.instance);
+        let mut workloads: Vec<(u32, Workload)> = self.workloads.into_iter().map(|(w, id)| (id, w)).collect();
+        workloads.sort_by_key(|(id, _)| *id);
+        self.problem.workloads = workloads.into_iter().map(|(_, workload)| workload).collect();
+        self.owners.finish(&mut self.problem.instance, &self.problem.workloads);
     }
 
-    fn item(&mut self, candidate: Candidate<'a>, asked: Vec<u32>, workload: Workload, owner: u32) {
-        let Candidate { node, pod, way, tier, returns, stranded } = candidate;
-        let guest = leaving::guest_of(self.inventory, pod);
-        let shape = self.shapes.shape(pod, guest.filter(|_| way == Way::Migration));
+    fn item(&mut self, candidate: Candidate<'a>, asked: Vec<u32>, workload: u32, owner: u32) {
+        let Candidate { node, pod, guest, way, tier, returns, stranded } = candidate;
+        let shape = self.shapes.shape(node, pod, guest.filter(|_| way == Way::Migration));
         let durations = self.durations;
         let (leave, ready) = match (way, guest) {
             (Way::Migration, Some(vmi)) => {
@@ -302,7 +319,8 @@ impl<'a> Filler<'_, 'a> {
             [budget] => *budget,
             _ => NONE,
         };
-        let name = guest.map_or(&pod.name, |vmi| &vmi.name).to_string();
+        let name = guest.map_or(&pod.name, |vmi| &vmi.name);
+        let name = [name.namespace.as_str(), "/", &name.name].concat();
         let landing = if returns { Landing::Elsewhere } else { Landing::Nowhere };
         let item = self.problem.instance.add_item(ItemSpec {
             name,
@@ -316,8 +334,7 @@ impl<'a> Filler<'_, 'a> {
             budget,
             owner,
         });
-        let next = self.workloads.len() as u32;
-        self.problem.workload_of.push(*self.workloads.entry(workload).or_insert(next));
+        self.problem.workload_of.push(workload);
         // A migration asks no budget.
         if asked.len() > 1 && way != Way::Migration {
             self.problem.refused.push((item, asked));
@@ -329,12 +346,13 @@ impl<'a> Filler<'_, 'a> {
 }
 
 /// The object that an operator knows behind a pod.
-fn workload(inventory: &Inventory, pod: &Pod) -> Workload {
+fn workload(candidate: &Candidate<'_>) -> Workload {
+    let pod = candidate.pod;
     let owned = |kind: &str, name: &str| Workload {
         kind: kind.to_owned(),
         name: ObjectName::new(&pod.name.namespace, name),
     };
-    if let Some(vmi) = leaving::guest_of(inventory, pod) {
+    if let Some(vmi) = candidate.guest {
         let is_machine = vmi.controller.as_ref().is_some_and(|o| o.kind == "VirtualMachine");
         let kind = if is_machine { "VirtualMachine" } else { "VirtualMachineInstance" };
         return owned(kind, &vmi.name.name);

@@ -69,8 +69,8 @@ struct Key<'a> {
     ports: &'a [HostPort],
     /// Node affinities of bound volumes.
     volumes: Vec<&'a [NodeTerm]>,
-    /// Labels that a migration's target must have.
-    cpu: Vec<String>,
+    /// Which labels a migration's target must have.
+    cpu: u32,
     /// Extended resources that are no amounts.
     has: Vec<&'a str>,
 }
@@ -83,6 +83,12 @@ pub(super) struct Shapes<'a> {
     nodes: Vec<&'a Node>,
     /// Host ports that pods which stay have taken on each node.
     taken: BTreeMap<u32, Vec<&'a HostPort>>,
+    /// Shapes of pods without volumes, by what they need (the very same) and the CPU that they need.
+    by_needs: BTreeMap<(*const Needs, u32), u32>,
+    /// CPU labels that a migration's target must have, each set once; the first is none.
+    cpus: Vec<Vec<String>>,
+    /// By source node, and whether the guest has its model.
+    cpu_of: BTreeMap<(u32, bool), u32>,
     by_key: BTreeMap<Key<'a>, u32>,
     by_nodes: BTreeMap<Option<NodeSet>, u32>,
     by_shape: BTreeMap<Shape, u32>,
@@ -98,6 +104,9 @@ impl<'a> Shapes<'a> {
             amounts,
             nodes: inventory.nodes().values().collect(),
             taken: BTreeMap::new(),
+            by_needs: BTreeMap::new(),
+            cpus: vec![Vec::new()],
+            cpu_of: BTreeMap::new(),
             by_key: BTreeMap::new(),
             by_nodes: BTreeMap::new(),
             by_shape: BTreeMap::new(),
@@ -113,8 +122,22 @@ impl<'a> Shapes<'a> {
         }
     }
 
-    /// The shape of an item. `guest`: of a pod that migrates.
-    pub fn shape(&mut self, pod: &'a Pod, guest: Option<&VirtualMachineInstance>) -> u32 {
+    /// The shape of an item on a node. `guest`: of a pod that migrates.
+    pub fn shape(&mut self, node: u32, pod: &'a Pod, guest: Option<&VirtualMachineInstance>) -> u32 {
+        let cpu = guest.map_or(0, |vmi| self.cpu(node, vmi.has_host_model()));
+        if !pod.claims.is_empty() {
+            return self.new_shape(pod, cpu);
+        }
+        let known = (Arc::as_ptr(&pod.needs), cpu);
+        if let Some(shape) = self.by_needs.get(&known) {
+            return *shape;
+        }
+        let shape = self.new_shape(pod, cpu);
+        self.by_needs.insert(known, shape);
+        shape
+    }
+
+    fn new_shape(&mut self, pod: &'a Pod, cpu: u32) -> u32 {
         let needs = &pod.needs;
         let of_claim = |claim: &String| {
             let volume = self.inventory.volume_of(&ObjectName::new(&pod.name.namespace, claim))?;
@@ -130,7 +153,7 @@ impl<'a> Shapes<'a> {
             tolerations: &needs.tolerations,
             ports: &needs.host_ports,
             volumes,
-            cpu: guest.map(|vmi| self.cpu(pod, vmi)).unwrap_or_default(),
+            cpu,
             has: extended.filter(|name| !self.amounts.is_counted(name)).collect(),
         };
         let class = match self.by_key.get(&key) {
@@ -151,15 +174,24 @@ impl<'a> Shapes<'a> {
     }
 
     /// What the target of a migration must be able to play: the vendor's CPUs, and the source's own model where the guest has that.
-    fn cpu(&self, pod: &Pod, vmi: &VirtualMachineInstance) -> Vec<String> {
-        let source = pod.node.as_deref().and_then(|n| self.inventory.node(n));
-        let labels = source.into_iter().flat_map(|n| n.labels.keys());
-        labels
+    fn cpu(&mut self, source: u32, has_host_model: bool) -> u32 {
+        if let Some(known) = self.cpu_of.get(&(source, has_host_model)) {
+            return *known;
+        }
+        let labels = self.nodes[source as usize].labels.keys();
+        let wanted: Vec<String> = labels
             .filter_map(|key| match key.strip_prefix(HOST_MODEL) {
-                Some(model) => vmi.has_host_model().then(|| format!("{PLAYS}{model}")),
+                Some(model) => has_host_model.then(|| format!("{PLAYS}{model}")),
                 None => key.starts_with(VENDOR).then(|| key.clone()),
             })
-            .collect()
+            .collect();
+        let known = self.cpus.iter().position(|cpu| *cpu == wanted);
+        let id = known.unwrap_or_else(|| {
+            self.cpus.push(wanted);
+            self.cpus.len() - 1
+        });
+        self.cpu_of.insert((source, has_host_model), id as u32);
+        id as u32
     }
 
     fn class(&mut self, needs: &Needs, key: &Key<'_>) -> u32 {
@@ -167,11 +199,12 @@ impl<'a> Shapes<'a> {
             let taken = self.taken.get(&id).into_iter().flatten();
             !taken.into_iter().any(|t| key.ports.iter().any(|p| clash(t, p)))
         };
+        let cpu = &self.cpus[key.cpu as usize];
         let may = |id: u32, node: &Node| {
             needs.selects(node)
                 && needs.refused_by(&lasting(node)).is_none()
                 && key.volumes.iter().all(|terms| terms.iter().any(|t| t.selects(node)))
-                && key.cpu.iter().all(|label| node.labels.contains_key(label))
+                && cpu.iter().all(|label| node.labels.contains_key(label))
                 && key.has.iter().all(|name| node.allocatable.extended.contains_key(*name))
                 && is_free(id)
         };

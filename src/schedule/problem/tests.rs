@@ -43,7 +43,7 @@ fn nodes_have_what_daemons_leave_and_items_ask_for_what_their_pods_request() {
     assert_eq!(problem.zones, ["z1", "z2"]);
     assert_eq!(instance.items.name, ["ns/web-0"]);
     assert_eq!(instance.demand(0), [500, gib(2), 1, 0]);
-    assert_eq!(problem.workloads[0].to_string(), "ReplicaSet ns/web");
+    assert_eq!(problem.workloads[problem.workload_of[0] as usize].to_string(), "ReplicaSet ns/web");
 }
 
 #[test]

@@ -9,6 +9,8 @@ pub(super) const DAEMON: (u64, u64) = (50, 64);
 /// Two of three nodes are so much of the average one, in percent, and the third is larger.
 const SMALL: u64 = 80;
 const LARGE: u64 = 140;
+/// From so many nodes on, one in ten is of a pool of its own.
+const POOLED: usize = 60;
 
 /// A node.
 #[derive(Debug, Clone)]
@@ -64,8 +66,10 @@ pub(super) fn size(
 }
 
 fn machine(recipe: &Recipe, index: usize, (cpu, memory): (u64, u64), pods: usize, daemons: usize) -> Machine {
+    let is_batch = recipe.nodes >= POOLED && (index / recipe.zones) % 10 == 9;
     let percent = match (recipe.nodes, index % 3) {
         (0..3, _) => 100,
+        _ if is_batch => 100,
         (_, 2) => LARGE,
         _ => SMALL,
     };
@@ -78,7 +82,7 @@ fn machine(recipe: &Recipe, index: usize, (cpu, memory): (u64, u64), pods: usize
         memory,
         pods,
         has_ssd: (index / recipe.zones).is_multiple_of(2),
-        is_batch: recipe.nodes >= 20 && (index / recipe.zones) % 10 == 9,
+        is_batch,
         is_new: recipe.family != Family::Mixed || index * 2 >= recipe.nodes,
         group: (recipe.family == Family::Mixed).then(|| group(index, recipe.nodes)),
         free_cpu: cpu.saturating_sub(of_daemons * DAEMON.0),

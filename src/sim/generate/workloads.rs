@@ -140,10 +140,12 @@ fn bond(recipe: &Recipe, kind: Kind, replicas: usize, random: &mut Random) -> Bo
 
 /// Gives unbound workloads to the tainted pool, the last first, until it is nearly as full as the cluster.
 pub(super) fn fill_pool(workloads: &mut [Workload], nodes: &[Machine], family: Family) {
-    let pool = nodes.iter().filter(|n| n.is_batch);
-    let (mut cpu, mut memory) = pool.fold((0, 0), |(cpu, memory), n| (cpu + n.cpu, memory + n.memory));
-    // A tenth less than the rest, which makes up for pods that don't divide evenly.
-    (cpu, memory) = (cpu * family.fill() * 9 / 1000, memory * family.fill() * 9 / 1000);
+    let pool: Vec<&Machine> = nodes.iter().filter(|n| n.is_batch).collect();
+    let (mut cpu, mut memory) = pool.iter().fold((0, 0), |(cpu, memory), n| (cpu + n.cpu, memory + n.memory));
+    // A tenth less than the rest, which makes up for pods that don't divide evenly; and two of the pool's nodes can be away.
+    let count = pool.len().max(1) as u64;
+    let fill = (family.fill() * 9 / 10).min(count.saturating_sub(2) * 90 / count);
+    (cpu, memory) = (cpu * fill / 100, memory * fill / 100);
     for workload in workloads.iter_mut().rev().filter(|w| w.bond == Bond::None) {
         let replicas = workload.replicas as u64;
         let (asked_cpu, asked_memory) = (workload.cpu * replicas, workload.memory * replicas);
