@@ -67,14 +67,6 @@ impl Budget {
             (None, None) => "no minAvailable and no maxUnavailable".to_owned(),
         }
     }
-
-    /// Disruptions that it allows at once while all of its pods are healthy.
-    pub fn most_disruptions(&self) -> u32 {
-        if self.sync_failed.is_some() {
-            return 0;
-        }
-        u32::try_from(self.expected_pods - self.desired_healthy).unwrap_or(0)
-    }
 }
 
 /// Names of budgets by a label that their selectors require, so that not every budget of a namespace is held against every

@@ -2,6 +2,7 @@
 
 mod api;
 mod copies;
+mod generated;
 mod scheduling;
 mod unmodelled;
 mod workloads;
