@@ -89,6 +89,8 @@ impl Sim {
             events: true,
             // The socket takes its own time.
             latency: Duration::ZERO,
+            // As a kubectl user expects: `apply --server-side` asks who owns what.
+            managed_fields: true,
             ..Settings::default()
         };
         let embedded = EmbeddedCluster::from_file(cluster, settings).map_err(|error| {
