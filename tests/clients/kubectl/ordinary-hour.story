@@ -151,7 +151,9 @@
 = get --raw /healthz
 = get --raw /readyz
 = get --raw /wombat
-# A node's maintenance.
+# A node's maintenance. With a replica for each node, there is one on w1.
+= scale deployment/web --replicas=4
+~ rollout status deployment/web --timeout=60s
 = cordon w1
 = cordon w1
 = get nodes
