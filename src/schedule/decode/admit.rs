@@ -227,7 +227,6 @@ impl World<'_> {
                 self.used[*limit as usize] += 1;
             }
             self.away_now += 1;
-            self.score.peak_away = self.score.peak_away.max(self.away_now);
         }
         for (budget, takes) in self.takes(node) {
             self.claimed[budget as usize] += takes;

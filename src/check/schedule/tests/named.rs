@@ -28,6 +28,12 @@ fn nodes_go_as_wide_as_the_limit() {
 }
 
 #[test]
+fn what_takes_no_time_is_never_away() {
+    let score = planned(&nodes(3, 1, 0)).schedule.score;
+    assert_eq!((score.makespan, score.peak_away), (0, 0));
+}
+
+#[test]
 fn crossed_budgets_keep_two_nodes_apart() {
     // Each node has a pod of both budgets. Together they'd wait for each other's replacement; a pod is Ready after 30.
     let mut instance = nodes(2, 2, 100);
