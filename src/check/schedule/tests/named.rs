@@ -305,6 +305,19 @@ fn tiers_leave_one_after_the_other() {
 }
 
 #[test]
+fn what_came_from_another_node_migrates_in_its_own_tier() {
+    // n01 first: 50 + 100. Then its VM leaves n00 beside the pod of that tier, after n00's own: 40 + 50 + 100.
+    let mut instance = nodes(2, 1, 100);
+    instance.slots = slots(1, 1);
+    vm(&mut instance, 0, 40);
+    let late = [pod(&mut instance, 0, NONE, 50, 50), vm(&mut instance, 1, 50)];
+    for item in late {
+        instance.items.tier[item as usize] = 1;
+    }
+    assert_eq!(planned(&instance).schedule.score.makespan, 340);
+}
+
+#[test]
 fn an_item_that_fits_nowhere_else_holds_its_node() {
     let mut instance = nodes(3, 3, 100);
     instance.classes.push(Class::Only([1].into_iter().collect()));
