@@ -56,7 +56,7 @@ pub struct Facts {
     pub limits_of: Lists,
     /// Least drain of each node alone, without `head` and `tail`: D° of the bounds.
     pub drain: Vec<Millis>,
-    /// The part of it that lies after the last tier with a migration.
+    /// The part of it that lies after the last tier in which any due node has a migration.
     pub after_migrations: Vec<Millis>,
     /// Migration time on each node, summed.
     pub work: Vec<Millis>,
@@ -109,8 +109,11 @@ impl Facts {
     }
 
     fn measure(&mut self, instance: &Instance) {
+        let due = self.due.iter().flat_map(|n| self.items_on.of(*n)).map(|i| *i as usize);
+        let migrating = due.filter(|i| instance.items.way[*i] == Way::Migration);
+        let last_migrating = migrating.map(|i| instance.items.tier[i]).max();
         for node in 0..instance.nodes.len() as u32 {
-            let drain = least_drain(instance, &self.units, self.items_on.of(node));
+            let drain = least_drain(instance, &self.units, self.items_on.of(node), last_migrating);
             self.drain.push(drain.time);
             self.after_migrations.push(drain.after_migrations);
             self.work.push(drain.work);
@@ -175,7 +178,7 @@ struct Drain {
 ///
 /// A budget with u covered items on the node lets at most d of them be disrupted within the time r that each takes to be
 /// Ready again, so the last leaves no earlier than (⌈u/d⌉−1)·r+γ. Items are sorted by tier.
-fn least_drain(instance: &Instance, units: &[u32], items: &[u32]) -> Drain {
+fn least_drain(instance: &Instance, units: &[u32], items: &[u32], last_migrating: Option<u8>) -> Drain {
     let table = &instance.items;
     let slots = instance.slots.cluster.min(instance.slots.per_node);
     let mut total = Drain::default();
@@ -189,7 +192,9 @@ fn least_drain(instance: &Instance, units: &[u32], items: &[u32]) -> Drain {
         }
         time = time.max(budget_rounds(instance, units, tier));
         total.time += time;
-        total.after_migrations = if count > 0 { 0 } else { total.after_migrations + time };
+        // What comes from other nodes may migrate in any tier up to the last with migrations.
+        let is_after = last_migrating < Some(table.tier[tier[0] as usize]);
+        total.after_migrations += if is_after { time } else { 0 };
         total.work += work;
         total.migrations += count;
     }

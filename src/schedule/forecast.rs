@@ -103,7 +103,7 @@ pub struct Score {
     pub extra_evictions: u32,
     /// Time that nodes are away, summed.
     pub time_away: Millis,
-    /// Most nodes away at once.
+    /// Most nodes away at once; a visit lasts from its start until before its end.
     pub peak_away: u32,
     /// Evictions that the API would have refused for a budget: tries of items that wait for one, every [`RETRY`].
     pub refused: u32,

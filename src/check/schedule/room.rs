@@ -102,16 +102,14 @@ fn apart(case: &Case<'_>, findings: &mut Vec<Finding>) {
         }
         let from = domain(owner, one.from);
         // A replacement takes the place of the pod that leaves its domain; a migrating VM is in both places.
-        let stays = one.to.is_some_and(|to| domain(owner, to) == from) && items.way[i] != Way::Migration;
-        if stays {
-            return;
-        }
-        if !starts && items.landing[i] != Landing::SameNode {
+        let to = one.to.map(|to| domain(owner, to));
+        let replaces = to == Some(from) && items.way[i] != Way::Migration;
+        if !starts && !replaces && items.landing[i] != Landing::SameNode {
             *there.entry((owner, from)).or_default() -= 1;
         }
-        if let Some(to) = one.to.filter(|_| starts) {
-            let count = there.entry((owner, domain(owner, to))).or_default();
-            *count += 1;
+        if let Some(to) = to.filter(|_| starts) {
+            let count = there.entry((owner, to)).or_default();
+            *count += i64::from(!replaces);
             if *count > i64::from(case.instance.owners[owner as usize].most) {
                 findings.push(format!("{} lands beside its siblings: {one:?}", items.name[i]));
             }

@@ -159,7 +159,8 @@ impl World<'_> {
             let old = self.target[item as usize];
             let moves_again = old == NONE && self.model.instance.items.way[item as usize] != Way::Eviction;
             let worst = if moves_again && unsettled == 0 { Refuge::Settled } else { Refuge::Early };
-            let Some(target) = room.find(item, self.place[item as usize], worst) else {
+            let from = self.place[item as usize];
+            let Some(target) = room.find(item, from, old, worst) else {
                 missing = Some(item);
                 break;
             };
@@ -167,9 +168,9 @@ impl World<'_> {
                 unsettled -= 1;
             }
             if old != NONE {
-                room.give(old, item);
+                room.give(old, item, from);
             }
-            room.take(target, item);
+            room.take(target, item, from);
             kept.push((item, old));
             self.target[item as usize] = target;
         }
@@ -183,9 +184,10 @@ impl World<'_> {
             }
             Some(item) => {
                 for (item, old) in kept.into_iter().rev() {
-                    room.give(self.target[item as usize], item);
+                    let from = self.place[item as usize];
+                    room.give(self.target[item as usize], item, from);
                     if old != NONE {
-                        room.take(old, item);
+                        room.take(old, item, from);
                     }
                     self.target[item as usize] = old;
                 }
@@ -225,7 +227,6 @@ impl World<'_> {
                 self.used[*limit as usize] += 1;
             }
             self.away_now += 1;
-            self.score.peak_away = self.score.peak_away.max(self.away_now);
         }
         for (budget, takes) in self.takes(node) {
             self.claimed[budget as usize] += takes;

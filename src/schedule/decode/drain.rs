@@ -150,19 +150,19 @@ impl World<'_> {
         let Some(mut room) = self.room.take() else { return true };
         let old = self.target[item as usize];
         let wished = self.rules.targets.iter().find(|(i, _)| *i == item).map(|(_, target)| *target);
-        let wished =
-            wished.filter(|t| *t != old && room.refuge(*t) != Refuge::Closed && room.fits(*t, item, node));
+        let wished = wished
+            .filter(|t| *t != old && room.refuge(*t) != Refuge::Closed && room.fits(*t, item, node, old));
         let better = match (old, wished) {
             (_, Some(target)) => Some(target),
-            (NONE, _) => room.find(item, node, Refuge::Early),
-            (old, _) if room.refuge(old) > Refuge::Settled => room.find(item, node, Refuge::Settled),
+            (NONE, _) => room.find(item, node, old, Refuge::Early),
+            (old, _) if room.refuge(old) > Refuge::Settled => room.find(item, node, old, Refuge::Settled),
             _ => None,
         };
         if let Some(target) = better {
             if old != NONE {
-                room.give(old, item);
+                room.give(old, item, node);
             }
-            room.take(target, item);
+            room.take(target, item, node);
             self.target[item as usize] = target;
         }
         self.room = Some(room);
@@ -207,7 +207,7 @@ impl World<'_> {
         if landing != Landing::SameNode
             && let Some(room) = &mut self.room
         {
-            room.give(node, item);
+            room.give(node, item, self.target[i]);
         }
         if self.is_migration(item) {
             let wanted = self.wanted(&self.drains[n]);

@@ -105,52 +105,66 @@ impl<'a> Room<'a> {
         }
     }
 
-    /// Takes a place for the item on a node.
-    pub(super) fn take(&mut self, node: u32, item: u32) {
+    /// Takes a place on a node for the item, whose other place is `other`, or [`NONE`].
+    pub(super) fn take(&mut self, node: u32, item: u32, other: u32) {
         self.change(node, item, -1);
-        if let Some((owner, domain)) = self.model.domain(item, node) {
-            count_in(&mut self.owned[owner], domain, 1);
-        }
+        self.count(node, item, other, 1);
     }
 
-    /// Gives the item's place on a node back.
-    pub(super) fn give(&mut self, node: u32, item: u32) {
+    /// Gives the item's place on a node back; its other place is `other`, or [`NONE`].
+    pub(super) fn give(&mut self, node: u32, item: u32, other: u32) {
         self.change(node, item, 1);
-        if let Some((owner, domain)) = self.model.domain(item, node) {
-            count_in(&mut self.owned[owner], domain, -1);
+        self.count(node, item, other, -1);
+    }
+
+    /// Counts the item among its owner's in the node's domain, unless it is counted there for its other place.
+    fn count(&mut self, node: u32, item: u32, other: u32, by: i32) {
+        if let Some((owner, domain)) = self.model.domain(item, node)
+            && !self.replaces(domain, item, other)
+        {
+            count_in(&mut self.owned[owner], domain, by);
         }
     }
 
-    /// Whether the item, now on `from`, may land on the node.
-    pub(super) fn fits(&self, node: u32, item: u32, from: u32) -> bool {
+    /// Whether an item that moves within the domain counts once: a pod's replacement takes the place of the pod, which leaves; a
+    /// migrating VM is in both places.
+    fn replaces(&self, domain: u32, item: u32, other: u32) -> bool {
+        self.model.instance.items.way[item as usize] != Way::Migration && self.is_in(domain, item, other)
+    }
+
+    fn is_in(&self, domain: u32, item: u32, node: u32) -> bool {
+        node != NONE && self.model.domain(item, node).is_some_and(|(_, of_node)| of_node == domain)
+    }
+
+    /// Whether the item, now on `from`, may land on the node instead of on `old`, which is kept for it ([`NONE`]: nothing is).
+    pub(super) fn fits(&self, node: u32, item: u32, from: u32, old: u32) -> bool {
         let instance = self.model.instance;
         node != from
             && self.free_of(node).iter().zip(instance.demand(item)).all(|(f, d)| *d == 0 || *f >= *d as i64)
             && instance.may_host(node, item)
-            && self.apart(node, item, from)
+            && self.apart(node, item, from, old)
     }
 
-    /// Whether the item's owner has room in the node's domain. A pod's replacement takes the place of the pod in its domain; a
-    /// migrating VM is in both.
-    fn apart(&self, node: u32, item: u32, from: u32) -> bool {
+    /// Whether the item's owner has room in the node's domain; what is counted there for the item itself is no hindrance.
+    fn apart(&self, node: u32, item: u32, from: u32, old: u32) -> bool {
         let Some((owner, domain)) = self.model.domain(item, node) else {
             return true;
         };
         let counts = &self.owned[owner];
         let there = counts.binary_search_by_key(&domain, |c| c.0).map_or(0, |at| counts[at].1);
-        let replaced = self.model.instance.items.way[item as usize] != Way::Migration
-            && self.model.domain(item, from).is_some_and(|(_, old)| old == domain);
-        there - u32::from(replaced && there > 0) < self.model.instance.owners[owner].most
+        let own = self.replaces(domain, item, from) || self.is_in(domain, item, old);
+        there.saturating_sub(own.into()) < self.model.instance.owners[owner].most
     }
 
-    /// The best refuge for an item that leaves `from`, no worse than `worst`.
-    pub(super) fn find(&mut self, item: u32, from: u32, worst: Refuge) -> Option<u32> {
+    /// The best refuge for an item that leaves `from`, no worse than `worst`, instead of `old` ([`NONE`]: it has none).
+    pub(super) fn find(&mut self, item: u32, from: u32, old: u32, worst: Refuge) -> Option<u32> {
         let shape = self.model.instance.items.shape[item as usize] as usize;
         let alone = self.model.instance.items.owner[item as usize] == NONE;
         if alone && self.full[shape] == self.epoch {
             return None;
         }
-        let found = OPEN.iter().filter(|r| **r <= worst).find_map(|refuge| self.find_in(*refuge, item, from));
+        let found =
+            OPEN.iter().filter(|r| **r <= worst).find_map(|refuge| self.find_in(*refuge, item, from, old));
         // `from` was never a candidate: it drains.
         if found.is_none() && alone && worst == Refuge::Early {
             self.full[shape] = self.epoch;
@@ -158,13 +172,13 @@ impl<'a> Room<'a> {
         found
     }
 
-    fn find_in(&self, refuge: Refuge, item: u32, from: u32) -> Option<u32> {
+    fn find_in(&self, refuge: Refuge, item: u32, from: u32, old: u32) -> Option<u32> {
         let set = &self.sets[refuge as usize];
         let need = self.model.shape_key[self.model.instance.items.shape[item as usize] as usize];
         if set.last().is_none_or(|(key, _)| *key < need) {
             return None;
         }
-        let fits = |(_, node): &&(u64, u32)| self.fits(*node, item, from);
+        let fits = |(_, node): &&(u64, u32)| self.fits(*node, item, from, old);
         let tight = || set.range((need, 0)..);
         let loose = || tight().rev();
         let probed = match refuge {

@@ -301,7 +301,6 @@ impl<'a> World<'a> {
         for node in self.rules.order.iter().filter(|n| self.phase[**n as usize] == Phase::Waiting) {
             self.candidates.push(Reverse(self.position[*node as usize]));
         }
-        self.score.peak_away = self.score.peak_away.max(self.away_now);
     }
 
     fn open_refuges(&mut self) {
@@ -347,7 +346,12 @@ impl<'a> World<'a> {
                 self.settle();
                 self.desperate = false;
             }
-            let Some(Reverse((time, _))) = self.events.peek().copied() else { return };
+            let next = self.events.peek().map(|event| event.0.0);
+            // What comes back in the moment in which another leaves is not away beside it.
+            if next != Some(self.now) {
+                self.score.peak_away = self.score.peak_away.max(self.away_now);
+            }
+            let Some(time) = next else { return };
             self.now = time;
             while let Some(Reverse((at, event))) = self.events.peek().copied().filter(|e| e.0.0 == time) {
                 debug_assert_eq!(at, time, "in order");

@@ -1,6 +1,7 @@
 //! The judge finds each thing that can be wrong: a good schedule is spoilt in one way at a time.
 
 use super::*;
+use crate::schedule::instance::{Apart, Owner};
 
 /// Two nodes with a VM and a pod each, a refuge, one budget, one place under the limit.
 fn scene() -> Instance {
@@ -87,6 +88,25 @@ fn wrong_targets() {
     finds(&instance, &nowhere, "goes nowhere");
     instance.nodes.capacity = vec![2, 2, 0];
     finds(&instance, &schedule, "no room for");
+}
+
+#[test]
+fn siblings_too_close() {
+    let (mut instance, schedule) = good();
+    instance.owners.push(Owner { name: "db".into(), apart: Apart::Zone, most: 2 });
+    instance.nodes.zone = vec![0; 3];
+    let spoilt = |item: usize, most: u32| {
+        let mut instance = instance.clone();
+        instance.items.owner = vec![NONE; 4];
+        // The item and one that stays on the other node.
+        instance.items.owner[item] = 0;
+        instance.items.owner[(item + 2) % 4] = 0;
+        instance.owners[0].most = most;
+        judge(&instance, &schedule).iter().filter(|f| f.contains("beside its siblings")).count()
+    };
+    // VMs are in both places while they migrate, replacements in one; more than may be there take in none.
+    assert_eq!((spoilt(0, 3), spoilt(0, 2)), (0, 2));
+    assert_eq!((spoilt(1, 2), spoilt(1, 1)), (0, 2));
 }
 
 #[test]

@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::schedule::bounds::Binding;
+use crate::schedule::decode::{Rules, decode};
 use crate::schedule::forecast::Hold;
 use crate::schedule::instance::{Apart, Owner, Standing, Strategy};
+use crate::schedule::model::Model;
 
 #[test]
 fn an_empty_campaign_is_no_schedule() {
@@ -23,6 +25,12 @@ fn nodes_go_as_wide_as_the_limit() {
     let held = plan.schedule.visits[2];
     assert_eq!(held.hold, Some(Hold::Limit { limit: 0 }));
     assert!(held.waited_for.is_some());
+}
+
+#[test]
+fn what_takes_no_time_is_never_away() {
+    let score = planned(&nodes(3, 1, 0)).schedule.score;
+    assert_eq!((score.makespan, score.peak_away), (0, 0));
 }
 
 #[test]
@@ -208,6 +216,57 @@ fn as_many_replicas_as_nodes_wait_for_a_node_that_is_back() {
     assert!(matches!(plan.schedule.visits[1].hold, Some(Hold::Place { .. })));
 }
 
+/// One due node, a refuge in its zone, and an owner of items on that node, of which `most` may be in the zone.
+fn one_zone(most: u32) -> Instance {
+    let mut instance = nodes(1, 1, 100);
+    refuge(&mut instance, 10);
+    instance.nodes.zone = vec![0, 0];
+    instance.owners.push(Owner { name: "db".into(), apart: Apart::Zone, most });
+    instance
+}
+
+#[test]
+fn a_replacement_takes_the_place_of_its_pod_in_the_zone() {
+    // Two pods are as many as may be in the zone. Their replacements come there at once: never more than two.
+    let mut instance = one_zone(2);
+    for _ in 0..2 {
+        let item = pod(&mut instance, 0, NONE, 10, 20);
+        instance.items.owner[item as usize] = 0;
+    }
+    let plan = planned(&instance);
+    assert_eq!(visit(&plan.schedule, 0).drained, 10);
+}
+
+#[test]
+fn a_migrating_vm_is_in_both_places_and_a_replaced_pod_in_one() {
+    // A VM that counts twice while it migrates, and a pod: three.
+    for vm_first in [true, false] {
+        let mut instance = one_zone(3);
+        for is_vm in [vm_first, !vm_first] {
+            let item = if is_vm { vm(&mut instance, 0, 10) } else { pod(&mut instance, 0, NONE, 10, 20) };
+            instance.items.owner[item as usize] = 0;
+        }
+        assert_eq!(visit(&planned(&instance).schedule, 0).drained, 10);
+        instance.owners[0].most = 2;
+        assert!(matches!(planned(&instance).schedule.unfinished[..], [(0, Hold::Place { .. })]));
+    }
+}
+
+#[test]
+fn what_is_kept_for_an_item_is_no_sibling_of_it() {
+    // n00's VM is to go to n02, in the zone that takes one. n02 enters before it has started: n01 is in the same zone.
+    let mut instance = nodes(3, 2, 100);
+    instance.nodes.head[0] = 10;
+    instance.nodes.zone = vec![0, 1, 1];
+    instance.owners.push(Owner { name: "db".into(), apart: Apart::Zone, most: 1 });
+    let item = vm(&mut instance, 0, 10);
+    instance.items.owner[item as usize] = 0;
+    let schedule = decode(&Model::new(&instance), &Rules::new(vec![0, 2, 1]));
+    assert_eq!(judge(&instance, &schedule), [""; 0]);
+    assert_eq!(visit(&schedule, 2).start, 0);
+    assert_eq!(schedule.moves[0].to, Some(1));
+}
+
 #[test]
 fn what_is_out_counts_and_what_is_under_way_goes_on() {
     let mut instance = nodes(4, 2, 100);
@@ -243,6 +302,19 @@ fn tiers_leave_one_after_the_other() {
     instance.items.tier[late as usize] = 1;
     let plan = planned(&instance);
     assert_eq!((plan.schedule.visits[0].drained, plan.bounds.makespan()), (50, 150));
+}
+
+#[test]
+fn what_came_from_another_node_migrates_in_its_own_tier() {
+    // n01 first: 50 + 100. Then its VM leaves n00 beside the pod of that tier, after n00's own: 40 + 50 + 100.
+    let mut instance = nodes(2, 1, 100);
+    instance.slots = slots(1, 1);
+    vm(&mut instance, 0, 40);
+    let late = [pod(&mut instance, 0, NONE, 50, 50), vm(&mut instance, 1, 50)];
+    for item in late {
+        instance.items.tier[item as usize] = 1;
+    }
+    assert_eq!(planned(&instance).schedule.score.makespan, 340);
 }
 
 #[test]
