@@ -252,13 +252,13 @@ fn curve() {
         let decode = (0..3).map(|_| {
             let began = on_core();
             std::hint::black_box(score(&model, &rules));
-            (on_core() - began)
+            on_core() - began
         });
         let decode = decode.min().unwrap_or_default();
         drop(model);
         let began = on_core();
         let planned = plan(&instance, Effort::default());
-        let took = (on_core() - began);
+        let took = on_core() - began;
         let items = instance.items.len() as f64;
         let per = decode.as_secs_f64() / (items * items.log2());
         let unit = *unit.get_or_insert(per);
