@@ -127,6 +127,8 @@ impl<'m, 'a> Search<'m, 'a> {
         });
         let slots = u64::from(model.instance.slots.cluster.clamp(1, 1000));
         let coarse = model.instance.items.len() > COARSE_FROM;
+        // The other half goes to decodes with places, which nothing counts.
+        let effort = if coarse { Effort { plays: effort.plays / 2, ..effort } } else { effort };
         let move_cost = work / count.max(1) / slots;
         Self { model, bound, effort, coarse, evaluations: 0, played: 0, move_cost }
     }
@@ -140,7 +142,9 @@ impl<'m, 'a> Search<'m, 'a> {
         found.dedup_by(|a, b| a.1 == b.1);
         let best = anneal::anneal(self, found);
         let (rules, schedule) = self.exact(best);
-        if !self.coarse {
+        let close =
+            schedule.score.unfinished == 0 && schedule.score.makespan <= self.bound + self.bound / 100;
+        if !self.coarse || rules.order == first.order || (close && self.model.instance.goal == Goal::Time) {
             return (rules, schedule);
         }
         // What is best without places need not be best with them.
