@@ -1,6 +1,7 @@
 //! For any instance: the judge finds nothing, no bound lies above what any policy reaches, and the input's order never matters.
 
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 use super::*;
 use crate::schedule::bounds::{Bounds, extra_moves};
@@ -150,8 +151,17 @@ fn shuffled(instance: &Instance, random: &mut Random) -> (Instance, Vec<u32>) {
     (other, order)
 }
 
+/// The same cases each time, so that a change is judged by what it changes; `PROPTEST_RNG_SEED` and `PROPTEST_CASES` ask for others
+/// and for more.
+fn config() -> ProptestConfig {
+    let given = ProptestConfig::default();
+    let seed = std::env::var("PROPTEST_RNG_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(1);
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|c| c.parse().ok()).unwrap_or(256);
+    ProptestConfig { failure_persistence: None, cases, rng_seed: RngSeed::Fixed(seed), ..given }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 256, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn a_schedule_breaks_nothing(seed: u64) {
