@@ -75,7 +75,7 @@ fn row(family: Family, nodes: u32, width: u32) -> Row {
         let instance = cluster(family, nodes, width, seed);
         let began = on_core();
         let planned = plan(&instance, Effort::default());
-        row.seconds += (on_core() - began).as_secs_f64() / SEEDS as f64;
+        row.seconds += (on_core().saturating_sub(began)).as_secs_f64() / SEEDS as f64;
         let others = Policy::ALL.iter().map(|policy| policy.schedule(&instance).score);
         let scores: Vec<Score> = std::iter::once(planned.schedule.score).chain(others).collect();
         row.behind += u32::from(scores.iter().any(|s| s.makespan < scores[0].makespan && s.unfinished == 0));
@@ -252,13 +252,13 @@ fn curve() {
         let decode = (0..3).map(|_| {
             let began = on_core();
             std::hint::black_box(score(&model, &rules));
-            on_core() - began
+            on_core().saturating_sub(began)
         });
         let decode = decode.min().unwrap_or_default();
         drop(model);
         let began = on_core();
         let planned = plan(&instance, Effort::default());
-        let took = on_core() - began;
+        let took = on_core().saturating_sub(began);
         let items = instance.items.len() as f64;
         let per = decode.as_secs_f64() / (items * items.log2());
         let unit = *unit.get_or_insert(per);

@@ -128,7 +128,9 @@ mod tests {
             budget("any", &[]),
             budget("db", &[("app", "db")]),
         ];
-        all.iter().for_each(|b| index.insert(b));
+        for budget in &all {
+            index.insert(budget);
+        }
         index.insert(&Budget { name: ObjectName::new("else", "web"), ..all[0].clone() });
         let pod =
             BTreeMap::from([("app".to_owned(), "web".to_owned()), ("team".to_owned(), "red".to_owned())]);
