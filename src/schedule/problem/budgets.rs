@@ -25,14 +25,12 @@ pub struct BudgetTerms {
     pub uncounted: Option<String>,
 }
 
-/// All budgets but those that KubeVirt makes for single guests (which it moves itself), and an index of them.
-#[derive(Debug, Default)]
+/// All budgets but those that KubeVirt makes for single guests (which it moves itself).
+#[derive(Debug)]
 pub(super) struct Budgets<'a> {
+    inventory: &'a Inventory,
     all: Vec<&'a inventory::Budget>,
-    /// Budgets that ask for one label to have one value, by namespace, key and value.
-    by_label: BTreeMap<&'a str, BTreeMap<&'a str, BTreeMap<&'a str, Vec<u32>>>>,
-    /// The others, by namespace.
-    others: BTreeMap<&'a str, Vec<u32>>,
+    ids: BTreeMap<&'a ObjectName, u32>,
     /// The last pod that was asked about: the next one often has the same labels.
     last: Option<(&'a Pod, Vec<u32>)>,
 }
@@ -40,21 +38,10 @@ pub(super) struct Budgets<'a> {
 impl<'a> Budgets<'a> {
     /// Of an inventory, in the order of their names.
     pub fn of(inventory: &'a Inventory) -> Self {
-        let mut budgets = Self::default();
-        for budget in inventory.budgets().values().filter(|b| !b.is_kubevirts) {
-            let Some(selector) = &budget.selector else { continue };
-            let id = budgets.all.len() as u32;
-            budgets.all.push(budget);
-            let namespace = budget.name.namespace.as_str();
-            match selector.match_labels.iter().flatten().next() {
-                Some((key, value)) => {
-                    let keys = budgets.by_label.entry(namespace).or_default();
-                    keys.entry(key).or_default().entry(value).or_default().push(id);
-                }
-                None => budgets.others.entry(namespace).or_default().push(id),
-            }
-        }
-        budgets
+        let counts = |b: &&inventory::Budget| !b.is_kubevirts && b.selector.is_some();
+        let all: Vec<&inventory::Budget> = inventory.budgets().values().filter(counts).collect();
+        let ids = all.iter().map(|b| &b.name).zip(0..).collect();
+        Self { inventory, all, ids, last: None }
     }
 
     /// Those of the budgets that cover a pod that its eviction asks. None of them is asked about a pod that never ran, and one with
@@ -85,18 +72,10 @@ impl<'a> Budgets<'a> {
     }
 
     fn find(&self, pod: &Pod) -> Vec<u32> {
-        let namespace = pod.name.namespace.as_str();
-        let by_label = self.by_label.get(namespace).into_iter().flatten();
-        let by_label =
-            by_label.filter_map(|(key, values)| values.get(pod.labels.get(*key)?.as_str())).flatten();
-        let others = self.others.get(namespace).into_iter().flatten();
-        let covers = |id: &&u32| {
-            let selector = self.all[**id as usize].selector.as_ref();
-            selector.is_some_and(|s| selector::matches(s, &pod.labels))
-        };
-        let mut found: Vec<u32> = by_label.chain(others).filter(covers).copied().collect();
-        found.sort_unstable();
-        found
+        let covers =
+            |b: &&inventory::Budget| b.selector.as_ref().is_some_and(|s| selector::matches(s, &pod.labels));
+        let covering = self.inventory.budgets_near(pod).filter(covers);
+        covering.filter_map(|budget| self.ids.get(&budget.name).copied()).collect()
     }
 
     /// For the planner, and in words. `counted`: pods that each covers, for those that no controller has counted yet; `ready`: how
