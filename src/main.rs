@@ -1,6 +1,6 @@
 //! The `virtroll` binary.
 
-/// A rehearsal makes and drops millions of small values: about a quarter of its time with the C library's allocator.
+/// A rehearsal makes and drops millions of small values.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -44,7 +44,7 @@ fn line(text: &mut String, depth: usize, words: &str) {
 }
 
 /// A DOT string: quotes and backslashes escaped, line ends as DOT writes them.
-fn quoted(words: &str) -> String {
+pub(super) fn quoted(words: &str) -> String {
     let words = words.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n").replace('\r', "");
     format!("\"{words}\"")
 }

@@ -1,8 +1,9 @@
 //! The planner's forecast for people and programs: `--dry-run=schedule`.
 
-use comfy_table::{Table, presets};
 use serde::Serialize;
 
+use super::dot::quoted;
+use super::text::{table, trimmed};
 use super::words::{count, duration};
 use crate::schedule::bounds::Binding;
 use crate::schedule::conflict::Conflict;
@@ -217,9 +218,7 @@ impl Outlook {
 
     /// Tables for a terminal.
     pub fn text(&self) -> String {
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING);
-        table.set_header(["NODE", "GROUP", "START", "DRAINED", "BACK", "LEAVING", "WHY NOT EARLIER"]);
+        let mut table = table(&["NODE", "GROUP", "START", "DRAINED", "BACK", "LEAVING", "WHY NOT EARLIER"]);
         let at = |s: f64| format!("+{}", duration(s.round() as i64));
         for node in &self.nodes {
             table.add_row([
@@ -236,9 +235,7 @@ impl Outlook {
                 },
             ]);
         }
-        let lines = table.to_string();
-        let lines = lines.lines().map(|l| l.trim_end().strip_prefix(' ').unwrap_or(l.trim_end()));
-        let mut text = lines.collect::<Vec<_>>().join("\n");
+        let mut text = trimmed(&table);
         text.push_str("\n\n");
         text.push_str(&self.closing());
         text
@@ -269,7 +266,6 @@ impl Outlook {
 
     /// Graphviz's text: a box for each node, an edge for what it waits for, with the reason.
     pub fn dot(&self) -> String {
-        let quoted = |words: &str| format!("\"{}\"", words.replace('\\', "\\\\").replace('"', "\\\""));
         let mut text = format!(
             "digraph virtroll {{\n  label={}; labelloc=t; rankdir=LR; fontname=\"sans-serif\";\n  \
              node [shape=box, style=rounded, fontname=\"sans-serif\", fontsize=11];\n  \

@@ -8,7 +8,7 @@ use super::summary::{Report, ReportNode};
 use super::words::{count, duration};
 use crate::plan::v1alpha1::VmOutcome;
 
-fn table(header: &[&str]) -> Table {
+pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(header.to_vec());
@@ -24,7 +24,7 @@ fn took(node: &ReportNode) -> String {
     both.map(|(start, end)| duration(end.duration_since(start).as_secs())).unwrap_or_default()
 }
 
-fn trimmed(table: &Table) -> String {
+pub(super) fn trimmed(table: &Table) -> String {
     let lines = table.to_string();
     let lines: Vec<&str> =
         lines.lines().map(|l| l.trim_end().strip_prefix(' ').unwrap_or(l.trim_end())).collect();

@@ -61,8 +61,9 @@ impl Selected {
 
     /// Takes in that a pod has changed.
     pub(super) fn pod(&mut self, key: &Key, old: Option<&Value>, new: Option<&Value>) {
-        let labels = |pod: Option<&Value>| pod.map_or(&Value::Null, |p| &p["metadata"]["labels"]).clone();
-        if old.is_some() && new.is_some() && labels(old) == labels(new) {
+        if let Some((old, new)) = old.zip(new)
+            && old["metadata"]["labels"] == new["metadata"]["labels"]
+        {
             return;
         }
         for (pod, present) in [(old, false), (new, true)] {
