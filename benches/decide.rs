@@ -83,10 +83,12 @@ fn campaign(nodes: usize, now: Timestamp) -> Campaign {
 fn measure(campaign: &Campaign, now: Timestamp) -> (Duration, usize) {
     let groups = schedule::resolve(&campaign.plan, &campaign.inventory).unwrap_or_default();
     let ledger = Ledger::default();
+    let guide = schedule::Guide::default();
     let view = View {
         inventory: &campaign.inventory,
         plan: &campaign.plan,
         campaign: "p-1",
+        guide: &guide,
         groups: &groups,
         status: &campaign.status,
         ledger: &ledger,

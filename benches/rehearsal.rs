@@ -67,6 +67,7 @@ async fn rehearse(size: large::Size) {
         new: false,
         play_hooks: true,
         driver: "bench".into(),
+        effort: virtroll::schedule::search::Effort::default(),
         stop,
         patience: None,
     };

@@ -19,6 +19,7 @@ use crate::journal::{Event, EventKind};
 use crate::plan::Loaded;
 use crate::reconcile::End;
 use crate::report::{self, About, Bars, Report, Story};
+use crate::schedule::search::Effort;
 
 /// Take a cluster through maintenance, as the plan says.
 #[derive(Debug, Args)]
@@ -48,6 +49,10 @@ pub(super) struct Apply {
     /// Under --sim, really run `exec` and `http` hooks instead of playing them.
     #[arg(long)]
     run_hooks: bool,
+    /// How hard the planner looks for a good order: pods and VMs that it moves in thought, over all orders that it tries; some 1.5
+    /// million take a second.
+    #[arg(long, value_name = "MOVES", env = "VIRTROLL_EFFORT", default_value_t = Effort::default().plays)]
+    effort: u64,
     /// Output format.
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Output,
@@ -83,7 +88,8 @@ impl Apply {
         }
         if self.dry_run.is_some() {
             let (output, files) = (self.output, self.report.as_slice());
-            let how = How { new: self.new, what_if: &self.what_if, seeds: self.seeds, output, files };
+            let effort = Effort::of(self.effort);
+            let how = How { new: self.new, effort, what_if: &self.what_if, seeds: self.seeds, output, files };
             return rehearse::run(&loaded, cluster, &how, &zone);
         }
         cluster.runtime()?.block_on(async {
@@ -97,7 +103,7 @@ impl Apply {
             super::complain(&"--what-if, --seeds and --report are about rehearsals: leave out `=schedule`");
             return Err(Exit::BadInput);
         }
-        schedule::run(loaded, cluster, self.output)
+        schedule::run(loaded, cluster, Effort::of(self.effort), self.output)
     }
 
     async fn campaign(&self, loaded: &Loaded, host: Host, seed: u64, zone: &TimeZone) -> Result<Exit, Exit> {
@@ -116,6 +122,7 @@ impl Apply {
             new: self.new,
             play_hooks: simulated && !self.run_hooks,
             driver: driver(simulated),
+            effort: Effort::of(self.effort),
             stop,
             patience: simulated.then_some(host::PATIENCE),
         };
@@ -149,7 +156,7 @@ impl Apply {
             }
         };
         let outcome = run_campaign(run, &mut sink).await;
-        let outcome = outcome.map_err(|error| super::complain_of_plan(loaded, &error))?;
+        let outcome = outcome.map_err(|error| super::complain_of_plan(loaded, &error, self.output))?;
         let campaign = outcome.campaign.as_str();
         let about = About { plan, campaign, forecast: false, cluster: &cluster, seed, made_at };
         let report = Report::new(about, &outcome.status, &outcome.groups, &story);

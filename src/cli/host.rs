@@ -27,8 +27,8 @@ pub(super) struct Host {
 pub(super) const PATIENCE: Duration = Duration::from_secs(6 * 3600);
 /// How long an embedded cluster gets to come to rest before the command begins.
 const SETTLE: Duration = Duration::from_secs(900);
-/// Quiet for so long is at rest.
-const QUIET: Duration = Duration::from_secs(15);
+/// Quiet for so long is at rest: pods may take their time to get ready.
+const QUIET: Duration = Duration::from_secs(60);
 
 impl Cluster {
     /// A runtime for this cluster: one thread with a paused clock for an embedded one.

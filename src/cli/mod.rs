@@ -139,7 +139,7 @@ fn complain(error: &dyn std::fmt::Display) {
 }
 
 /// Says what is wrong with a plan on this cluster, each mistake at its place in the file.
-fn complain_of_plan(loaded: &Loaded, error: &engine::Error) -> Exit {
+fn complain_of_plan(loaded: &Loaded, error: &engine::Error, output: report::Output) -> Exit {
     match error {
         engine::Error::Groups(misfits) => {
             let mistakes = misfits.iter().map(|m| (m.path.as_slice(), m.message.as_str(), m.hint.as_str()));
@@ -153,6 +153,10 @@ fn complain_of_plan(loaded: &Loaded, error: &engine::Error) -> Exit {
         engine::Error::Cluster(_) => {
             complain(error);
             Exit::Failed
+        }
+        engine::Error::NoSchedule { conflict, nevers } => {
+            schedule::refuse(conflict, nevers, output);
+            Exit::NoSchedule
         }
     }
 }

@@ -24,6 +24,7 @@ use crate::plan::Loaded;
 use crate::plan::v1alpha1::MaintenancePlan;
 use crate::reconcile::End;
 use crate::report::{self, About, Leaving, NotModelled, Rehearsal, Report, Story, Variant, Variants};
+use crate::schedule::search::Effort;
 use crate::sim::{Settings, kubevirt};
 
 /// What a dry run starts from.
@@ -43,6 +44,7 @@ const SLOWEST: Duration = Duration::from_millis(250);
 /// How to rehearse.
 pub(super) struct How<'a> {
     pub new: bool,
+    pub effort: Effort,
     pub what_if: &'a [WhatIf],
     /// `--seeds`: so many, with durations drawn around the expected ones.
     pub seeds: Option<u32>,
@@ -135,7 +137,7 @@ fn capture(loaded: &Loaded, cluster: &Cluster, asks: bool) -> Result<Captured, E
         }
         let asked = preflight::ask(&host.client, &loaded.plan).await;
         captured.latency = cluster::latency(&host.client).await;
-        captured.asked = Some(asked.map_err(|error| super::complain_of_plan(loaded, &error))?);
+        captured.asked = Some(asked.map_err(|error| super::complain_of_plan(loaded, &error, Output::Text))?);
         Ok(captured)
     })
 }
@@ -156,8 +158,8 @@ fn nodes_of(loaded: &Loaded, captured: &Captured, changes: &[WhatIf]) -> Result<
     for object in captured.objects.iter().filter(|o| o["kind"] == "Node") {
         inventory.put_node(cluster::node_of(object));
     }
-    let groups =
-        engine::prepare(&loaded.plan, &inventory).map_err(|error| super::complain_of_plan(loaded, &error))?;
+    let groups = engine::prepare(&loaded.plan, &inventory)
+        .map_err(|error| super::complain_of_plan(loaded, &error, Output::Text))?;
     Ok(groups.into_iter().flat_map(|g| g.nodes).collect())
 }
 
@@ -170,7 +172,7 @@ fn one(
 ) -> Result<Exit, Exit> {
     let Captured { objects, name, now, not_modelled, asked, latency } = captured;
     let played = play(loaded, objects, (&name, now, latency), how, (case, seed));
-    let played = played.map_err(|trouble| tell(loaded, trouble))?;
+    let played = played.map_err(|trouble| tell(loaded, trouble, how.output))?;
     let rehearsal = Rehearsal {
         seed,
         what_if: case.iter().map(ToString::to_string).collect(),
@@ -197,10 +199,10 @@ fn exit(end: &End) -> Exit {
     }
 }
 
-fn tell(loaded: &Loaded, trouble: Trouble) -> Exit {
+fn tell(loaded: &Loaded, trouble: Trouble, output: Output) -> Exit {
     match trouble {
         Trouble::Cluster(error) => host::bad(error),
-        Trouble::Engine(error) => super::complain_of_plan(loaded, &error),
+        Trouble::Engine(error) => super::complain_of_plan(loaded, &error, output),
         Trouble::Runtime(error) => {
             complain(&error);
             Exit::Failed
@@ -242,7 +244,7 @@ fn many(
     let mut worst = Exit::Done;
     let results = results.into_inner().unwrap_or_default();
     for (played, (case, seed)) in results.into_iter().flatten().zip(runs) {
-        let played = played.map_err(|trouble| tell(loaded, trouble))?;
+        let played = played.map_err(|trouble| tell(loaded, trouble, how.output))?;
         let well = played.end == End::Succeeded;
         match exit(&played.end) {
             Exit::Failed => worst = Exit::Failed,
@@ -287,7 +289,7 @@ fn play(
                 tokio::spawn(lose(host.client.clone(), node.clone(), *after));
             }
         }
-        campaign(loaded, &plan, host, how.new, seed).await.map_err(Trouble::Engine)
+        campaign(loaded, &plan, host, how, seed).await.map_err(Trouble::Engine)
     })
 }
 
@@ -304,7 +306,7 @@ async fn campaign(
     loaded: &Loaded,
     plan: &MaintenancePlan,
     host: Host,
-    new: bool,
+    how: &How<'_>,
     seed: u64,
 ) -> Result<Played, engine::Error> {
     let (_sender, stop) = watch::channel(Stop::No);
@@ -313,9 +315,10 @@ async fn campaign(
         client: host.client,
         clock: host.clock,
         plan,
-        new,
+        new: how.new,
         play_hooks: true,
         driver: "virtroll".to_owned(),
+        effort: how.effort,
         stop,
         patience: Some(host::PATIENCE),
     };

@@ -7,11 +7,10 @@ use super::rehearse;
 use super::report::Output;
 use super::{Cluster, Exit, complain, complain_of_plan, print_json};
 use crate::cluster::inventory_of;
-use crate::engine;
+use crate::engine::{self, Planned};
 use crate::plan::Loaded;
 use crate::report::{Outlook, conflict_text};
-use crate::schedule::conflict::{self, Conflict, Never};
-use crate::schedule::problem::{self, Durations, Progress};
+use crate::schedule::conflict::{Conflict, Never};
 use crate::schedule::search::{self, Effort};
 
 /// What is printed when no schedule exists.
@@ -24,7 +23,7 @@ struct Against<'a> {
 }
 
 /// Plans the campaign on what is known of the cluster, and says what came of it.
-pub(super) fn run(loaded: &Loaded, cluster: &Cluster, output: Output) -> Result<Exit, Exit> {
+pub(super) fn run(loaded: &Loaded, cluster: &Cluster, effort: Effort, output: Output) -> Result<Exit, Exit> {
     if output == Output::Html {
         complain(&"--dry-run=schedule has no page: ask for text, json or dot, or leave out `=schedule`");
         return Err(Exit::BadInput);
@@ -33,16 +32,12 @@ pub(super) fn run(loaded: &Loaded, cluster: &Cluster, output: Output) -> Result<
     let inventory = inventory_of(&objects);
     let spec = &loaded.plan.spec;
     let groups = crate::schedule::resolve(spec, &inventory)
-        .map_err(|misfits| complain_of_plan(loaded, &engine::Error::Groups(misfits)))?;
-    let problem = problem::of(spec, &groups, &inventory, &Durations::default(), &Progress::default());
-    if let Some(found) = conflict::find(&problem) {
-        let nevers = conflict::nevers(&problem);
-        say(&found, &nevers, output);
-        return Ok(Exit::NoSchedule);
-    }
-    let found = search::plan(&problem.instance, Effort::default());
+        .map_err(|misfits| complain_of_plan(loaded, &engine::Error::Groups(misfits), output))?;
+    let complain = |error| complain_of_plan(loaded, &error, output);
+    let Planned { problem, taken_out } = Planned::new(spec, &groups, &inventory).map_err(complain)?;
+    let found = search::plan(&problem.instance, effort);
     let plan = loaded.plan.metadata.name.as_deref().unwrap_or_default();
-    let outlook = Outlook::new(plan, &name, &problem, &found);
+    let outlook = Outlook::new(plan, &name, &problem, &found, &taken_out);
     match output {
         Output::Json => print_json(&outlook),
         Output::Dot => write_out(&outlook.dot()),
@@ -51,7 +46,8 @@ pub(super) fn run(loaded: &Loaded, cluster: &Cluster, output: Output) -> Result<
     Ok(Exit::Done)
 }
 
-fn say(found: &Conflict, nevers: &[Never], output: Output) {
+/// Says what stands against every schedule.
+pub(super) fn refuse(found: &Conflict, nevers: &[Never], output: Output) {
     if output == Output::Json {
         return print_json(&Against { conflict: found, nevers });
     }

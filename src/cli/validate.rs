@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::output::{out, write_err};
+use super::report::Output;
 use super::{Cluster, Exit, complain, host};
 use crate::cluster::{Observer, Scope};
 use crate::engine::prepare;
@@ -46,7 +47,8 @@ impl Validate {
                     Exit::Failed
                 })?;
                 let groups = prepare(&loaded.plan, &inventory);
-                let groups = groups.map_err(|error| super::complain_of_plan(&loaded, &error))?;
+                let groups =
+                    groups.map_err(|error| super::complain_of_plan(&loaded, &error, Output::Text))?;
                 if let Some(warning) = short_timeouts(spec, &groups, &inventory) {
                     write_err(&loaded.render_warning(&warning.path, &warning.message, &warning.hint));
                 }

@@ -8,7 +8,7 @@ use kube::core::{ObjectMeta, Status};
 use serde_json::{Value, json};
 
 use super::{Error, wire};
-use crate::inventory::{Node, ObjectName};
+use crate::inventory::{Node, ObjectName, Taint};
 use crate::reconcile::{EvictionAnswer, NodePatch, STATE_ANNOTATION, StateChange};
 
 /// Carries out effects.
@@ -236,7 +236,22 @@ fn node_patch_body(patch: &NodePatch) -> Value {
     let mut body = json!({"metadata": metadata});
     if let Some(unschedulable) = patch.unschedulable {
         // The field is absent, not false, on a node that was never cordoned.
-        body["spec"] = json!({"unschedulable": if unschedulable { json!(true) } else { Value::Null }});
+        body["spec"]["unschedulable"] = if unschedulable { json!(true) } else { Value::Null };
+    }
+    if let Some(taints) = &patch.taints {
+        let taint = |t: &Taint| {
+            let mut taint = json!({"key": t.key, "effect": t.effect});
+            if !t.value.is_empty() {
+                taint["value"] = json!(t.value);
+            }
+            if let Some(at) = t.time_added {
+                taint["timeAdded"] = json!(at);
+            }
+            taint
+        };
+        // Absent, not empty, on a node without taints.
+        let taints: Vec<Value> = taints.iter().map(taint).collect();
+        body["spec"]["taints"] = if taints.is_empty() { Value::Null } else { json!(taints) };
     }
     body
 }
@@ -353,6 +368,7 @@ mod tests {
             resource_version: "7".into(),
             unschedulable: Some(true),
             state: StateChange::Set(Box::new(state)),
+            taints: None,
         };
         let body = node_patch_body(&patch);
         assert_eq!(body["metadata"]["resourceVersion"], "7");

@@ -87,7 +87,12 @@ pub fn node(object: &Value) -> Node {
         },
         ready_since: ready.and_then(|c| time(&c["lastTransitionTime"])),
         taints: taints
-            .map(|t| Taint { key: text(&t["key"]), value: text(&t["value"]), effect: text(&t["effect"]) })
+            .map(|t| Taint {
+                key: text(&t["key"]),
+                value: text(&t["value"]),
+                effect: text(&t["effect"]),
+                time_added: time(&t["timeAdded"]),
+            })
             .collect(),
         boot_id: text(&object["status"]["nodeInfo"]["bootID"]),
         kernel_version: text(&object["status"]["nodeInfo"]["kernelVersion"]),

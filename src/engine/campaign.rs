@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::drive::Driver;
 use super::lease::Lease;
+use super::planning::Planned;
 use super::{Clock, Error, Sink, Stop};
 use crate::cluster::{self, Observer, Scope};
 use crate::inventory::{Inventory, Node};
@@ -17,7 +18,8 @@ use crate::plan::v1alpha1::{
 };
 use crate::reconcile::drain::{DrainOptions, obstacles};
 use crate::reconcile::{End, GroupNodes, NodeState, ZONE_LABEL};
-use crate::schedule;
+use crate::schedule::search::Effort;
+use crate::schedule::{self};
 
 /// What to run, where and how.
 pub struct Run<'a> {
@@ -33,6 +35,8 @@ pub struct Run<'a> {
     pub play_hooks: bool,
     /// Identity of this driver: unique to the process.
     pub driver: String,
+    /// How hard the planner looks for a good order.
+    pub effort: Effort,
     /// Set from outside to stop.
     pub stop: watch::Receiver<Stop>,
     /// Pause when nothing has changed for so long beyond what the plan itself waits for; `None` waits on. For simulated
@@ -71,7 +75,7 @@ pub fn prepare(plan: &MaintenancePlan, inventory: &Inventory) -> Result<Vec<Grou
 pub async fn run_campaign(run: Run<'_>, sink: Sink<'_>) -> Result<Outcome, Error> {
     let client = run.client.clone();
     let mut inventory = Inventory::new();
-    let scope = Scope { volumes: true, ..Scope::default() };
+    let scope = Scope { volumes: true, placement: true, ..Scope::default() };
     let mut observer = Observer::start(&client, scope, &mut inventory).await?;
     refuse_drain_taint(&inventory)?;
     let all = cluster::campaigns(&client).await?;
@@ -94,6 +98,15 @@ pub async fn run_campaign(run: Run<'_>, sink: Sink<'_>) -> Result<Outcome, Error
         }
         None => prepare(run.plan, &inventory)?,
     };
+    let planned = match resumed {
+        Some(campaign) => {
+            let record = campaign.status.clone().unwrap_or_default();
+            Planned::resumed(&run.plan.spec, &groups, &inventory, &record)
+        }
+        None => Planned::new(&run.plan.spec, &groups, &inventory)?,
+    };
+        let _ = std::fs::write(file, format!("{:#?}", planned.problem));
+    }
     refuse_rivals(&run, &others, &groups, &inventory).await?;
     cluster::ensure_definitions(&client).await?;
     let campaign = match resumed {
@@ -112,7 +125,9 @@ pub async fn run_campaign(run: Run<'_>, sink: Sink<'_>) -> Result<Outcome, Error
     let campaign = cluster::campaign(&client, &name).await?;
     let adopts: Vec<String> = known.iter().map(ResourceExt::name_any).filter(|n| *n != name).collect();
     announce(&run, &name, resumed.is_some(), &groups, &inventory, &adopts, sink);
-    let driver = Driver::new(run, campaign, groups, adopts, inventory, observer, lease);
+    let guide = planned.guide(run.effort);
+    let mut driver = Driver::new(run, campaign, groups, guide, adopts, inventory, observer, lease);
+    driver.take_out(planned.taken_out);
     driver.run(resumed.is_some(), sink).await
 }
 

@@ -9,6 +9,7 @@ use super::campaign::{Outcome, Run};
 use super::hooks::Context;
 use super::lease::Lease;
 use super::patience::Patience;
+use super::planning::{self, TakenOut};
 use super::tasks::{self, Tasks};
 use super::told::Told;
 use super::{Error, Sink, Stop};
@@ -20,6 +21,7 @@ use crate::reconcile::{
     Decision, Effect, End, GroupNodes, HookRunId, HookScope, HookStatus, Ledger, NodePhase, NodeState,
     STATE_ANNOTATION, View, decide,
 };
+use crate::schedule::Guide;
 
 /// Wait after a record that could not be written.
 const AFTER_TROUBLE: std::time::Duration = std::time::Duration::from_secs(1);
@@ -41,6 +43,7 @@ pub(super) struct Driver<'a> {
     campaign: MaintenanceCampaign,
     name: String,
     groups: Vec<GroupNodes>,
+    guide: Guide,
     adopts: Vec<String>,
     inventory: Inventory,
     observer: Observer,
@@ -66,6 +69,7 @@ impl<'a> Driver<'a> {
         run: Run<'a>,
         campaign: MaintenanceCampaign,
         groups: Vec<GroupNodes>,
+        guide: Guide,
         adopts: Vec<String>,
         inventory: Inventory,
         observer: Observer,
@@ -81,6 +85,7 @@ impl<'a> Driver<'a> {
             is_taken_up: false,
             campaign,
             groups,
+            guide,
             adopts,
             inventory,
             observer,
@@ -107,6 +112,12 @@ impl<'a> Driver<'a> {
         let end = end?;
         let Self { name: campaign, status, groups, .. } = self;
         Ok(Outcome { campaign, end, status, groups, was_finished: false })
+    }
+
+    /// Leaves nodes out, on record.
+    pub(super) fn take_out(&mut self, nodes: TakenOut) {
+        self.is_taken_up |= !nodes.is_empty();
+        planning::take_out(nodes, &self.groups, self.run.clock.now(), &mut self.status);
     }
 
     /// Makes an interrupted, paused or failed campaign ready to go on: failed nodes are tried again, under the limits like
@@ -166,7 +177,8 @@ impl<'a> Driver<'a> {
             for kind in self.told.news(&mut decision, &self.ledger, stopping, self.run.clock.now()) {
                 self.emit(sink, kind);
             }
-            let Decision { effects, status, wake_at, end, .. } = decision;
+            let Decision { effects, status, wake_at, end, turns, .. } = decision;
+            self.ledger.turns = turns;
             let unrecorded = self.is_taken_up || status != self.status;
             let record_at = self.record_at(&status, end.is_some());
             if recording.is_none() && unrecorded && record_at.is_none() {
@@ -310,6 +322,7 @@ impl<'a> Driver<'a> {
             inventory: &self.inventory,
             plan: &self.run.plan.spec,
             campaign: &self.name,
+            guide: &self.guide,
             groups: &self.groups,
             status: &self.status,
             ledger: &self.ledger,

@@ -2,6 +2,7 @@
 
 use crate::cluster;
 use crate::schedule::Misfit;
+use crate::schedule::conflict::{Conflict, Never};
 
 /// Why a run could not begin or go on.
 #[derive(Debug, thiserror::Error)]
@@ -15,4 +16,12 @@ pub enum Error {
     /// Groups of the plan don't fit the cluster; each with its place in the plan.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Groups(Vec<Misfit>),
+    /// It is proven that the plan's nodes can't all be maintained; nothing was touched.
+    #[error("no schedule exists: {}", conflict.why)]
+    NoSchedule {
+        /// The smallest set of objects that stand against each other.
+        conflict: Box<Conflict>,
+        /// Everything else that never works by itself.
+        nevers: Vec<Never>,
+    },
 }

@@ -12,6 +12,7 @@ mod error;
 mod hooks;
 mod lease;
 mod patience;
+mod planning;
 mod preflight;
 mod tasks;
 mod told;
@@ -20,6 +21,7 @@ pub use campaign::{Outcome, Run, prepare, run_campaign};
 pub use clock::Clock;
 pub use drain::{Drain, DrainReport, drain_nodes};
 pub use error::Error;
+pub use planning::{Planned, TakenOut};
 pub use preflight::{Preflight, preflight};
 
 /// Where events go.

@@ -15,7 +15,8 @@ use crate::journal::EventKind;
 use crate::plan::v1alpha1::MaintenanceCampaign;
 use crate::reconcile::drain::{budget::budgets_of, retry_after};
 use crate::reconcile::{
-    Effect, EvictionAnswer, EvictionAttempt, HookRunId, HookScope, HookStatus, Ledger, NodeState, VmRequest,
+    Effect, EvictionAnswer, EvictionAttempt, HookRunId, HookScope, HookStatus, Ledger, NodeState,
+    StateChange, VmRequest,
 };
 
 /// Requests under way at once.
@@ -69,7 +70,10 @@ impl Tasks {
         let now = self.clock.now();
         match effect {
             Effect::PatchNode(patch) => {
-                ledger.patching.insert(patch.node.clone());
+                // A taint alone takes no node away.
+                let steers = patch.taints.is_some() && patch.state == StateChange::Keep;
+                let set = if steers { &mut ledger.steering } else { &mut ledger.patching };
+                set.insert(patch.node.clone());
                 self.spawn(async move {
                     let result = match answered(actor.patch_node(&patch)).await {
                         Ok(node) => Ok(node),
@@ -189,6 +193,7 @@ pub(super) fn absorb(
     match outcome {
         Outcome::Patched(node, result) => {
             ledger.patching.remove(&node);
+            ledger.steering.remove(&node);
             match result {
                 Ok(patched) => {
                     let state = NodeState::of(&patched).and_then(Result::ok);

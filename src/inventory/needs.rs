@@ -260,7 +260,12 @@ mod tests {
 
     #[test]
     fn a_taint_keeps_off_what_does_not_tolerate_it() {
-        let taint = |effect: &str| Taint { key: "k".into(), value: "v".into(), effect: effect.into() };
+        let taint = |effect: &str| Taint {
+            key: "k".into(),
+            value: "v".into(),
+            effect: effect.into(),
+            time_added: None,
+        };
         let toleration = |key: &str, value: Option<&str>, effect: &str| Toleration {
             key: key.into(),
             value: value.map(str::to_owned),

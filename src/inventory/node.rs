@@ -33,6 +33,8 @@ pub struct Taint {
     pub value: String,
     /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
     pub effect: String,
+    /// When a `NoExecute` taint was put: pods that tolerate it for a while are evicted by that.
+    pub time_added: Option<Timestamp>,
 }
 
 /// A node, as far as maintenance needs it.

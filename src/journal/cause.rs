@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::reconcile::{Hold, Stage};
+use crate::schedule::Wait;
 
 /// The kinds of things that are waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -18,6 +19,8 @@ pub enum CauseKind {
     Zone,
     /// The wave under way.
     Wave,
+    /// The planned order: other nodes go first.
+    Order,
     /// Nothing is started: the campaign is paused, stopped, or something stands against the node.
     Stopped,
     /// A PodDisruptionBudget.
@@ -74,6 +77,17 @@ impl From<&Hold> for Cause {
                 cause(kind, scope.clone(), format!("{scope}: at most {limit} unavailable"))
             }
             Hold::Wave { .. } => plain(Kind::Wave, "the wave under way"),
+            Hold::Turn { wait } => match wait {
+                Wait::Limit => plain(Kind::Order, "other nodes first, under the plan's limits"),
+                Wait::Opening => plain(Kind::Order, "the first node's return"),
+                Wait::After { node } => cause(Kind::Order, node.clone(), format!("node {node} first")),
+                Wait::Slots { .. } => plain(Kind::MigrationLimit, "KubeVirt's limit on parallel migrations"),
+                Wait::Budget { budget } => {
+                    cause(Kind::Budget, budget.to_string(), format!("budget {budget}"))
+                }
+                Wait::Place { .. } => plain(Kind::Capacity, "no room elsewhere"),
+            },
+            Hold::Inbound { .. } => plain(Kind::Migration, "VMs on their way to the node"),
             Hold::Stopped { reason } => cause(Kind::Stopped, String::new(), format!("not started: {reason}")),
             Hold::Budget { budget, .. } => {
                 cause(Kind::Budget, budget.to_string(), format!("budget {budget}"))

@@ -2,14 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::admission::{self, Admission};
-use super::drain::{DrainOptions, Pending, obstacles};
+use super::admission;
+use super::drain::Pending;
 use super::groups::{self, GroupState, PointState};
-use super::{Decision, End, NodeProgress, View, node, vms};
+use super::{Decision, End, NodeProgress, View, begin, node, steering, vms};
 use crate::plan::v1alpha1::{CampaignNode, CampaignPhase, HookPoint, OnFailure};
-use crate::reconcile::{
-    Effect, Hold, HookStatus, NodePatch, NodePhase, NodeState, STATE_ANNOTATION, StateChange,
-};
+use crate::reconcile::{Hold, HookStatus, NodePhase, NodeState, STATE_ANNOTATION};
 
 /// Decides what to do now.
 ///
@@ -27,6 +25,8 @@ pub fn decide(view: &View<'_>) -> Decision {
     vms::fold(view, &mut decision.status);
     step_nodes(view, &states, &mut decision);
     let blocked = open_groups(view, &states, &mut decision);
+    let goes_on = blocked.is_none() && stopped(view, &decision).is_none();
+    steering::steer(view, &mut decision, goes_on);
     decision.status.peak_unavailable = decision.status.peak_unavailable.max(away(view, &states));
     if let Some(reason) = view.given_up {
         decision.effects.clear();
@@ -62,7 +62,7 @@ impl<'a> States<'a> {
     }
 
     /// Whosoever state a node carries.
-    fn any(&self, node: &str) -> Option<&Result<NodeState, String>> {
+    pub(super) fn any(&self, node: &str) -> Option<&Result<NodeState, String>> {
         self.by_node.get(node)
     }
 }
@@ -148,14 +148,25 @@ fn is_retried(decision: &Decision, node: &str, state: &NodeState) -> bool {
 }
 
 /// Records a node as failed that was never touched (or is no more).
-fn fail_untouched(view: &View<'_>, decision: &mut Decision, name: &str, reason: String) {
+pub(super) fn fail_untouched(view: &View<'_>, decision: &mut Decision, name: &str, reason: String) {
+    end_untouched(view, decision, name, NodePhase::Failed, reason);
+}
+
+/// Records the end of a node that was never touched (or is no more).
+pub(super) fn end_untouched(
+    view: &View<'_>,
+    decision: &mut Decision,
+    name: &str,
+    phase: NodePhase,
+    reason: String,
+) {
     let group = view.nodes().find(|(_, n)| *n == name).map_or("", |(g, _)| g.name.as_str());
     let known = decision.record(name);
     let record = CampaignNode {
         name: name.to_owned(),
         group: group.to_owned(),
         wave: known.map_or(0, |n| n.wave),
-        phase: NodePhase::Failed.name().to_owned(),
+        phase: phase.name().to_owned(),
         reason: Some(reason),
         started_at: known.map_or(Some(view.now), |n| n.started_at),
         finished_at: Some(view.now),
@@ -191,7 +202,7 @@ fn step_nodes(view: &View<'_>, states: &States<'_>, decision: &mut Decision) {
 }
 
 /// Why nothing further may start, if so.
-fn stopped(view: &View<'_>, decision: &Decision) -> Option<String> {
+pub(super) fn stopped(view: &View<'_>, decision: &Decision) -> Option<String> {
     if let Some(reason) = view.stopping {
         return Some(reason.to_owned());
     }
@@ -217,6 +228,7 @@ fn open_groups(view: &View<'_>, states: &States<'_>, decision: &mut Decision) ->
     let is_stopped = stop.is_some();
     let mut blocked = None;
     let mut closed = None;
+    let mut open = Vec::new();
     if is_stopped {
         groups::finish_begun(view, decision);
     }
@@ -258,7 +270,7 @@ fn open_groups(view: &View<'_>, states: &States<'_>, decision: &mut Decision) ->
             }
         };
         if holds.is_empty() {
-            admit(view, states, group, decision);
+            open.push(group);
         } else {
             for name in admission::waiting(group, decision) {
                 if let Some(progress) = decision.nodes.get_mut(name) {
@@ -267,64 +279,8 @@ fn open_groups(view: &View<'_>, states: &States<'_>, decision: &mut Decision) ->
             }
         }
     }
+    begin::begin(view, states, &open, decision);
     blocked
-}
-
-fn admit(view: &View<'_>, states: &States<'_>, group: &super::GroupNodes, decision: &mut Decision) {
-    let mut admission = Admission::new(view, states, decision);
-    // Nodes admitted earlier in this round, by other groups.
-    for effect in &decision.effects {
-        if let Effect::PatchNode(patch) = effect {
-            admission.admit(&patch.node);
-        }
-    }
-    let options = DrainOptions::of_plan(&view.plan.drain, &view.plan.virtual_machines);
-    for name in admission::waiting(group, decision) {
-        let Some(node) = view.inventory.node(name).filter(|_| !view.ledger.patching.contains(name)) else {
-            continue;
-        };
-        let found = states.any(name).and_then(|state| state.as_ref().ok()).cloned();
-        let left_cordoned = node.unschedulable && found.as_ref().is_some_and(|s| is_ours(view, s));
-        let mut holds = admission.holds(&group.name, node, left_cordoned);
-        if let Some(foreign) = found.as_ref().filter(|s| !is_ours(view, s)) {
-            let reason = format!("the node is in the hands of campaign {}", foreign.campaign);
-            holds.push(Hold::Stopped { reason });
-        }
-        if holds.is_empty() {
-            let obstacles = obstacles(view.inventory, name, &options, view.now);
-            // While nodes are in work, a budget may look worse than it is; what stands against a node is judged when it is quiet.
-            if !obstacles.is_empty() && decision.nodes.values().any(|n| n.phase.is_active()) {
-                let reason = obstacles.join("; ");
-                if let Some(progress) = decision.nodes.get_mut(name) {
-                    progress.holds = vec![Hold::Stopped { reason }];
-                }
-                continue;
-            }
-            if !obstacles.is_empty() {
-                fail_untouched(view, decision, name, format!("not begun: {}", obstacles.join("; ")));
-                if stopped(view, decision).is_some() {
-                    return;
-                }
-                continue;
-            }
-            let wave = admission.wave(&group.name);
-            admission.admit(name);
-            decision.effects.push(Effect::PatchNode(NodePatch {
-                node: name.to_owned(),
-                resource_version: node.resource_version.clone(),
-                unschedulable: (!node.unschedulable).then_some(true),
-                state: StateChange::Set(Box::new(node::admitted(view, node, found, &group.name, wave))),
-            }));
-        }
-        if let Some(progress) = decision.nodes.get_mut(name) {
-            progress.holds = holds;
-        }
-    }
-}
-
-/// The state was written by this campaign, or by an earlier one of this plan that nobody drives any more.
-fn is_ours(view: &View<'_>, state: &NodeState) -> bool {
-    state.campaign == view.campaign || view.adopts.contains(&state.campaign)
 }
 
 /// Whether anything is still to be done, and how the campaign ends if not.
@@ -334,6 +290,7 @@ fn conclude(view: &View<'_>, states: &States<'_>, decision: &mut Decision, block
     let owing = decision.nodes.values().any(is_owing);
     let busy = !decision.effects.is_empty()
         || !view.ledger.patching.is_empty()
+        || !view.ledger.steering.is_empty()
         || view.ledger.hooks.values().any(|h| *h == HookStatus::Running);
     if let Some(reason) = view.stopping {
         // A start that is refused isn't waited for; it is on record, and `apply` asks again.
@@ -353,11 +310,16 @@ fn conclude(view: &View<'_>, states: &States<'_>, decision: &mut Decision, block
     if at_work || busy || owing {
         return;
     }
-    // Annotations of finished nodes go first: they are all that would be left behind.
+    // Annotations of finished nodes and steering taints go first: they are all that would be left behind.
     let carries = |name: &str| {
         states.mine(name).is_some_and(|s| matches!(s.phase, NodePhase::Done | NodePhase::Skipped))
     };
     if view.nodes().any(|(_, name)| carries(name)) {
+        return;
+    }
+    let waits = |n: &NodeProgress| !n.phase.is_active() && !n.phase.is_terminal();
+    let ends = blocked.is_some() || stopped(view, decision).is_some() || !decision.nodes.values().any(waits);
+    if ends && steering::is_left(view) {
         return;
     }
     if let Some(reason) = blocked {

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::inventory::ObjectName;
+use crate::inventory::{ObjectName, Taint};
 use crate::reconcile::NodeState;
 
 /// A change of a Node object, sent as one patch with the observed resourceVersion as its precondition, so that cordon
@@ -17,6 +17,8 @@ pub struct NodePatch {
     pub unschedulable: Option<bool>,
     /// What becomes of the state annotation.
     pub state: StateChange,
+    /// New `spec.taints`, whole, if they change: the API server merges them neither by key nor by effect.
+    pub taints: Option<Vec<Taint>>,
 }
 
 /// What a [`NodePatch`] does to the node's state annotation (`virtroll.dev/maintenance`).

@@ -5,6 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 use crate::inventory::ObjectName;
+use crate::schedule::Wait;
 
 /// Whether waiting can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,6 +59,16 @@ pub enum Hold {
     Wave {
         /// Nodes of the wave that are still in work.
         waits_for: Vec<String>,
+    },
+    /// By the planner's rules it isn't this node's turn.
+    Turn {
+        /// Why.
+        wait: Wait,
+    },
+    /// VMs are on their way to the node.
+    Inbound {
+        /// The VMs.
+        vms: Vec<ObjectName>,
     },
     /// The campaign is paused or stopping.
     Stopped {
@@ -158,10 +169,13 @@ impl Hold {
             | Self::Migrating { prospect, .. }
             | Self::VirtualMachine { prospect, .. } => *prospect,
             Self::ManyBudgets { .. } => Prospect::Never,
+            Self::Turn { wait: Wait::Place { .. } } => Prospect::Uncertain,
             Self::Group { .. }
             | Self::Soak { .. }
             | Self::Concurrency { .. }
             | Self::Wave { .. }
+            | Self::Turn { .. }
+            | Self::Inbound { .. }
             | Self::Stopped { .. }
             | Self::Terminating { .. }
             | Self::Unsafe { .. }
@@ -197,6 +211,8 @@ impl fmt::Display for Hold {
                 write!(f, "{scope} allows {limit} unavailable at once; unavailable now: {names}{more}")
             }
             Self::Wave { waits_for } => write!(f, "waits for the current wave: {}", list(waits_for)),
+            Self::Turn { wait } => write!(f, "{wait}"),
+            Self::Inbound { vms } => write!(f, "vm {} is on its way to it", list(vms)),
             Self::Stopped { reason } => write!(f, "not started: {reason}"),
             Self::Budget { pod, budget, why, .. } => write!(f, "pod {pod} waits for budget {budget}: {why}"),
             Self::ManyBudgets { pod, budgets } => write!(

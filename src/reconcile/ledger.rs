@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::inventory::ObjectName;
-use crate::reconcile::HookRunId;
+use crate::reconcile::{HookRunId, Turns};
 
 /// What the API server (or KubeVirt's webhook) answered to an eviction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,6 +111,10 @@ pub struct Ledger {
     pub hooks: BTreeMap<HookRunId, HookStatus>,
     /// Nodes with a patch under way: nothing is decided for them until its answer is in the inventory.
     pub patching: BTreeSet<String>,
+    /// Nodes whose steering taint is being put or removed: they don't begin until that is answered.
+    pub steering: BTreeSet<String>,
+    /// What the planner's rules said last.
+    pub turns: Turns,
     /// VMIs for which a restart, start or cancellation is under way or was answered, and when it was asked.
     pub vm_requests: BTreeMap<ObjectName, VmRequest>,
 }

@@ -6,6 +6,7 @@
 //! observes: the node's annotation ([`NodeState`]) and the campaign's status are the only memory; the [`Ledger`] is soft.
 
 mod admission;
+mod begin;
 mod decide;
 pub mod drain;
 mod effect;
@@ -16,17 +17,20 @@ mod ledger;
 mod node;
 pub mod safety;
 mod state;
+mod steering;
 pub mod verify;
 mod view;
 mod vms;
 
 pub use crate::schedule::GroupNodes;
 pub use admission::ZONE_LABEL;
+pub use begin::Turns;
 pub use decide::decide;
 pub use effect::{Effect, HookRunId, HookScope, NodePatch, StateChange};
 pub use hold::{Hold, Prospect, Stage};
 pub use ledger::{EvictionAnswer, EvictionAttempt, HookStatus, Ledger, VmRequest};
 pub use state::{DrainedVm, HookProgress, NodePhase, NodeState, REBOOT_ANNOTATION, STATE_ANNOTATION};
+pub use steering::STEERING_TAINT;
 pub use view::{Decision, End, NodeProgress, View};
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::*;
 use crate::inventory::{Inventory, Node, ObjectName, Owner, Pod, PodPhase, Readiness};
 use crate::plan::v1alpha1::{CampaignNode, MaintenanceCampaignStatus, MaintenancePlanSpec};
+use crate::schedule::Guide;
 
 fn now() -> Timestamp {
     "2026-03-01T12:00:00Z".parse().expect("a time")
@@ -67,6 +68,12 @@ fn words(effect: &Effect) -> String {
                 Some(false) => " uncordon",
                 None => "",
             };
+            let steer = match &patch.taints {
+                Some(taints) if taints.iter().any(|t| t.key == STEERING_TAINT) => " taint",
+                Some(_) => " untaint",
+                None => "",
+            };
+            let cordon = format!("{cordon}{steer}");
             match &patch.state {
                 StateChange::Set(state) => format!("{}: {}{cordon}", patch.node, state.phase.name()),
                 StateChange::Remove => format!("{}: clear{cordon}", patch.node),
@@ -106,6 +113,7 @@ impl Case {
             inventory: &self.inventory,
             plan: &self.plan,
             campaign: "p-1",
+            guide: &Guide::default(),
             groups: &groups,
             status: &self.status,
             ledger: &self.ledger,
@@ -237,11 +245,23 @@ fn limits_count_whoever_is_away_for_whatever_reason() {
     let at_work = |name: &str| node(name, NodePhase::InMaintenance, false, NO_TIME);
     let two = "  concurrency: {maxUnavailable: 2}\n  hooks: [{name: h, at: Maintenance, waitFor: {condition: Ready}}]\n";
     for (nodes, expected) in [
-        (vec![fresh("a"), fresh("b"), fresh("c")], vec!["a: Cordoned cordon", "b: Cordoned cordon"]),
-        (vec![at_work("a"), fresh("b"), fresh("c")], vec!["a: InMaintenance", "b: Cordoned cordon"]),
-        (vec![at_work("a"), at_work("b"), fresh("c")], vec!["a: InMaintenance", "b: InMaintenance"]),
+        (
+            vec![fresh("a"), fresh("b"), fresh("c")],
+            vec!["a: Cordoned cordon", "b: Cordoned cordon", "c: taint"],
+        ),
+        (
+            vec![at_work("a"), fresh("b"), fresh("c")],
+            vec!["a: InMaintenance", "b: Cordoned cordon", "c: taint"],
+        ),
+        (
+            vec![at_work("a"), at_work("b"), fresh("c")],
+            vec!["a: InMaintenance", "b: InMaintenance", "c: taint"],
+        ),
         // The node that is away already begins: it takes no place of another's.
-        (vec![fresh("a"), cordoned("b"), not_ready("c")], vec!["b: Cordoned", "c: Cordoned cordon"]),
+        (
+            vec![fresh("a"), cordoned("b"), not_ready("c")],
+            vec!["b: Cordoned", "c: Cordoned cordon", "a: taint"],
+        ),
     ] {
         let names: Vec<String> = nodes.iter().map(|n| n.name.clone()).collect();
         let case = Case::new(two, nodes, vec![]);
@@ -249,7 +269,7 @@ fn limits_count_whoever_is_away_for_whatever_reason() {
     }
     let mut patching = Case::new(two, vec![fresh("a"), fresh("b"), fresh("c")], vec![]);
     patching.ledger.patching.extend(["a".to_owned(), "b".to_owned()]);
-    assert!(patching.effects().is_empty(), "two cordons are on their way");
+    assert_eq!(patching.effects(), ["c: taint"], "two cordons are on their way");
 }
 
 /// Of two nodes that begin together one may come later, when its cordon met somebody else's write: the wave waits for it,
@@ -413,7 +433,7 @@ fn failed_nodes_are_tried_again_one_after_the_other() {
     case.inventory.put_node(back);
     case.status.retrying = vec!["b".into()];
     case.plan = plan("  failure: {maxFailedNodes: 9}\n");
-    assert_eq!(case.effects(), Vec::<String>::new());
+    assert_eq!(case.effects(), ["b: taint"]);
     case.plan = plan("  failure: {maxFailedNodes: 9}\n  concurrency: {maxUnavailable: 3}\n");
     assert_eq!(case.effects(), ["b: Cordoned cordon"]);
 }
@@ -531,10 +551,10 @@ fn a_soak_begins_anew_when_a_node_was_not_ready() {
         crate::plan::load("plan.yaml", &plan_text).unwrap_or_else(|e| panic!("{}", e.render())).plan.spec;
     for (ready, ready_for, ended, expected) in [
         (true, 90, 31, vec!["b: Cordoned cordon"]),
-        (true, 90, 29, vec![]),
+        (true, 90, 29, vec!["b: taint"]),
         // Not Ready now; and Ready again, but not for long enough.
-        (false, 5, 31, vec![]),
-        (true, 5, 31, vec![]),
+        (false, 5, 31, vec!["b: taint"]),
+        (true, 5, 31, vec!["b: taint"]),
     ] {
         let mut canary = node("a", NodePhase::Pending, false, NO_TIME);
         canary.readiness = if ready { Readiness::Ready } else { Readiness::NotReady };

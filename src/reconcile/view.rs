@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use crate::inventory::Inventory;
 use crate::plan::v1alpha1::{CampaignNode, Group, MaintenanceCampaignStatus, MaintenancePlanSpec};
-use crate::reconcile::{Effect, Hold, Ledger, NodePhase};
-use crate::schedule::GroupNodes;
+use crate::reconcile::{Effect, Hold, Ledger, NodePhase, Turns};
+use crate::schedule::{GroupNodes, Guide};
 
 /// Everything that a decision is a function of.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +18,8 @@ pub struct View<'a> {
     pub plan: &'a MaintenancePlanSpec,
     /// Name of the MaintenanceCampaign.
     pub campaign: &'a str,
+    /// The order in which nodes begin, and the planner's rules for it.
+    pub guide: &'a Guide,
     /// The groups in an order that respects their dependencies, with their nodes.
     pub groups: &'a [GroupNodes],
     /// The record as last written.
@@ -105,6 +107,8 @@ pub struct Decision {
     pub nodes: BTreeMap<String, NodeProgress>,
     /// Warnings for people, each said once.
     pub warnings: Vec<String>,
+    /// What the planner's rules say of nodes that wait; the ledger keeps it.
+    pub turns: Turns,
     /// Decide again then, even if nothing is observed.
     pub wake_at: Option<Timestamp>,
     /// Set when there is nothing more to do here.

@@ -314,6 +314,7 @@ fn slow(report: &Report, constraint: &Constraint) -> Option<Finding> {
             "See the server's words below; without the right to create pods/eviction nothing can be drained.",
         ),
         CauseKind::GroupOrder
+        | CauseKind::Order
         | CauseKind::Soak
         | CauseKind::Concurrency
         | CauseKind::Zone

@@ -42,6 +42,9 @@ pub struct Outlook {
     /// Nodes for which the planner found no way, each with what held it. No proof that there is none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_placed: Vec<NotPlaced>,
+    /// Nodes that the plan leaves out for a conflict (`onConflict: Skip`), each with why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<NotPlaced>,
 }
 
 /// One node's maintenance.
@@ -181,7 +184,13 @@ impl Names<'_> {
 
 impl Outlook {
     /// Of what the planner found.
-    pub fn new(plan: &str, cluster: &str, problem: &Problem, found: &Plan) -> Self {
+    pub fn new(
+        plan: &str,
+        cluster: &str,
+        problem: &Problem,
+        found: &Plan,
+        taken_out: &[(String, Conflict)],
+    ) -> Self {
         let names = Names(problem);
         let schedule = &found.schedule;
         let (makespan, bound) = (schedule.score.makespan, found.bounds.makespan());
@@ -212,6 +221,10 @@ impl Outlook {
                 .unfinished
                 .iter()
                 .map(|(node, hold)| NotPlaced { name: names.node(*node), why: names.hold(*hold) })
+                .collect(),
+            skipped: taken_out
+                .iter()
+                .map(|(name, c)| NotPlaced { name: name.clone(), why: c.why.clone() })
                 .collect(),
         }
     }
@@ -257,6 +270,9 @@ impl Outlook {
         );
         for node in &self.not_placed {
             text.push_str(&format!("\nNo way was found for {}: {}.", node.name, node.why));
+        }
+        for node in &self.skipped {
+            text.push_str(&format!("\nSkipped: {}: {}.", node.name, node.why));
         }
         text.push_str(
             "\nDurations are estimates: grace periods, memory of VMs, `expected` of hooks. `--dry-run` plays the campaign itself.",

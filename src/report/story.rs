@@ -12,6 +12,7 @@ use super::course::{Constraint, HookRun, Interval, Move, MoveKind, Refusal, Wait
 use crate::inventory::ObjectName;
 use crate::journal::{Cause, CauseKind, Event, EventKind};
 use crate::reconcile::{Hold, NodePhase, NodeProgress};
+use crate::schedule;
 
 /// A cause that comes back after so short a time has never been away.
 const GAP: SignedDuration = SignedDuration::from_secs(15);
@@ -393,7 +394,10 @@ pub(super) fn names(hold: &Hold) -> (CauseKind, Vec<String>) {
         Hold::Group { waits_for } | Hold::Wave { waits_for } => waits_for.clone(),
         Hold::Concurrency { unavailable, .. } => unavailable.clone(),
         Hold::Soak { group, .. } => vec![group.clone()],
-        Hold::Stopped { .. }
+        Hold::Turn { wait: schedule::Wait::After { node } } => vec![node.clone()],
+        Hold::Turn { .. }
+        | Hold::Inbound { .. }
+        | Hold::Stopped { .. }
         | Hold::Budget { .. }
         | Hold::ManyBudgets { .. }
         | Hold::Terminating { .. }

@@ -30,7 +30,9 @@ pub mod search;
 pub mod spread;
 #[cfg(test)]
 mod stage;
+mod turn;
 mod warnings;
 
 pub use groups::{GroupNodes, Misfit, resolve, resume};
+pub use turn::{Guide, Wait};
 pub use warnings::short_timeouts;

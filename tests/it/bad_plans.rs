@@ -43,6 +43,7 @@ fn judge(folder: &str, arguments: &dyn Fn(&str) -> Vec<String>) {
     for file in files {
         let name = folder.join(file.file_name().unwrap_or_default()).display().to_string();
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_virtroll"));
+        command.env("VIRTROLL_EFFORT", crate::scene::EFFORT.to_string());
         let output = command.current_dir(root).args(arguments(&name)).output().expect("runs");
         assert_eq!(output.status.code(), Some(2), "{name}");
         assert!(output.stdout.is_empty(), "{name}: {}", String::from_utf8_lossy(&output.stdout));

@@ -6,7 +6,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use serde_json::json;
 use tokio::sync::watch;
-use virtroll::engine::{Clock, Run, Stop, run_campaign};
+use virtroll::engine::{Clock, Error, Run, Stop, run_campaign};
 use virtroll::journal::{Event, EventKind};
 use virtroll::reconcile::End;
 
@@ -33,7 +33,14 @@ async fn a_budget_that_never_allows_is_found_before_the_cordon_and_mending_it_go
     let strict = json!({"spec": {"maxUnavailable": 0}});
     budgets.patch("web", &PatchParams::default(), &Patch::Merge(strict)).await.expect("patched");
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let outcome = scene.roll("").await;
+    // Nothing is begun, not even on record.
+    let (_sender, stop) = watch::channel(Stop::No);
+    let refused = scene.try_apply(&plan(""), "one", stop).await;
+    let Err(Error::NoSchedule { conflict, .. }) = refused else { panic!("{refused:?}") };
+    assert!(conflict.why.contains("budget shop/web (maxUnavailable 0)"), "{conflict:?}");
+    assert!(scene.cluster.objects("maintenancecampaigns.virtroll.dev").is_empty());
+    // Where the plan says so, it begins all the same, and each node fails at its turn.
+    let outcome = scene.roll("  onConflict: Proceed\n").await;
     let End::Paused { .. } = &outcome.end else { panic!("{:?}", outcome.end) };
     let reason = outcome.status.nodes[0].reason.clone().expect("a reason");
     assert!(
@@ -52,7 +59,7 @@ async fn a_budget_that_never_allows_is_found_before_the_cordon_and_mending_it_go
     }
     budgets.delete("web", &DeleteParams::default()).await.expect("deleted");
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let again = scene.roll("").await;
+    let again = scene.roll("  onConflict: Proceed\n").await;
     assert!(all_done(&again), "{again:?}");
     assert_eq!(again.campaign, outcome.campaign);
 }
@@ -106,7 +113,8 @@ async fn a_timeout_below_a_pods_own_grace_period_is_warned_of() {
 #[tokio::test(start_paused = true)]
 async fn hooks_take_as_long_as_the_plan_expects() {
     let mut scene = Scene::new(1).await;
-    let hooks = "  hooks:\n  - {name: command, at: PreDrain, exec: [make], expected: 3m}\n  \
+    // Its pods have nowhere to go; the hooks come before that.
+    let hooks = "  onConflict: Proceed\n  hooks:\n  - {name: command, at: PreDrain, exec: [make], expected: 3m}\n  \
                  - {name: firmware, at: PreDrain, job: {image: tools}, timeout: 20m, expected: 8m}\n  \
                  - {name: reboot, at: PreDrain, reboot: {}, timeout: 20m, expected: 5m}\n  \
                  - {name: stop, at: PreDrain, waitFor: {condition: Gone}, timeout: 1s}\n";
@@ -180,7 +188,8 @@ async fn for_real(rest: &str) -> Option<String> {
     cluster.start().await;
     cluster.settle(Duration::from_secs(3), Duration::from_secs(30)).await;
     let (_sender, stop) = watch::channel(Stop::No);
-    let plan = plan(rest);
+    // The only node's pods have nowhere to go.
+    let plan = plan(&format!("  onConflict: Proceed\n{rest}"));
     let run = Run {
         client: cluster.client(),
         clock: Clock::starting_at(cluster.now()),
@@ -188,6 +197,7 @@ async fn for_real(rest: &str) -> Option<String> {
         new: false,
         play_hooks: false,
         driver: "one".to_owned(),
+        effort: virtroll::schedule::search::Effort::of(crate::scene::EFFORT),
         stop,
         patience: None,
     };

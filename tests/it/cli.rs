@@ -5,6 +5,7 @@ use std::process::Command;
 
 fn virtroll(arguments: &[&str]) -> std::process::Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_virtroll"));
+    command.env("VIRTROLL_EFFORT", crate::scene::EFFORT.to_string());
     command
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env_remove("KUBECONFIG")
@@ -25,7 +26,10 @@ const QUICKSTART: [&str; 6] =
 #[test]
 fn scripts_print_what_they_say() {
     // The front door's recorded run is one of them.
-    trycmd::TestCases::new().case("tests/it/scripts/*.trycmd").case("README.md");
+    trycmd::TestCases::new()
+        .env("VIRTROLL_EFFORT", crate::scene::EFFORT.to_string())
+        .case("tests/it/scripts/*.trycmd")
+        .case("README.md");
 }
 
 #[test]

@@ -187,6 +187,7 @@ impl Lab {
             new: false,
             play_hooks: true,
             driver: format!("driver-{driver}"),
+            effort: virtroll::schedule::search::Effort::of(crate::scene::EFFORT),
             stop,
             patience: None,
         };

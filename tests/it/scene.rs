@@ -40,6 +40,9 @@ pub fn plan(rest: &str) -> virtroll::plan::v1alpha1::MaintenancePlan {
 
 pub const REBOOT: &str = "  hooks: [{name: reboot, at: Maintenance, reboot: {by: Annotation}}]\n";
 
+/// How hard planners look for an order in tests: not for the best one, and quickly in a program that isn't optimised.
+pub const EFFORT: u64 = 20_000;
+
 pub struct Scene {
     pub cluster: EmbeddedCluster,
     pub events: Vec<Event>,
@@ -63,6 +66,12 @@ impl Scene {
         self.nodes().get(name).await.expect("node").spec.and_then(|s| s.unschedulable).unwrap_or(false)
     }
 
+    /// Whether the node bears the taint of one that waits for its maintenance.
+    pub async fn is_steered(&self, name: &str) -> bool {
+        let spec = self.nodes().get(name).await.expect("node").spec.unwrap_or_default();
+        spec.taints.unwrap_or_default().iter().any(|t| t.key == virtroll::reconcile::STEERING_TAINT)
+    }
+
     pub async fn try_apply(
         &mut self,
         plan: &virtroll::plan::v1alpha1::MaintenancePlan,
@@ -76,6 +85,7 @@ impl Scene {
             new: self.new,
             play_hooks: true,
             driver: driver.to_owned(),
+            effort: virtroll::schedule::search::Effort::of(EFFORT),
             stop,
             patience: Some(Duration::from_secs(3600)),
         };

@@ -11,6 +11,7 @@ use crate::canaries;
 
 fn virtroll(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_virtroll"));
+    command.env("VIRTROLL_EFFORT", crate::scene::EFFORT.to_string());
     command.current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("KUBECONFIG").args(arguments);
     command.output().expect("runs")
 }

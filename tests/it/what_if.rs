@@ -40,6 +40,7 @@ impl Files {
 
     fn apply(&self, more: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_virtroll"));
+        command.env("VIRTROLL_EFFORT", crate::scene::EFFORT.to_string());
         command.current_dir(&self.0).env_remove("KUBECONFIG");
         command.args(["apply", "plan.yaml", "--sim", "cluster.yaml"]).args(more).output().expect("runs")
     }

@@ -135,8 +135,8 @@ pub async fn a_pod_under_two_budgets_never_leaves(stage: &mut Stage) {
     assert!(text.contains("was refused: This pod has more than one PodDisruptionBudget"), "{text}");
     assert_eq!(stage.evictions(), 2, "each pod is asked for once");
     assert_eq!(stage.list("v1", "Pod").await.len(), 2);
-    // A plan doesn't even begin.
-    let outcome = stage.roll("").await;
+    // A plan doesn't even begin its node.
+    let outcome = stage.roll("  onConflict: Proceed\n").await;
     let reason = outcome.status.nodes[0].reason.clone().unwrap_or_default();
     assert!(
         reason.contains("is selected by 2 budgets") && reason.contains("waiting will not help"),

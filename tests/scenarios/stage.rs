@@ -208,6 +208,8 @@ impl Stage {
             new: self.new,
             play_hooks: !self.real,
             driver: format!("{}-driver", self.name),
+            // Not the best of orders, and quickly found by a program that isn't optimised.
+            effort: virtroll::schedule::search::Effort::of(20_000),
             stop,
             patience: None,
         };

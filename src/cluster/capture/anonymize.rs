@@ -38,7 +38,7 @@ const PLAIN: &str = "
     selinuxContext observedKubeVirtVersion targetKubeVirtVersion defaultArchitecture workloadUpdateMethods batchEvictionInterval
     defaultNetworkInterface domainAttachmentType vmRolloutStrategy action scope priority
     lastFailedVMIUID migrationUid finalizers
-    at strategy timeout expected backoff soak onTimeout onUncordoned nonMigratable shutDown staysOff external onFailure onConflict by
+    at strategy timeout expected backoff soak onTimeout onUncordoned nonMigratable shutDown staysOff external onFailure onConflict optimizeFor steering by
     condition jsonPath maxUnavailablePerZone cron timeZone duration gracePeriodSeconds url method";
 
 /// Fields that map label keys to label values.

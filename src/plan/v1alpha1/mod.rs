@@ -19,6 +19,6 @@ pub use hook::{ExecHook, Hook, HookAction, HookPoint, HttpHook, JobHook, RebootB
 pub use quantity::{Duration, IntOrPercent};
 pub(crate) use quantity::{parse_duration, parse_int_or_percent};
 pub use spec::{
-    Concurrency, Failure, Group, MaintenancePlan, MaintenancePlanSpec, NodeSelection, OnFailure,
-    SafePowerOff, Schedule, Strategy, Verify, Window,
+    Concurrency, Failure, Group, MaintenancePlan, MaintenancePlanSpec, NodeSelection, OnConflict, OnFailure,
+    OptimizeFor, SafePowerOff, Schedule, Steering, Strategy, Verify, Window,
 };

@@ -19,6 +19,15 @@ pub struct MaintenancePlanSpec {
     /// How freed slots are used.
     #[serde(default)]
     pub strategy: Strategy,
+    /// What the order of the nodes is chosen for.
+    #[serde(default)]
+    pub optimize_for: OptimizeFor,
+    /// How pods and VMs that are placed anew are kept off nodes that wait for their own maintenance.
+    #[serde(default)]
+    pub steering: Steering,
+    /// What follows when it is proven beforehand that nodes can't be maintained.
+    #[serde(default)]
+    pub on_conflict: OnConflict,
     /// Groups of nodes.
     pub groups: Vec<Group>,
     /// How nodes are drained.
@@ -71,6 +80,41 @@ pub enum Strategy {
     /// The next nodes start when the whole wave is through. A wave takes nodes in, as far as the limits allow, until the
     /// first of its nodes has come to its end.
     Waves,
+}
+
+/// What the order of the nodes is chosen for. Limits, budgets and room hold whatever it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum OptimizeFor {
+    /// The campaign is over soon; then few VMs move twice.
+    #[default]
+    Time,
+    /// Few VMs move twice: begins with the emptiest nodes, and waits for room on nodes that are through; takes longer.
+    Moves,
+    /// Nodes are away for little time, summed over all of them.
+    Availability,
+}
+
+/// How pods and VMs that are placed anew are kept off nodes that wait for their own maintenance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum Steering {
+    /// Nodes that wait bear the taint `virtroll.dev/maintenance-due:PreferNoSchedule`: the scheduler takes another node where
+    /// there is one with room. It is removed when the node's maintenance begins, and whenever the campaign stops.
+    #[default]
+    PreferNoSchedule,
+    /// Not at all.
+    None,
+}
+
+/// What follows when it is proven beforehand that nodes can't be maintained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum OnConflict {
+    /// Nothing is begun: `apply` names the conflict and ends with exit code 4.
+    #[default]
+    Fail,
+    /// The affected nodes are taken out of the campaign, each with its conflict; the others are maintained.
+    Skip,
+    /// The campaign begins all the same: somebody mends what is in the way before its turn comes, or the node fails then.
+    Proceed,
 }
 
 /// Some nodes, and the groups that come before them.

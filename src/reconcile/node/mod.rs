@@ -83,6 +83,7 @@ impl Step<'_, '_> {
             resource_version: self.node.resource_version.clone(),
             unschedulable,
             state,
+            taints: None,
         }));
     }
 

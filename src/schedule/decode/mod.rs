@@ -16,7 +16,7 @@ mod world;
 
 pub use rules::{After, BudgetRule, Placing, Rules};
 
-use super::forecast::{Schedule, Score, Visit};
+use super::forecast::{Hold, Schedule, Score, Visit};
 use super::instance::{Landing, NONE, Way};
 use super::model::Model;
 use world::{Phase, World};
@@ -51,6 +51,18 @@ pub fn decode(model: &Model<'_>, rules: &Rules) -> Schedule {
     }
     schedule.visits.sort_by_key(|visit| (visit.start, world.drains[visit.node as usize].seq));
     schedule
+}
+
+/// The waiting nodes in their order, each with why it doesn't enter at time 0, if so: what the rules say of this moment alone.
+pub fn turns(model: &Model<'_>, rules: &Rules) -> Vec<(u32, Option<Hold>)> {
+    let mut world = World::new(model, rules, false);
+    let waiting: Vec<u32> =
+        rules.order.iter().copied().filter(|n| world.phase[*n as usize] == Phase::Waiting).collect();
+    world.begin();
+    let turn = |node: u32| {
+        (node, world.hold[node as usize].filter(|_| world.phase[node as usize] == Phase::Waiting))
+    };
+    waiting.into_iter().map(turn).collect()
 }
 
 fn final_score(world: &World<'_>) -> Score {

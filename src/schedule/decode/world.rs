@@ -340,11 +340,8 @@ impl<'a> World<'a> {
     pub(super) fn run(&mut self) {
         loop {
             self.settle();
-            if self.events.is_empty() && self.active == 0 && self.score_left() > 0 && !self.desperate {
-                self.desperate = true;
-                self.wake_all();
-                self.settle();
-                self.desperate = false;
+            if self.events.is_empty() {
+                self.despair();
             }
             let next = self.events.peek().map(|event| event.0.0);
             // What comes back in the moment in which another leaves is not away beside it.
@@ -358,6 +355,22 @@ impl<'a> World<'a> {
                 self.events.pop();
                 self.happen(event);
             }
+        }
+    }
+
+    /// What starts at time 0.
+    pub(super) fn begin(&mut self) {
+        self.settle();
+        self.despair();
+    }
+
+    /// Where nothing is under way and nodes are left, whatever can start at all may.
+    fn despair(&mut self) {
+        if self.active == 0 && self.score_left() > 0 {
+            self.desperate = true;
+            self.wake_all();
+            self.settle();
+            self.desperate = false;
         }
     }
 

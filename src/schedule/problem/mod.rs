@@ -24,7 +24,7 @@ pub use durations::Durations;
 
 use super::GroupNodes;
 use super::instance::{
-    Instance, ItemSpec, Landing, Millis, NONE, NodeSpec, Slots, Standing, Strategy, UNLIMITED, Way,
+    Goal, Instance, ItemSpec, Landing, Millis, NONE, NodeSpec, Slots, Standing, Strategy, UNLIMITED, Way,
 };
 use crate::inventory::{Inventory, Node, ObjectName, Pod, VirtualMachineInstance};
 use crate::plan::v1alpha1::{self, HookPoint, MaintenancePlanSpec};
@@ -123,6 +123,11 @@ pub fn of(
     instance.strategy = match plan.strategy {
         v1alpha1::Strategy::Rolling => Strategy::Rolling,
         v1alpha1::Strategy::Waves => Strategy::Waves,
+    };
+    instance.goal = match plan.optimize_for {
+        v1alpha1::OptimizeFor::Time => Goal::Time,
+        v1alpha1::OptimizeFor::Moves => Goal::Moves,
+        v1alpha1::OptimizeFor::Availability => Goal::Availability,
     };
     let mut problem = Problem { instance, zones: zones.into_names(), ..Problem::default() };
     let mut filler = Filler {

@@ -77,11 +77,13 @@ fn selectors_taints_and_volumes_say_where_an_item_may_be() {
             key: "t".into(),
             value: String::new(),
             effect: "NoSchedule".into(),
+            time_added: None,
         });
         n.taints.push(crate::inventory::Taint {
             key: "node.kubernetes.io/unschedulable".into(),
             value: String::new(),
             effect: "NoSchedule".into(),
+            time_added: None,
         });
         n.unschedulable = true;
     });

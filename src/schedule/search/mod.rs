@@ -26,6 +26,13 @@ pub struct Effort {
     pub seed: u64,
 }
 
+impl Effort {
+    /// So many plays.
+    pub fn of(plays: u64) -> Self {
+        Self { plays, ..Self::default() }
+    }
+}
+
 impl Default for Effort {
     fn default() -> Self {
         Self { plays: 2_500_000, seed: 1 }

@@ -1,0 +1,218 @@
+//! Who begins now: of the nodes that no group and no limit holds, those whose turn it is by the planner's rules.
+//!
+//! # Why
+//! The plan's limits say how many may be away; the planner's rules say which of them can be without waiting for each other's
+//! budgets, migration slots or room. Both are asked about what is observed now, so that a node that turns out slow, or a cluster
+//! that has changed, changes the order and never the safety.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::admission::{self, Admission};
+use super::decide::{States, fail_untouched, stopped};
+use super::drain::{DrainOptions, obstacles};
+use super::{Decision, GroupNodes, NodePhase, View, node, steering};
+use crate::inventory::{Node, ObjectName};
+use crate::plan::v1alpha1::{OnConflict, OnTimeout};
+use crate::reconcile::{Effect, Hold, NodePatch, NodeState, StateChange};
+use crate::schedule::Wait;
+use crate::schedule::problem::{self, Durations, Progress};
+
+/// The planner's rules look at the whole cluster: they are asked so far apart at the least, for each node of it.
+const ASKED_A_NODE: SignedDuration = SignedDuration::from_millis(5);
+
+/// What the planner's rules said last.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Turns {
+    /// When they were asked.
+    asked_at: Option<Timestamp>,
+    /// Nodes whose turn it wasn't.
+    waits: BTreeMap<String, Wait>,
+    /// Since when no node is in work and none may begin.
+    idle_since: Option<Timestamp>,
+}
+
+/// A node that no group and no limit holds.
+struct Entrant<'a> {
+    group: &'a str,
+    node: &'a Node,
+    /// The state that it carries already.
+    found: Option<NodeState>,
+    left_cordoned: bool,
+}
+
+/// Begins nodes of the open groups; those that must wait get the reason.
+pub(super) fn begin(view: &View<'_>, states: &States<'_>, open: &[&GroupNodes], decision: &mut Decision) {
+    let mut admission = Admission::new(view, states, decision);
+    let entrants = entrants(view, states, open, &admission, decision);
+    if entrants.is_empty() {
+        decision.turns = Turns { idle_since: None, ..view.ledger.turns.clone() };
+        return;
+    }
+    let insists = view.plan.on_conflict == OnConflict::Proceed;
+    let is_busy = decision.nodes.values().any(|n| n.phase.is_active()) || !view.ledger.patching.is_empty();
+    let begun = decision.effects.len();
+    let mut turns = turns(view, &entrants, decision);
+    if insists && !is_busy && turns.iter().all(|(_, wait)| wait.is_some()) {
+        // The plan says to begin whatever stands against it: the first goes, alone.
+        turns.iter_mut().take(1).for_each(|(_, wait)| *wait = None);
+    }
+    for (name, wait) in turns {
+        let Some(entrant) = entrants.get(name.as_str()) else { continue };
+        let holds = match wait {
+            Some(wait) => vec![Hold::Turn { wait }],
+            // Those that began a moment ago count.
+            None => admission.holds(entrant.group, entrant.node, entrant.left_cordoned),
+        };
+        if holds.is_empty() {
+            if !start(view, entrant, &mut admission, decision) {
+                return;
+            }
+        } else if let Some(progress) = decision.nodes.get_mut(&name) {
+            progress.holds = holds;
+        }
+    }
+    if is_busy || decision.effects.len() > begun {
+        decision.turns.idle_since = None;
+    } else {
+        stand_idle(view, &entrants, decision);
+    }
+}
+
+/// The nodes of open groups that nothing holds; the others get what holds them.
+fn entrants<'a>(
+    view: &View<'a>,
+    states: &States<'_>,
+    open: &[&'a GroupNodes],
+    admission: &Admission,
+    decision: &mut Decision,
+) -> BTreeMap<&'a str, Entrant<'a>> {
+    let mut entrants = BTreeMap::new();
+    for group in open {
+        for name in admission::waiting(group, decision) {
+            let is_patched = view.ledger.patching.contains(name) || view.ledger.steering.contains(name);
+            let Some(node) = view.inventory.node(name).filter(|_| !is_patched) else { continue };
+            let found = states.any(name).and_then(|state| state.as_ref().ok()).cloned();
+            let left_cordoned = node.unschedulable && found.as_ref().is_some_and(|s| is_ours(view, s));
+            let mut holds = admission.holds(&group.name, node, left_cordoned);
+            if let Some(foreign) = found.as_ref().filter(|s| !is_ours(view, s)) {
+                let reason = format!("the node is in the hands of campaign {}", foreign.campaign);
+                holds.push(Hold::Stopped { reason });
+            }
+            holds.extend(inbound(view, name));
+            if holds.is_empty() {
+                entrants.insert(name, Entrant { group: group.name.as_str(), node, found, left_cordoned });
+            } else if let Some(progress) = decision.nodes.get_mut(name) {
+                progress.holds = holds;
+            }
+        }
+    }
+    entrants
+}
+
+/// VMs that are on their way to a node arrive before it begins: they would have to turn round at once.
+fn inbound(view: &View<'_>, node: &str) -> Option<Hold> {
+    let bound = view.inventory.vmis_bound_for(node).filter(|vmi| {
+        let here = vmi.node.as_deref() == Some(node);
+        !here && view.inventory.migrations_of(&vmi.name).any(|m| !m.is_final())
+    });
+    let vms: Vec<ObjectName> = bound.map(|vmi| vmi.name.clone()).collect();
+    (!vms.is_empty()).then_some(Hold::Inbound { vms })
+}
+
+/// The entrants in their order, each with why it has to wait, if so.
+fn turns(
+    view: &View<'_>,
+    entrants: &BTreeMap<&str, Entrant<'_>>,
+    decision: &mut Decision,
+) -> Vec<(String, Option<Wait>)> {
+    let last = &view.ledger.turns;
+    let pause = ASKED_A_NODE * i32::try_from(view.inventory.nodes().len()).unwrap_or(i32::MAX);
+    let due = last.asked_at.and_then(|at| at.checked_add(pause).ok()).filter(|due| view.now < *due);
+    if let Some(due) = due {
+        decision.wake(due);
+        decision.turns = last.clone();
+        let known = last.waits.iter().filter(|(name, _)| entrants.contains_key(name.as_str()));
+        return known.map(|(name, wait)| (name.clone(), Some(wait.clone()))).collect();
+    }
+    let waiting: BTreeSet<&str> = entrants.keys().copied().collect();
+    let progress = progress(view, decision);
+    let problem = problem::of(view.plan, view.groups, view.inventory, &Durations::default(), &progress);
+    let returned = decision.status.nodes.iter().any(|n| n.phase == NodePhase::Done.name());
+    let turns = view.guide.turns(&problem, &waiting, returned);
+    let waits = turns.iter().filter_map(|(name, wait)| Some((name.clone(), wait.clone()?))).collect();
+    decision.turns = Turns { asked_at: Some(view.now), waits, idle_since: last.idle_since };
+    turns
+}
+
+/// Who is through and who is in work, for the planner. How long they still take doesn't matter to what may begin now.
+fn progress(view: &View<'_>, decision: &Decision) -> Progress {
+    let mut progress = Progress::default();
+    for (_, name) in view.nodes() {
+        let phase = decision.phase(name).unwrap_or_default();
+        if phase.is_terminal() {
+            progress.done.insert(name.to_owned());
+        } else if phase.is_active() || view.ledger.patching.contains(name) {
+            progress.under_way.insert(name.to_owned(), (0, 0));
+        }
+    }
+    progress
+}
+
+/// Begins a node, or fails it if something stands against it for good. False: nothing more may begin.
+fn start(view: &View<'_>, entrant: &Entrant<'_>, admission: &mut Admission, decision: &mut Decision) -> bool {
+    let node = entrant.node;
+    let options = DrainOptions::of_plan(&view.plan.drain, &view.plan.virtual_machines);
+    let obstacles = obstacles(view.inventory, &node.name, &options, view.now);
+    if !obstacles.is_empty() {
+        // While nodes are in work, a budget may look worse than it is; what stands against a node is judged when it is quiet.
+        if decision.nodes.values().any(|n| n.phase.is_active()) {
+            let reason = obstacles.join("; ");
+            if let Some(progress) = decision.nodes.get_mut(&node.name) {
+                progress.holds = vec![Hold::Stopped { reason }];
+            }
+            return true;
+        }
+        fail_untouched(view, decision, &node.name, format!("not begun: {}", obstacles.join("; ")));
+        return stopped(view, decision).is_none();
+    }
+    let wave = admission.wave(entrant.group);
+    admission.admit(&node.name);
+    let state = node::admitted(view, node, entrant.found.clone(), entrant.group, wave);
+    decision.effects.push(Effect::PatchNode(NodePatch {
+        node: node.name.clone(),
+        resource_version: node.resource_version.clone(),
+        unschedulable: (!node.unschedulable).then_some(true),
+        state: StateChange::Set(Box::new(state)),
+        taints: steering::off(view, node),
+    }));
+    true
+}
+
+/// Nothing is in work, and nobody may begin: as a drain does, that ends by the plan's timeout.
+fn stand_idle(view: &View<'_>, entrants: &BTreeMap<&str, Entrant<'_>>, decision: &mut Decision) {
+    let since = *decision.turns.idle_since.get_or_insert(view.now);
+    let timeout = view.plan.drain.timeout;
+    let ends = since.saturating_add(timeout.signed()).unwrap_or(Timestamp::MAX);
+    if view.plan.drain.on_timeout == OnTimeout::Wait {
+        return;
+    }
+    if view.now < ends {
+        return decision.wake(ends);
+    }
+    let held = entrants.keys().find_map(|name| Some((*name, decision.nodes.get(*name)?.holds.first()?)));
+    let Some((name, hold)) = held else { return };
+    let reason = format!("not begun: waited {timeout} while no node was in work: {hold}");
+    let phase = match view.plan.drain.on_timeout {
+        OnTimeout::Skip => NodePhase::Skipped,
+        OnTimeout::Fail | OnTimeout::Wait => NodePhase::Failed,
+    };
+    super::decide::end_untouched(view, decision, name, phase, reason);
+    decision.turns.idle_since = None;
+}
+
+/// The state was written by this campaign, or by an earlier one of this plan that nobody drives any more.
+fn is_ours(view: &View<'_>, state: &NodeState) -> bool {
+    state.campaign == view.campaign || view.adopts.contains(&state.campaign)
+}
