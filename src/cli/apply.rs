@@ -51,7 +51,7 @@ pub(super) struct Apply {
     run_hooks: bool,
     /// How hard the planner looks for a good order: pods and VMs that it moves in thought, over all orders that it tries; some 1.5
     /// million take a second.
-    #[arg(long, value_name = "MOVES", env = "VIRTROLL_EFFORT", default_value_t = Effort::default().plays)]
+    #[arg(long, value_name = "MOVES", env = "VIRTROLL_EFFORT", hide_env_values = true, default_value_t = Effort::default().plays)]
     effort: u64,
     /// Output format.
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]

@@ -105,8 +105,6 @@ pub async fn run_campaign(run: Run<'_>, sink: Sink<'_>) -> Result<Outcome, Error
         }
         None => Planned::new(&run.plan.spec, &groups, &inventory)?,
     };
-        let _ = std::fs::write(file, format!("{:#?}", planned.problem));
-    }
     refuse_rivals(&run, &others, &groups, &inventory).await?;
     cluster::ensure_definitions(&client).await?;
     let campaign = match resumed {
