@@ -7,11 +7,12 @@ use super::rehearse;
 use super::report::Output;
 use super::{Cluster, Exit, complain, complain_of_plan, print_json};
 use crate::cluster::inventory_of;
-use crate::engine::{self, Planned};
+use crate::engine;
 use crate::plan::Loaded;
 use crate::report::{Outlook, conflict_text};
 use crate::schedule::conflict::{Conflict, Never};
 use crate::schedule::search::{self, Effort};
+use crate::schedule::{NoSchedule, Planned};
 
 /// What is printed when no schedule exists.
 #[derive(Serialize)]
@@ -33,8 +34,10 @@ pub(super) fn run(loaded: &Loaded, cluster: &Cluster, effort: Effort, output: Ou
     let spec = &loaded.plan.spec;
     let groups = crate::schedule::resolve(spec, &inventory)
         .map_err(|misfits| complain_of_plan(loaded, &engine::Error::Groups(misfits), output))?;
-    let complain = |error| complain_of_plan(loaded, &error, output);
-    let Planned { problem, taken_out } = Planned::new(spec, &groups, &inventory).map_err(complain)?;
+    let Planned { problem, taken_out } = Planned::new(spec, &groups, &inventory).map_err(|found| {
+        refuse(&found, output);
+        Exit::NoSchedule
+    })?;
     let found = search::plan(&problem.instance, effort);
     let plan = loaded.plan.metadata.name.as_deref().unwrap_or_default();
     let outlook = Outlook::new(plan, &name, &problem, &found, &taken_out);
@@ -47,7 +50,8 @@ pub(super) fn run(loaded: &Loaded, cluster: &Cluster, effort: Effort, output: Ou
 }
 
 /// Says what stands against every schedule.
-pub(super) fn refuse(found: &Conflict, nevers: &[Never], output: Output) {
+pub(super) fn refuse(found: &NoSchedule, output: Output) {
+    let NoSchedule { conflict: found, nevers } = found;
     if output == Output::Json {
         return print_json(&Against { conflict: found, nevers });
     }

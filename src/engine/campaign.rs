@@ -8,8 +8,7 @@ use tokio::sync::watch;
 
 use super::drive::Driver;
 use super::lease::Lease;
-use super::planning::Planned;
-use super::{Clock, Error, Sink, Stop};
+use super::{Clock, Error, Sink, Stop, planning};
 use crate::cluster::{self, Observer, Scope};
 use crate::inventory::{Inventory, Node};
 use crate::journal::{Event, EventKind};
@@ -19,7 +18,7 @@ use crate::plan::v1alpha1::{
 use crate::reconcile::drain::{DrainOptions, obstacles};
 use crate::reconcile::{End, GroupNodes, NodeState, ZONE_LABEL};
 use crate::schedule::search::Effort;
-use crate::schedule::{self};
+use crate::schedule::{self, Planned};
 
 /// What to run, where and how.
 pub struct Run<'a> {
@@ -101,9 +100,9 @@ pub async fn run_campaign(run: Run<'_>, sink: Sink<'_>) -> Result<Outcome, Error
     let planned = match resumed {
         Some(campaign) => {
             let record = campaign.status.clone().unwrap_or_default();
-            Planned::resumed(&run.plan.spec, &groups, &inventory, &record)
+            planning::resumed(&run.plan.spec, &groups, &inventory, &record)
         }
-        None => Planned::new(&run.plan.spec, &groups, &inventory)?,
+        None => Planned::new(&run.plan.spec, &groups, &inventory).map_err(Error::NoSchedule)?,
     };
     refuse_rivals(&run, &others, &groups, &inventory).await?;
     cluster::ensure_definitions(&client).await?;
@@ -123,7 +122,7 @@ pub async fn run_campaign(run: Run<'_>, sink: Sink<'_>) -> Result<Outcome, Error
     let campaign = cluster::campaign(&client, &name).await?;
     let adopts: Vec<String> = known.iter().map(ResourceExt::name_any).filter(|n| *n != name).collect();
     announce(&run, &name, resumed.is_some(), &groups, &inventory, &adopts, sink);
-    let guide = planned.guide(run.effort);
+    let guide = planning::guide(&planned.problem, run.effort);
     let mut driver = Driver::new(run, campaign, groups, guide, adopts, inventory, observer, lease);
     driver.take_out(planned.taken_out);
     driver.run(resumed.is_some(), sink).await

@@ -9,7 +9,7 @@ use super::campaign::{Outcome, Run};
 use super::hooks::Context;
 use super::lease::Lease;
 use super::patience::Patience;
-use super::planning::{self, TakenOut};
+use super::planning;
 use super::tasks::{self, Tasks};
 use super::told::Told;
 use super::{Error, Sink, Stop};
@@ -21,7 +21,7 @@ use crate::reconcile::{
     Decision, Effect, End, GroupNodes, HookRunId, HookScope, HookStatus, Ledger, NodePhase, NodeState,
     STATE_ANNOTATION, View, decide,
 };
-use crate::schedule::Guide;
+use crate::schedule::{Guide, TakenOut};
 
 /// Wait after a record that could not be written.
 const AFTER_TROUBLE: std::time::Duration = std::time::Duration::from_secs(1);

@@ -1,8 +1,7 @@
 //! Errors of a run.
 
 use crate::cluster;
-use crate::schedule::Misfit;
-use crate::schedule::conflict::{Conflict, Never};
+use crate::schedule::{Misfit, NoSchedule};
 
 /// Why a run could not begin or go on.
 #[derive(Debug, thiserror::Error)]
@@ -17,11 +16,6 @@ pub enum Error {
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Groups(Vec<Misfit>),
     /// It is proven that the plan's nodes can't all be maintained; nothing was touched.
-    #[error("no schedule exists: {}", conflict.why)]
-    NoSchedule {
-        /// The smallest set of objects that stand against each other.
-        conflict: Box<Conflict>,
-        /// Everything else that never works by itself.
-        nevers: Vec<Never>,
-    },
+    #[error("no schedule exists: {}", .0.conflict.why)]
+    NoSchedule(Box<NoSchedule>),
 }

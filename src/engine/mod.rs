@@ -21,7 +21,6 @@ pub use campaign::{Outcome, Run, prepare, run_campaign};
 pub use clock::Clock;
 pub use drain::{Drain, DrainReport, drain_nodes};
 pub use error::Error;
-pub use planning::{Planned, TakenOut};
 pub use preflight::{Preflight, preflight};
 
 /// Where events go.

@@ -24,6 +24,7 @@ mod groups;
 mod hosts;
 pub mod instance;
 pub mod model;
+mod planned;
 pub mod policies;
 pub mod problem;
 pub mod search;
@@ -34,5 +35,6 @@ mod turn;
 mod warnings;
 
 pub use groups::{GroupNodes, Misfit, resolve, resume};
+pub use planned::{NoSchedule, Planned, TakenOut};
 pub use turn::{Guide, Wait};
 pub use warnings::short_timeouts;

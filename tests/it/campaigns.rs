@@ -36,8 +36,8 @@ async fn a_budget_that_never_allows_is_found_before_the_cordon_and_mending_it_go
     // Nothing is begun, not even on record.
     let (_sender, stop) = watch::channel(Stop::No);
     let refused = scene.try_apply(&plan(""), "one", stop).await;
-    let Err(Error::NoSchedule { conflict, .. }) = refused else { panic!("{refused:?}") };
-    assert!(conflict.why.contains("budget shop/web (maxUnavailable 0)"), "{conflict:?}");
+    let Err(Error::NoSchedule(found)) = refused else { panic!("{refused:?}") };
+    assert!(found.conflict.why.contains("budget shop/web (maxUnavailable 0)"), "{found:?}");
     assert!(scene.cluster.objects("maintenancecampaigns.virtroll.dev").is_empty());
     // Where the plan says so, it begins all the same, and each node fails at its turn.
     let outcome = scene.roll("  onConflict: Proceed\n").await;
