@@ -6,7 +6,7 @@ use std::time::Duration;
 use kube::{Client, ResourceExt};
 use tokio::sync::watch;
 
-use super::drive::Driver;
+use super::drive::{Course, Driver};
 use super::lease::Lease;
 use super::{Clock, Error, Sink, Stop, planning};
 use crate::cluster::{self, Observer, Scope};
@@ -17,6 +17,7 @@ use crate::plan::v1alpha1::{
 };
 use crate::reconcile::drain::{DrainOptions, obstacles};
 use crate::reconcile::{End, GroupNodes, NodeState, ZONE_LABEL};
+use crate::schedule::problem::Durations;
 use crate::schedule::search::Effort;
 use crate::schedule::{self, Planned};
 
@@ -97,12 +98,18 @@ pub async fn run_campaign(run: Run<'_>, sink: Sink<'_>) -> Result<Outcome, Error
         }
         None => prepare(run.plan, &inventory)?,
     };
+    let mut earlier = Durations::default();
+    for campaign in known.iter().filter(|c| resumed.is_none_or(|r| r.name_any() != c.name_any())) {
+        campaign.status.iter().for_each(|record| planning::learn(&mut earlier, record));
+    }
+    let mut durations = earlier.clone();
     let planned = match resumed {
         Some(campaign) => {
             let record = campaign.status.clone().unwrap_or_default();
-            planning::resumed(&run.plan.spec, &groups, &inventory, &record)
+            planning::learn(&mut durations, &record);
+            planning::resumed(&run.plan.spec, &groups, &inventory, &record, &durations, run.clock.now())
         }
-        None => Planned::new(&run.plan.spec, &groups, &inventory).map_err(Error::NoSchedule)?,
+        None => Planned::new(&run.plan.spec, &groups, &inventory, &durations).map_err(Error::NoSchedule)?,
     };
     refuse_rivals(&run, &others, &groups, &inventory).await?;
     cluster::ensure_definitions(&client).await?;
@@ -122,8 +129,10 @@ pub async fn run_campaign(run: Run<'_>, sink: Sink<'_>) -> Result<Outcome, Error
     let campaign = cluster::campaign(&client, &name).await?;
     let adopts: Vec<String> = known.iter().map(ResourceExt::name_any).filter(|n| *n != name).collect();
     announce(&run, &name, resumed.is_some(), &groups, &inventory, &adopts, sink);
-    let guide = planning::guide(&planned.problem, run.effort);
-    let mut driver = Driver::new(run, campaign, groups, guide, adopts, inventory, observer, lease);
+    let (guide, forecast) = planning::guide(&planned.problem, run.effort);
+    sink(Event { at: run.clock.now(), kind: forecast });
+    let plan = Course { guide, earlier };
+    let mut driver = Driver::new(run, campaign, groups, plan, adopts, inventory, observer, lease);
     driver.take_out(planned.taken_out);
     driver.run(resumed.is_some(), sink).await
 }

@@ -21,6 +21,8 @@ use crate::reconcile::{
     Decision, Effect, End, GroupNodes, HookRunId, HookScope, HookStatus, Ledger, NodePhase, NodeState,
     STATE_ANNOTATION, View, decide,
 };
+use crate::schedule::problem::Durations;
+use crate::schedule::search::Effort;
 use crate::schedule::{Guide, TakenOut};
 
 /// Wait after a record that could not be written.
@@ -36,6 +38,19 @@ const LONGEST_UNRECORDED: std::time::Duration = std::time::Duration::from_secs(3
 /// Nobody waits longer for virtroll to see what has happened.
 const LONGEST_REST: std::time::Duration = std::time::Duration::from_secs(1);
 
+/// The order of the nodes, and what it is made of.
+pub(super) struct Course {
+    /// The order.
+    pub guide: Guide,
+    /// What earlier campaigns of the plan have shown of durations.
+    pub earlier: Durations,
+}
+
+/// Of the effort for the first order, another one on the way gets this part, in percent.
+const AGAIN_PERCENT: u64 = 10;
+/// Of so few nodes that wait, the order hardly matters any more.
+const FEW: usize = 3;
+
 /// Drives one campaign.
 pub(super) struct Driver<'a> {
     run: Run<'a>,
@@ -43,7 +58,9 @@ pub(super) struct Driver<'a> {
     campaign: MaintenanceCampaign,
     name: String,
     groups: Vec<GroupNodes>,
-    guide: Guide,
+    course: Course,
+    /// Nodes that were through when the order was looked at last.
+    returned: usize,
     adopts: Vec<String>,
     inventory: Inventory,
     observer: Observer,
@@ -69,7 +86,7 @@ impl<'a> Driver<'a> {
         run: Run<'a>,
         campaign: MaintenanceCampaign,
         groups: Vec<GroupNodes>,
-        guide: Guide,
+        course: Course,
         adopts: Vec<String>,
         inventory: Inventory,
         observer: Observer,
@@ -85,7 +102,8 @@ impl<'a> Driver<'a> {
             is_taken_up: false,
             campaign,
             groups,
-            guide,
+            course,
+            returned: 0,
             adopts,
             inventory,
             observer,
@@ -177,6 +195,7 @@ impl<'a> Driver<'a> {
             for kind in self.told.news(&mut decision, &self.ledger, stopping, self.run.clock.now()) {
                 self.emit(sink, kind);
             }
+            self.reorder(&decision.status, sink);
             let Decision { effects, status, wake_at, end, turns, .. } = decision;
             self.ledger.turns = turns;
             let unrecorded = self.is_taken_up || status != self.status;
@@ -322,7 +341,7 @@ impl<'a> Driver<'a> {
             inventory: &self.inventory,
             plan: &self.run.plan.spec,
             campaign: &self.name,
-            guide: &self.guide,
+            guide: &self.course.guide,
             groups: &self.groups,
             status: &self.status,
             ledger: &self.ledger,
@@ -332,6 +351,27 @@ impl<'a> Driver<'a> {
             given_up: self.given_up.as_deref(),
             now: self.run.clock.now(),
         })
+    }
+
+    /// Looks for a better order of the nodes that wait whenever another tenth of all has come back: by then it is known how long
+    /// they really take, and where the room is.
+    fn reorder(&mut self, status: &MaintenanceCampaignStatus, sink: Sink<'_>) {
+        let all: usize = self.groups.iter().map(|g| g.nodes.len()).sum();
+        let returned = status.nodes.iter().filter(|n| n.phase == NodePhase::Done.name()).count();
+        let waiting = all.saturating_sub(status.nodes.len());
+        if waiting < FEW || returned < self.returned + (all / 10).max(1) {
+            return;
+        }
+        self.returned = returned;
+        let mut durations = self.course.earlier.clone();
+        planning::learn(&mut durations, status);
+        let (plan, now) = (&self.run.plan.spec, self.run.clock.now());
+        let planned = planning::resumed(plan, &self.groups, &self.inventory, status, &durations, now);
+        let effort = Effort::of(self.run.effort.plays * AGAIN_PERCENT / 100);
+        if let Some(guide) = planning::better(&self.course.guide, &planned.problem, effort) {
+            self.course.guide = guide;
+            self.emit(sink, EventKind::Reordered);
+        }
     }
 
     /// When the record may be written, if not now. What others go by (the phase, hooks, the failed that are tried again) and

@@ -1,12 +1,29 @@
 //! What the planner says before a campaign begins: what stands against it, and the order in which its nodes go.
 
+use jiff::Timestamp;
+
 use crate::inventory::Inventory;
+use crate::journal::EventKind;
 use crate::plan::v1alpha1::{CampaignNode, MaintenanceCampaignStatus, MaintenancePlanSpec};
 use crate::reconcile::{GroupNodes, NodePhase};
 use crate::schedule::conflict::Conflict;
-use crate::schedule::problem::{self, Durations, Problem, Progress};
+use crate::schedule::instance::Millis;
+use crate::schedule::problem::{self, Durations, Problem, Progress, Took};
 use crate::schedule::search::{self, Effort};
 use crate::schedule::{Guide, Planned, TakenOut};
+
+/// A new order on the way has to be better by so much, in percent: another one would only be hard to follow.
+const WORTH_A_CHANGE: Millis = 2;
+
+/// Takes in how long nodes of a campaign of this plan have taken.
+pub(super) fn learn(durations: &mut Durations, record: &MaintenanceCampaignStatus) {
+    for node in record.nodes.iter().filter(|n| n.phase == NodePhase::Done.name()) {
+        let Some((drained, back)) = node.drained_at.zip(node.finished_at) else { continue };
+        let took: &mut Took = durations.after_drain.entry(node.group.clone()).or_default();
+        took.count += 1;
+        took.sum += u64::try_from(back.duration_since(drained).as_millis()).unwrap_or(0);
+    }
+}
 
 /// A campaign that goes on: what it has begun is carried through, whatever stands against it now.
 pub(super) fn resumed(
@@ -14,31 +31,64 @@ pub(super) fn resumed(
     groups: &[GroupNodes],
     inventory: &Inventory,
     status: &MaintenanceCampaignStatus,
+    durations: &Durations,
+    now: Timestamp,
 ) -> Planned {
     let mut progress = Progress::default();
     for node in &status.nodes {
         let phase = NodePhase::named(&node.phase);
         if phase.is_active() {
-            progress.under_way.insert(node.name.clone(), (0, 0));
+            progress.under_way.insert(node.name.clone(), over(phase, node, now));
         } else if matches!(phase, NodePhase::Done | NodePhase::Skipped) {
             progress.done.insert(node.name.clone());
         }
     }
-    let problem = problem::of(plan, groups, inventory, &Durations::default(), &progress);
+    let problem = problem::of(plan, groups, inventory, durations, &progress);
     Planned { problem, taken_out: TakenOut::new() }
 }
 
-/// The order in which the nodes go.
-pub(super) fn guide(problem: &Problem, effort: Effort) -> Guide {
+/// What is over of a node's time before its drain and after it.
+fn over(phase: NodePhase, node: &CampaignNode, now: Timestamp) -> (Millis, Millis) {
+    let since = |at: Option<Timestamp>| {
+        at.map_or(0, |at| u64::try_from(now.duration_since(at).as_millis()).unwrap_or(0))
+    };
+    match phase {
+        NodePhase::Cordoned => (since(node.started_at), 0),
+        NodePhase::Draining => (Millis::MAX, 0),
+        _ => (Millis::MAX, since(node.drained_at)),
+    }
+}
+
+/// The order in which the nodes go, with its forecast.
+pub(super) fn guide(problem: &Problem, effort: Effort) -> (Guide, EventKind) {
     let found = search::plan(&problem.instance, effort);
-    Guide::of(&problem.instance, &found.rules)
+    let (score, bound) = (&found.schedule.score, found.bounds.makespan());
+    let forecast = EventKind::Planned {
+        makespan_ms: score.makespan,
+        lower_bound_ms: bound,
+        extra_moves: score.extra_moves,
+        least_extra_moves: found.least_extra_moves,
+        without_a_way: found.schedule.unfinished.len(),
+    };
+    (Guide::of(&problem.instance, &found.rules), forecast)
+}
+
+/// A better order for what is left, if there is one that is worth a change.
+pub(super) fn better(guide: &Guide, problem: &Problem, effort: Effort) -> Option<Guide> {
+    let found = search::plan(&problem.instance, effort);
+    let score = &found.schedule.score;
+    let is_better = match guide.makespan(problem, true) {
+        Some(makespan) => score.makespan.saturating_mul(100 + WORTH_A_CHANGE) < makespan.saturating_mul(100),
+        None => true,
+    };
+    (is_better && score.unfinished == 0).then(|| Guide::of(&problem.instance, &found.rules))
 }
 
 /// Puts nodes that were taken out on record.
 pub(super) fn take_out(
     taken: TakenOut,
     groups: &[GroupNodes],
-    now: jiff::Timestamp,
+    now: Timestamp,
     status: &mut MaintenanceCampaignStatus,
 ) {
     for (name, conflict) in taken {
@@ -50,6 +100,7 @@ pub(super) fn take_out(
             phase: NodePhase::Skipped.name().to_owned(),
             reason: Some(words(&conflict)),
             started_at: Some(now),
+            drained_at: None,
             finished_at: Some(now),
             pods_evicted: 0,
             virtual_machines: 0,

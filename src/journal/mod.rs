@@ -140,6 +140,21 @@ pub enum EventKind {
         /// Nodes in work and hooks that run, in words.
         under_way: Vec<String>,
     },
+    /// The planner's forecast, as the campaign begins or goes on.
+    Planned {
+        /// Until the last node is back, milliseconds.
+        makespan_ms: u64,
+        /// No order takes less: proven, with the durations taken here.
+        lower_bound_ms: u64,
+        /// Moves of VMs beyond one each.
+        extra_moves: u32,
+        /// The fewest that are possible when as many nodes begin before the first is back.
+        least_extra_moves: u32,
+        /// Nodes for which no way was found, which proves nothing.
+        without_a_way: usize,
+    },
+    /// The nodes that wait go in another order from now on.
+    Reordered,
     /// Something that people should know.
     Warning {
         /// In words.

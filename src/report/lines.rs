@@ -36,6 +36,9 @@ fn words(kind: &EventKind) -> Option<(String, String)> {
             );
             (campaign.clone(), words)
         }
+        EventKind::Reordered => {
+            ("order".to_owned(), "the nodes that wait go in another order: it is shorter".to_owned())
+        }
         EventKind::NodePhaseChanged { node, group, wave, phase, reason } => {
             let words = match (phase.as_str(), reason) {
                 ("Cordoned", _) => format!("cordoned (group {group}, wave {wave})"),
@@ -81,6 +84,6 @@ fn words(kind: &EventKind) -> Option<(String, String)> {
             let reason = reason.as_deref().map(|r| format!(": {r}")).unwrap_or_default();
             ("campaign".to_owned(), format!("{}{reason}", phase.to_lowercase()))
         }
-        EventKind::PodLeft { .. } | EventKind::Progress(_) => return None,
+        EventKind::Planned { .. } | EventKind::PodLeft { .. } | EventKind::Progress(_) => return None,
     })
 }

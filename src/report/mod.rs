@@ -37,5 +37,5 @@ pub use rehearsal::{
     Variants,
 };
 pub use story::Story;
-pub use summary::{About, ClusterSize, HeldBy, Report, ReportNode, ReportVm};
+pub use summary::{About, ClusterSize, HeldBy, Planned as PlannedFigures, Report, ReportNode, ReportVm};
 pub use text::{forecast, tables};

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::course::{Constraint, HookRun, Interval, Move, MoveKind, Refusal, Wait};
+use super::summary::Planned;
 use crate::inventory::ObjectName;
 use crate::journal::{Cause, CauseKind, Event, EventKind};
 use crate::reconcile::{Hold, NodePhase, NodeProgress};
@@ -38,6 +39,7 @@ pub struct Story {
     hooks: Vec<HookRun>,
     obstructed: BTreeMap<String, String>,
     warnings: Vec<String>,
+    planned: Option<Planned>,
     cluster: Sizes,
     last: Option<Timestamp>,
 }
@@ -115,11 +117,21 @@ impl Story {
             }
             EventKind::Warning { text } => self.warn(text),
             EventKind::CampaignEnded { .. } => self.close(at),
-            EventKind::NodeWaits { .. }
+            EventKind::Planned { makespan_ms, lower_bound_ms, extra_moves, least_extra_moves, .. } => {
+                let (moves, least) = (*extra_moves, *least_extra_moves);
+                self.planned = Some(Planned::new(*makespan_ms, *lower_bound_ms, moves, least));
+            }
+            EventKind::Reordered
+            | EventKind::NodeWaits { .. }
             | EventKind::PodEvicted { vm: None, .. }
             | EventKind::PodLeft { .. }
             | EventKind::Stopping { .. } => {}
         }
+    }
+
+    /// What the planner expected.
+    pub fn planned(&self) -> Option<Planned> {
+        self.planned
     }
 
     /// Adds a warning; the same one is kept once.

@@ -70,6 +70,9 @@ pub struct Report {
     pub finished_at: Option<Timestamp>,
     /// From the first node's beginning to the last node's end, seconds.
     pub makespan_seconds: i64,
+    /// What the planner expected as the run began, if it got so far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub planned: Option<Planned>,
     /// Most nodes unavailable at one moment because of the campaign.
     pub peak_unavailable: u32,
     /// Nodes in the order of their beginning.
@@ -92,6 +95,37 @@ pub struct Report {
     pub warnings: Vec<String>,
     /// The plan's spec, defaults filled in.
     pub plan_spec: MaintenancePlanSpec,
+}
+
+/// What the planner expected, with the durations that it takes: grace periods, migrations by their memory, `expected` of hooks, and what
+/// nodes of the plan have taken before.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Planned {
+    /// Until the last node is back.
+    pub makespan_seconds: f64,
+    /// Proven: no order takes less.
+    pub lower_bound_seconds: f64,
+    /// How far the makespan lies above the lower bound.
+    pub gap_percent: f64,
+    /// Moves of VMs beyond one each.
+    pub extra_moves: u32,
+    /// The fewest that are possible when as many nodes begin before the first is back.
+    pub least_extra_moves: u32,
+}
+
+impl Planned {
+    /// Of milliseconds.
+    pub(super) fn new(makespan: u64, bound: u64, extra_moves: u32, least_extra_moves: u32) -> Self {
+        let gap = if bound == 0 { 0.0 } else { (makespan as f64 / bound as f64 - 1.0) * 100.0 };
+        Self {
+            makespan_seconds: makespan as f64 / 1000.0,
+            lower_bound_seconds: bound as f64 / 1000.0,
+            gap_percent: (gap * 100.0).round() / 100.0,
+            extra_moves,
+            least_extra_moves,
+        }
+    }
 }
 
 /// How large the cluster is.
@@ -211,6 +245,7 @@ impl Report {
             started_at: status.started_at,
             finished_at: status.finished_at,
             makespan_seconds: makespan,
+            planned: story.planned(),
             peak_unavailable: status.peak_unavailable,
             nodes: nodes(status, groups, story, end),
             virtual_machines: vms.collect(),

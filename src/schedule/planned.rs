@@ -36,8 +36,9 @@ impl Planned {
         plan: &MaintenancePlanSpec,
         groups: &[GroupNodes],
         inventory: &Inventory,
+        durations: &Durations,
     ) -> Result<Self, Box<NoSchedule>> {
-        let of = |progress| problem::of(plan, groups, inventory, &Durations::default(), &progress);
+        let of = |progress| problem::of(plan, groups, inventory, durations, &progress);
         let problem = of(Progress::default());
         let taken_out = match plan.on_conflict {
             OnConflict::Proceed => TakenOut::new(),

@@ -10,7 +10,7 @@ use std::fmt;
 
 use super::decode::{self, After, BudgetRule, Placing, Rules};
 use super::forecast::Hold;
-use super::instance::{Instance, UNLIMITED};
+use super::instance::{Instance, Millis, UNLIMITED};
 use super::model::Model;
 use super::problem::{Problem, Workload};
 use crate::inventory::ObjectName;
@@ -130,6 +130,14 @@ impl Guide {
                 .collect(),
             ..Rules::new(order)
         }
+    }
+
+    /// The makespan of this order from here on; `None` if it has no way for some node.
+    pub fn makespan(&self, problem: &Problem, returned: bool) -> Option<Millis> {
+        let instance = &problem.instance;
+        let due = (0..instance.nodes.len() as u32).filter(|n| instance.nodes.is_due(*n)).collect();
+        let score = decode::score(&Model::new(instance), &self.rules(instance, due, returned));
+        (score.unfinished == 0).then_some(score.makespan)
     }
 
     /// Whose turn it is: the waiting nodes in their order, each with why it has to wait, if so.

@@ -103,6 +103,9 @@ impl Step<'_, '_> {
             }
             _ => {}
         }
+        if phase == NodePhase::Drained {
+            state.drained_at = Some(self.view.now);
+        }
         if phase.is_terminal() {
             state.finished_at = Some(self.view.now);
         }

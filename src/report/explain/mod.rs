@@ -183,7 +183,7 @@ pub fn forecast(
 ) -> Forecast {
     use crate::schedule::Planned as Schedulable;
     use crate::schedule::search::plan;
-    match Schedulable::new(spec, groups, inventory) {
+    match Schedulable::new(spec, groups, inventory, &Durations::default()) {
         Err(found) => Forecast::Against(found.conflict, found.nevers),
         Ok(Schedulable { problem, taken_out }) => {
             let found = plan(&problem.instance, effort);

@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 pub use budgets::BudgetTerms;
-pub use durations::Durations;
+pub use durations::{Durations, Took};
 
 use super::GroupNodes;
 use super::instance::{
@@ -40,7 +40,7 @@ use shapes::{Amounts, Shapes};
 pub struct Progress {
     /// Nodes that are through: they take in what others give away.
     pub done: BTreeSet<String>,
-    /// Nodes in work, with what is left of the time before their drain and after it.
+    /// Nodes in work, with what is over of the time before their drain and after it.
     pub under_way: BTreeMap<String, (Millis, Millis)>,
 }
 
@@ -198,7 +198,8 @@ fn add_nodes(
         .iter()
         .map(|group| {
             let tail = durations.hooks(plan, &group.name, &after);
-            (durations.hooks(plan, &group.name, &before), tail.saturating_add(durations.node_overhead))
+            let tail = durations.tail(&group.name, tail.saturating_add(durations.node_overhead));
+            (durations.hooks(plan, &group.name, &before), tail)
         })
         .collect();
     for node in inventory.nodes().values() {
@@ -206,8 +207,8 @@ fn add_nodes(
         let group = group.filter(|_| !progress.done.contains(&node.name)).unwrap_or(NONE);
         let (mut head, mut tail) = times.get(group as usize).copied().unwrap_or((0, 0));
         let mut standing = standing(node);
-        if let Some(left) = progress.under_way.get(&node.name) {
-            (head, tail) = *left;
+        if let Some((over_before, over_after)) = progress.under_way.get(&node.name) {
+            (head, tail) = (head.saturating_sub(*over_before), tail.saturating_sub(*over_after));
             standing = Standing::UnderWay;
         }
         instance.add_node(NodeSpec {

@@ -347,7 +347,8 @@ fn a_campaign_under_way_goes_on_from_where_it_is() {
     let nodes = &problem.instance.nodes;
     assert_eq!(nodes.group, [NONE, 0, 0]);
     assert_eq!(nodes.standing, [Standing::InService, Standing::UnderWay, Standing::InService]);
-    assert_eq!(nodes.tail[1], 1234);
+    // Without hooks 5 s are expected after the drain.
+    assert_eq!(nodes.tail[1], 5000 - 1234);
 }
 
 #[test]
@@ -365,4 +366,17 @@ fn pods_that_need_the_same_have_one_shape_whatever_else_differs() {
     let problem = made(&stage, &plan(&["a", "b"]));
     assert_eq!((problem.instance.shapes.len(), problem.instance.owners.len()), (2, 10));
     assert_eq!(problem.instance.classes[0], Class::Any);
+}
+
+#[test]
+fn what_nodes_have_taken_corrects_what_is_expected() {
+    let mut stage = Stage::default();
+    stage.node("a", "z").node("b", "z");
+    let plan = plan(&["a", "b"]);
+    let group = stage.groups(&plan)[0].name.clone();
+    let mut durations = Durations::default();
+    durations.after_drain.insert(group, Took { count: 2, sum: 50_000 });
+    let problem = of(&plan, &stage.groups(&plan), &stage.inventory, &durations, &Progress::default());
+    // (3 · 5 s + 50 s) / 5
+    assert_eq!(problem.instance.nodes.tail, [13_000, 13_000]);
 }
