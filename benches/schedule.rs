@@ -20,7 +20,7 @@ fn node(n: usize) -> Value {
     let has = json!({"cpu": "64", "memory": "256Gi", "pods": "250"});
     json!({
         "apiVersion": "v1", "kind": "Node",
-        "metadata": {"name": format!("n{n:05}"), "labels": {"topology.kubernetes.io/zone": format!("z{}", n % 3)}},
+        "metadata": {"name": format!("n{n:05}"), "labels": {"kubernetes.io/hostname": format!("n{n:05}"), "topology.kubernetes.io/zone": format!("z{}", n % 3)}},
         "status": {"allocatable": has, "capacity": has, "conditions": [{"type": "Ready", "status": "True"}]},
     })
 }

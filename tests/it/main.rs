@@ -10,6 +10,7 @@ mod cli;
 mod embedded;
 mod faults;
 mod layering;
+mod placement;
 mod recovery;
 mod report;
 mod scene;

@@ -17,8 +17,9 @@ mod world;
 pub use rules::{After, BudgetRule, Placing, Rules};
 
 use super::forecast::{Schedule, Score, Visit};
-use super::instance::{Landing, NONE, Way};
+use super::instance::{Landing, NONE, Standing, Way};
 use super::model::Model;
+use room::Room;
 use world::{Phase, World};
 
 /// Plays the campaign and returns its figures only.
@@ -51,6 +52,22 @@ pub fn decode(model: &Model<'_>, rules: &Rules) -> Schedule {
     }
     schedule.visits.sort_by_key(|visit| (visit.start, world.drains[visit.node as usize].seq));
     schedule
+}
+
+/// Nodes that have room for each of these items at this moment, while nothing else has moved: neither their own nor those that are
+/// out. None for an item that comes up again on its own node only, or nowhere.
+pub fn places(model: &Model<'_>, items: &[u32]) -> Vec<Vec<u32>> {
+    let instance = model.instance;
+    let room = Room::new(model);
+    let open = |node: &u32| instance.nodes.standing[*node as usize] == Standing::InService;
+    let nodes: Vec<u32> = (0..instance.nodes.len() as u32).filter(open).collect();
+    let of = |item: &u32| {
+        let moves = instance.items.landing[*item as usize] == Landing::Elsewhere;
+        let own = instance.items.node[*item as usize];
+        let fits = |node: &u32| moves && room.fits(*node, *item, own, NONE);
+        nodes.iter().copied().filter(fits).collect()
+    };
+    items.iter().map(of).collect()
 }
 
 fn final_score(world: &World<'_>) -> Score {

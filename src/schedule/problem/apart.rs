@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::Workload;
-use crate::inventory::{HostPort, Pod, PodTerm, Spread, ZONE};
+use crate::inventory::{HostPort, Inventory, Pod, PodTerm, Spread, ZONE};
 use crate::schedule::hosts::{Hosts, Place, place};
-use crate::schedule::instance::{Apart, Instance, Landing, NONE, Owner, Standing, Way};
+use crate::schedule::instance::{Apart, Instance, Landing, NONE, Owner, Standing, UNLIMITED, Way};
 
 const HOSTNAME: &str = "kubernetes.io/hostname";
 /// KubeVirt keeps a migration's target off its source by this label of the two; no planner would put it there.
@@ -31,6 +31,15 @@ pub(super) struct Owners<'a> {
 }
 
 impl Key<'_> {
+    /// The label of nodes that says what one place is; of host ports that is the node itself.
+    fn topology(&self) -> Option<&str> {
+        match self {
+            Self::Term(term) => Some(&term.topology_key),
+            Self::Spread(_, spread) => Some(&spread.topology_key),
+            Self::Ports(_) => None,
+        }
+    }
+
     /// The very same constraint, not only an equal one.
     fn is(&self, other: &Self) -> bool {
         match (self, other) {
@@ -90,14 +99,15 @@ impl<'a> Owners<'a> {
     }
 
     /// Fills in the owners, with how many of their items may be together.
-    pub fn finish(self, instance: &mut Instance, workloads: &[Workload]) {
+    pub fn finish(self, instance: &mut Instance, workloads: &[Workload], inventory: &Inventory) {
         let mut items: Vec<Vec<u32>> = vec![Vec::new(); self.keys.len()];
         for (item, owner) in instance.items.owner.iter().enumerate().filter(|(_, o)| **o != NONE) {
             items[*owner as usize].push(item as u32);
         }
         let hosts = Hosts::of(instance, |_| true);
+        let mut lacking: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
         for ((key, workload), items) in self.keys.iter().zip(self.workloads).zip(&items) {
-            let (apart, most) = match key {
+            let (apart, mut most) = match key {
                 Key::Term(term) => (domain(&term.topology_key), 1),
                 Key::Ports(_) => (Apart::Node, 1),
                 Key::Spread(_, spread) => {
@@ -105,9 +115,22 @@ impl<'a> Owners<'a> {
                     (apart, largest(instance, spread, apart, items, &hosts))
                 }
             };
+            // A node without the label is no place of it: nothing is kept apart there, which can't be said of one node alone.
+            if let Some(topology) = key.topology() {
+                let lacking = lacking.entry(topology).or_insert_with(|| lacking_nodes(inventory, topology));
+                if lacking.iter().any(|node| items.iter().any(|item| instance.may_host(*node, *item))) {
+                    most = UNLIMITED;
+                }
+            }
             instance.owners.push(Owner { name: workloads[workload as usize].to_string(), apart, most });
         }
     }
+}
+
+/// Nodes without a label, by their ids: those of their names' order.
+fn lacking_nodes(inventory: &Inventory, key: &str) -> Vec<u32> {
+    let nodes = (0..).zip(inventory.nodes().values());
+    nodes.filter(|(_, node)| !node.labels.contains_key(key)).map(|(id, _)| id).collect()
 }
 
 /// With T pods over D places and a skew of s, one place has (T + s·(D−1)) ÷ D at most: s more than each of the others. As many as

@@ -23,6 +23,29 @@ fn landing(problem: &Problem, name: &str) -> Landing {
     problem.instance.items.landing[item(problem, name)]
 }
 
+/// A node without a zone is no place of a term over zones: any number of the app may be there together.
+#[test]
+fn a_topology_that_a_node_lacks_is_not_asked_for() {
+    let most = |lacks: bool| -> Vec<u32> {
+        let mut stage = Stage::default();
+        for node in ["a", "b", "c"] {
+            stage.node(node, node);
+        }
+        if lacks {
+            stage.change("c", |n| n.labels.retain(|key, _| key == HOST));
+        }
+        for (index, node) in ["a", "b"].into_iter().enumerate() {
+            let needs = apart("quorum", crate::inventory::ZONE, asks(100, 1));
+            stage.pod("StatefulSet", "quorum", index, node, needs);
+            stage.pod("StatefulSet", "even", index, node, spread("even", asks(100, 1)));
+        }
+        made(&stage, &plan(&["a"])).instance.owners.iter().map(|o| o.most).collect()
+    };
+    // Two of `even` over three zones with a skew of 1: one in each at most.
+    assert_eq!(most(false), [1, 1]);
+    assert_eq!(most(true), [UNLIMITED, UNLIMITED]);
+}
+
 #[test]
 fn nodes_have_what_daemons_leave_and_items_ask_for_what_their_pods_request() {
     let mut stage = Stage::default();
