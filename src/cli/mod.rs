@@ -3,6 +3,7 @@
 mod apply;
 mod drain;
 mod exit;
+mod explain;
 mod generate;
 mod host;
 mod output;
@@ -75,6 +76,8 @@ enum Command {
     Cordon(drain::Cordon),
     /// Mark nodes as schedulable.
     Uncordon(drain::Cordon),
+    /// Say what stands in the way of a node or a VM, and what it waits for.
+    Explain(explain::Explain),
     /// Say whether nodes can be powered off: exit code 0 if so, 5 if not.
     SafePoweroff(power::SafePoweroff),
     /// Write what a rehearsal needs of a cluster to a file; nothing secret is in it.
@@ -115,6 +118,7 @@ pub fn main() -> ExitCode {
         Command::Drain(drain) => drain.run(&cli.cluster),
         Command::Cordon(cordon) => cordon.run(&cli.cluster, true),
         Command::Uncordon(cordon) => cordon.run(&cli.cluster, false),
+        Command::Explain(explain) => explain.run(&cli.cluster),
         Command::SafePoweroff(power) => power.run(&cli.cluster),
         Command::Snapshot(snapshot) => snapshot.run(&cli.cluster),
         Command::Sim(sim) => sim.run(&cli.cluster),

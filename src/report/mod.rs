@@ -8,6 +8,7 @@
 
 mod course;
 mod dot;
+mod explain;
 mod finding;
 mod html;
 mod lines;
@@ -22,6 +23,10 @@ mod words;
 
 pub use course::{Constraint, HookRun, Interval, Move, MoveKind, PhaseSpan, Refusal, Wait};
 pub use dot::dot;
+pub use explain::{
+    BudgetSeen, Carried, Forecast as PlanForecast, InCampaign, InPlan, MigrationSeen, NodeExplained, Planned,
+    VmCarried, VmExplained, WithoutRoom, planned,
+};
 pub use finding::{Finding, Level};
 pub use html::{Error, html};
 pub use lines::line;

@@ -45,7 +45,7 @@ pub struct Outlook {
 }
 
 /// One node's maintenance.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OutlookNode {
     /// Its name.
@@ -69,7 +69,7 @@ pub struct OutlookNode {
 }
 
 /// One move of a VM.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OutlookMove {
     /// The VM.
