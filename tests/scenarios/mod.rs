@@ -6,6 +6,7 @@ pub mod api;
 pub mod drains;
 pub mod hooks;
 pub mod nodes;
+pub mod planned;
 pub mod stage;
 pub mod story;
 pub mod vms;
@@ -41,6 +42,11 @@ macro_rules! with_all_scenarios {
             nodes::uncordoned_in_the_middle_is_cordoned_again,
             nodes::a_kernel_upgrade_is_verified,
             nodes::writes_of_others_do_not_stop_it,
+            planned::a_budget_over_nothing_holds_nobody,
+            planned::as_many_apart_as_nodes_come_back_where_they_were,
+            planned::a_spread_that_a_drain_breaks_waits_for_the_node,
+            planned::a_node_lost_in_the_middle_counts_as_away,
+            planned::guests_that_cannot_migrate_restart_beside_those_that_can,
             vms::live_migration_never_stops_a_guest,
             vms::twelve_guests_cost_at_most_eighteen_evictions,
             vms::without_a_strategy_it_comes_back_elsewhere,
