@@ -7,6 +7,7 @@ pub mod drains;
 pub mod hooks;
 pub mod nodes;
 pub mod planned;
+pub mod planned_order;
 pub mod stage;
 pub mod story;
 pub mod vms;
@@ -47,6 +48,14 @@ macro_rules! with_all_scenarios {
             planned::a_spread_that_a_drain_breaks_waits_for_the_node,
             planned::a_node_lost_in_the_middle_counts_as_away,
             planned::guests_that_cannot_migrate_restart_beside_those_that_can,
+            planned_order::nodes_that_hold_each_others_budgets_do_not_drain_together,
+            planned_order::a_quorum_of_three_over_three_nodes_goes_one_by_one,
+            planned_order::a_single_replica_that_must_be_there_is_a_conflict,
+            planned_order::two_budgets_over_one_pod_are_a_conflict,
+            planned_order::a_cluster_nearly_full_goes_in_the_only_order_that_works,
+            planned_order::local_volumes_pin_their_pods_and_nodes_go_one_by_one,
+            planned_order::a_spread_that_a_drain_breaks_for_good_is_a_conflict,
+            planned_order::a_guest_that_cannot_migrate_is_a_conflict,
             vms::live_migration_never_stops_a_guest,
             vms::twelve_guests_cost_at_most_eighteen_evictions,
             vms::without_a_strategy_it_comes_back_elsewhere,

@@ -7,10 +7,13 @@ use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use virtroll::engine::{Clock, Drain, DrainReport, Outcome, Run, Stop, drain_nodes, run_campaign};
+use virtroll::engine::{Clock, Drain, DrainReport, Error, Outcome, Run, Stop, drain_nodes, run_campaign};
 use virtroll::journal::Event;
 use virtroll::reconcile::End;
 use virtroll::reconcile::drain::DrainOptions;
+
+/// One group of all the scenario's nodes.
+const ALL: &str = "  groups: [{name: all, nodes: {selector: {matchLabels: {scenario: NAME}}}}]\n";
 
 pub struct Stage {
     pub client: Client,
@@ -189,12 +192,20 @@ impl Stage {
 
     /// Runs a campaign over the scenario's nodes; `rest` is the rest of the plan's spec.
     pub async fn roll(&mut self, rest: &str) -> Outcome {
-        let groups = "  groups: [{name: all, nodes: {selector: {matchLabels: {scenario: NAME}}}}]\n";
-        self.roll_groups(groups, rest).await
+        self.roll_groups(ALL, rest).await
     }
 
     /// Runs a campaign over these groups.
     pub async fn roll_groups(&mut self, groups: &str, rest: &str) -> Outcome {
+        self.try_roll_groups(groups, rest).await.expect("it runs")
+    }
+
+    /// As [`Self::roll`], with the engine's refusal.
+    pub async fn try_roll(&mut self, rest: &str) -> Result<Outcome, Error> {
+        self.try_roll_groups(ALL, rest).await
+    }
+
+    async fn try_roll_groups(&mut self, groups: &str, rest: &str) -> Result<Outcome, Error> {
         let head =
             "apiVersion: virtroll.dev/v1alpha1\nkind: MaintenancePlan\nmetadata: {name: NAME}\nspec:\n";
         let text = format!("{head}{groups}{rest}").replace("NAME", &self.name);
@@ -214,7 +225,7 @@ impl Stage {
         let events = &mut self.events;
         let mut sink = |event| events.push(event);
         let running = run_campaign(run, &mut sink);
-        tokio::time::timeout(self.patience, running).await.expect("the campaign ends").expect("it runs")
+        tokio::time::timeout(self.patience, running).await.expect("the campaign ends")
     }
 
     /// Drains a node that is cordoned first, as `virtroll drain` does.
