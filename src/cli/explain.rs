@@ -1,18 +1,20 @@
 //! `virtroll explain`: what stands in the way of a node or a VM, and what it waits for.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
 use super::host::{self, Host};
-use super::output::{out, write_err};
+use super::output::{err, out, write_err};
 use super::report::Output;
 use super::{Cluster, Exit, complain, complain_of_plan, print_json};
-use crate::cluster::{Observer, Scope};
+use crate::cluster::{Observer, Scope, campaigns};
 use crate::engine::prepare;
 use crate::inventory::{Inventory, ObjectName};
 use crate::plan::Loaded;
-use crate::report::{NodeExplained, Planned, VmExplained, plan_forecast};
+use crate::plan::v1alpha1::{CampaignPhase, MaintenanceCampaign};
+use crate::report::{NodeExplained, VmExplained, planned};
 use crate::schedule::search::Effort;
 
 /// Say what stands in the way of a node or a VM, and what it waits for.
@@ -95,7 +97,7 @@ impl Explain {
             Exit::BadInput
         })?;
         let loaded = self.plan.as_ref().map(|file| load(file)).transpose()?;
-        let (host, inventory) = cluster.runtime()?.block_on(async {
+        let (host, inventory, done) = cluster.runtime()?.block_on(async {
             let host = cluster.host().await?;
             let mut inventory = Inventory::new();
             let scope = Scope { placement: true, ..Scope::default() };
@@ -104,9 +106,13 @@ impl Explain {
                 complain(&error);
                 Exit::Failed
             })?;
-            Ok((host, inventory))
+            let done = match &loaded {
+                Some(loaded) => done(&host.client, loaded).await,
+                None => BTreeSet::new(),
+            };
+            Ok((host, inventory, done))
         })?;
-        self.explain(&target, loaded.as_ref(), &host, &inventory)
+        self.explain(&target, loaded.as_ref(), &host, &inventory, done)
     }
 
     fn explain(
@@ -115,6 +121,7 @@ impl Explain {
         loaded: Option<&Loaded>,
         host: &Host,
         inventory: &Inventory,
+        done: BTreeSet<String>,
     ) -> Result<Exit, Exit> {
         // An unknown name is told before the planner's work, which may be long.
         if let Some(unknown) = unknown(target, inventory) {
@@ -125,21 +132,19 @@ impl Explain {
             prepare(&loaded.plan, inventory).map_err(|e| complain_of_plan(loaded, &e, Output::Text))
         });
         let groups = groups.transpose()?;
-        let planned = loaded.zip(groups.as_deref()).map(|(loaded, groups)| {
-            let name = loaded.plan.metadata.name.as_deref().unwrap_or_default();
-            let spec = &loaded.plan.spec;
-            let forecast = plan_forecast(name, &host.name, spec, groups, inventory, Effort::of(self.effort));
-            Planned { name, spec, groups, forecast }
-        });
         let now = host.clock.now();
+        let plan = loaded.zip(groups.as_deref()).map(|(loaded, groups)| {
+            let plan = (loaded.plan.metadata.name.as_deref().unwrap_or_default(), &loaded.plan.spec);
+            planned(plan, groups, &host.name, inventory, done, now, Effort::of(self.effort))
+        });
         match target {
             Target::Node(name) => {
-                if let Some(found) = NodeExplained::of(inventory, name, planned.as_ref(), now) {
+                if let Some(found) = NodeExplained::of(inventory, name, plan.as_ref(), now) {
                     self.show(&found, || found.text());
                 }
             }
             Target::Vm(name) => {
-                if let Some(found) = VmExplained::of(inventory, name, planned.as_ref()) {
+                if let Some(found) = VmExplained::of(inventory, name, plan.as_ref()) {
                     self.show(&found, || found.text());
                 }
             }
@@ -153,6 +158,19 @@ impl Explain {
             Format::Text => out!("{}", text()),
         }
     }
+}
+
+/// Nodes that the plan's unfinished campaign has behind it; none where its record can't be read, which is said.
+async fn done(client: &kube::Client, loaded: &Loaded) -> BTreeSet<String> {
+    let all = campaigns(client).await.unwrap_or_else(|error| {
+        err!("Warning: {error}; the schedule is that of a campaign that begins now");
+        Vec::new()
+    });
+    let of_plan = |c: &&MaintenanceCampaign| Some(&c.spec.plan_name) == loaded.plan.metadata.name.as_ref();
+    let record = all.iter().rfind(of_plan).and_then(|c| c.status.as_ref());
+    let record = record.filter(|r| r.phase != CampaignPhase::Succeeded);
+    let nodes = record.into_iter().flat_map(|r| &r.nodes);
+    nodes.filter(|n| n.phase == "Done").map(|n| n.name.clone()).collect()
 }
 
 fn load(file: &std::path::Path) -> Result<Loaded, Exit> {

@@ -11,7 +11,7 @@ use crate::engine;
 use crate::plan::Loaded;
 use crate::report::{Outlook, conflict_text};
 use crate::schedule::conflict::{Conflict, Never};
-use crate::schedule::problem::Durations;
+use crate::schedule::problem::{Durations, Progress};
 use crate::schedule::search::{self, Effort};
 use crate::schedule::{NoSchedule, Planned};
 
@@ -35,11 +35,13 @@ pub(super) fn run(loaded: &Loaded, cluster: &Cluster, effort: Effort, output: Ou
     let spec = &loaded.plan.spec;
     let groups = crate::schedule::resolve(spec, &inventory)
         .map_err(|misfits| complain_of_plan(loaded, &engine::Error::Groups(misfits), output))?;
-    let Planned { problem, taken_out } = Planned::new(spec, &groups, &inventory, &Durations::default())
-        .map_err(|found| {
-            refuse(&found, output);
-            Exit::NoSchedule
-        })?;
+    let Planned { problem, taken_out } =
+        Planned::new(spec, &groups, &inventory, &Durations::default(), &Progress::default()).map_err(
+            |found| {
+                refuse(&found, output);
+                Exit::NoSchedule
+            },
+        )?;
     let found = search::plan(&problem.instance, effort);
     let plan = loaded.plan.metadata.name.as_deref().unwrap_or_default();
     let outlook = Outlook::new(plan, &name, &problem, &found, &taken_out);

@@ -17,7 +17,7 @@ use crate::plan::v1alpha1::{
 };
 use crate::reconcile::drain::{DrainOptions, obstacles};
 use crate::reconcile::{End, GroupNodes, NodeState, ZONE_LABEL};
-use crate::schedule::problem::Durations;
+use crate::schedule::problem::{Durations, Progress};
 use crate::schedule::search::Effort;
 use crate::schedule::{self, Planned};
 
@@ -109,7 +109,8 @@ pub async fn run_campaign(run: Run<'_>, sink: Sink<'_>) -> Result<Outcome, Error
             planning::learn(&mut durations, &record);
             planning::resumed(&run.plan.spec, &groups, &inventory, &record, &durations, run.clock.now())
         }
-        None => Planned::new(&run.plan.spec, &groups, &inventory, &durations).map_err(Error::NoSchedule)?,
+        None => Planned::new(&run.plan.spec, &groups, &inventory, &durations, &Progress::default())
+            .map_err(Error::NoSchedule)?,
     };
     refuse_rivals(&run, &others, &groups, &inventory).await?;
     cluster::ensure_definitions(&client).await?;

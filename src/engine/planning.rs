@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::inventory::Inventory;
 use crate::journal::EventKind;
 use crate::plan::v1alpha1::{CampaignNode, MaintenanceCampaignStatus, MaintenancePlanSpec};
-use crate::reconcile::{GroupNodes, NodePhase};
+use crate::reconcile::{GroupNodes, NodePhase, NodeState};
 use crate::schedule::conflict::Conflict;
 use crate::schedule::instance::Millis;
 use crate::schedule::problem::{self, Durations, Problem, Progress, Took};
@@ -38,25 +38,15 @@ pub(super) fn resumed(
     for node in &status.nodes {
         let phase = NodePhase::named(&node.phase);
         if phase.is_active() {
-            progress.under_way.insert(node.name.clone(), over(phase, node, now));
+            let state = inventory.node(&node.name).and_then(NodeState::of).and_then(Result::ok);
+            let over = state.and_then(|state| state.over(now)).unwrap_or_default();
+            progress.under_way.insert(node.name.clone(), over);
         } else if matches!(phase, NodePhase::Done | NodePhase::Skipped) {
             progress.done.insert(node.name.clone());
         }
     }
     let problem = problem::of(plan, groups, inventory, durations, &progress);
     Planned { problem, taken_out: TakenOut::new() }
-}
-
-/// What is over of a node's time before its drain and after it.
-fn over(phase: NodePhase, node: &CampaignNode, now: Timestamp) -> (Millis, Millis) {
-    let since = |at: Option<Timestamp>| {
-        at.map_or(0, |at| u64::try_from(now.duration_since(at).as_millis()).unwrap_or(0))
-    };
-    match phase {
-        NodePhase::Cordoned => (since(node.started_at), 0),
-        NodePhase::Draining => (Millis::MAX, 0),
-        _ => (Millis::MAX, since(node.drained_at)),
-    }
 }
 
 /// The order in which the nodes go, with its forecast.

@@ -197,6 +197,23 @@ impl NodeState {
         Self { phase, since: Some(now), hook: None, ..self.clone() }
     }
 
+    /// What is over of a node's time before its drain, and of its time after it, milliseconds; `None` if it isn't in work.
+    pub fn over(&self, now: Timestamp) -> Option<(u64, u64)> {
+        let since = |at: Option<Timestamp>| {
+            at.map_or(0, |at| u64::try_from(now.duration_since(at).as_millis()).unwrap_or(0))
+        };
+        match self.phase {
+            NodePhase::Pending | NodePhase::Done | NodePhase::Failed | NodePhase::Skipped => None,
+            NodePhase::Cordoned => Some((since(self.started_at), 0)),
+            NodePhase::Draining => Some((u64::MAX, 0)),
+            NodePhase::Drained
+            | NodePhase::SafeToPowerOff
+            | NodePhase::InMaintenance
+            | NodePhase::Verifying
+            | NodePhase::Uncordoning => Some((u64::MAX, since(self.drained_at))),
+        }
+    }
+
     /// The state from which a failed node is tried again: what has succeeded stays done, but for hooks at `OnFailure`,
     /// which are owed to the next failure, too.
     pub fn retried(&self, hooks: &[Hook], now: Timestamp) -> Self {

@@ -25,7 +25,7 @@ pub use course::{Constraint, HookRun, Interval, Move, MoveKind, PhaseSpan, Refus
 pub use dot::dot;
 pub use explain::{
     BudgetSeen, Carried, Forecast as PlanForecast, InCampaign, InPlan, MigrationSeen, NodeExplained, Planned,
-    VmCarried, VmExplained, WithoutRoom, forecast as plan_forecast,
+    VmCarried, VmExplained, WithoutRoom, planned,
 };
 pub use finding::{Finding, Level};
 pub use html::{Error, html};

@@ -1,4 +1,4 @@
-//! A campaign that is about to begin: its problem, or what is proven to stand against it.
+//! What is to be planned: the problem of a campaign, or what is proven to stand against it.
 
 use super::GroupNodes;
 use super::conflict::{self, Conflict, Never};
@@ -28,7 +28,7 @@ pub struct Planned {
 }
 
 impl Planned {
-    /// A campaign that hasn't begun. What is proven to stand against it refuses it, or takes nodes out, as the plan says.
+    /// A campaign, from where it is. What is proven to stand against it refuses it, or takes nodes out, as the plan says.
     ///
     /// # Errors
     /// What stands against it.
@@ -37,9 +37,10 @@ impl Planned {
         groups: &[GroupNodes],
         inventory: &Inventory,
         durations: &Durations,
+        progress: &Progress,
     ) -> Result<Self, Box<NoSchedule>> {
         let of = |progress| problem::of(plan, groups, inventory, durations, &progress);
-        let problem = of(Progress::default());
+        let problem = of(progress.clone());
         let taken_out = match plan.on_conflict {
             OnConflict::Proceed => TakenOut::new(),
             OnConflict::Skip => conflict::sort_out(&problem),
@@ -54,7 +55,8 @@ impl Planned {
         if taken_out.is_empty() {
             return Ok(Self { problem, taken_out });
         }
-        let done = taken_out.iter().map(|(name, _)| name.clone()).collect();
-        Ok(Self { problem: of(Progress { done, ..Progress::default() }), taken_out })
+        let mut progress = progress.clone();
+        progress.done.extend(taken_out.iter().map(|(name, _)| name.clone()));
+        Ok(Self { problem: of(progress), taken_out })
     }
 }

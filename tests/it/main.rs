@@ -8,6 +8,7 @@ mod campaigns;
 mod canaries;
 mod cli;
 mod embedded;
+mod explain;
 mod faults;
 mod layering;
 mod placement;

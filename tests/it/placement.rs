@@ -239,7 +239,9 @@ fn the_planner_and_the_scheduler_agree_on_where_pods_may_go() {
         let mut compared: Vec<_> =
             families.map(|(i, family)| scope.spawn(move || of_family(i, family))).collect();
         compared.push(scope.spawn(pooled));
-        compared.into_iter().for_each(|of| tally.add(of.join().expect("compared")));
+        for one in compared {
+            tally.add(one.join().expect("compared"));
+        }
     });
     println!(
         "both may {}, neither {:?}, omitted {:?}, pods {:?}",

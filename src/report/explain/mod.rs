@@ -1,27 +1,33 @@
 //! What stands in the way of a node or a VM, and what it waits for: `virtroll explain`.
 
 mod node;
+mod place;
 #[cfg(test)]
 mod tests;
 mod vm;
 
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
 use serde::Serialize;
 
-pub use node::{Carried, InCampaign, InPlan, NodeExplained, VmCarried, WithoutRoom};
+pub use node::{Carried, InCampaign, NodeExplained, VmCarried, WithoutRoom};
+pub use place::InPlan;
 pub use vm::{MigrationSeen, VmExplained};
 
 use super::outlook::Outlook;
 use super::words::{count, duration};
 use crate::inventory::{Budget, Inventory, Pod};
 use crate::plan::v1alpha1::{Group, MaintenancePlanSpec, StaysOff};
-use crate::reconcile::Prospect;
 use crate::reconcile::drain::{Comeback, DrainOptions, VmConsent, VmFate, budget, fate};
-use crate::schedule::GroupNodes;
+use crate::reconcile::{NodeState, Prospect};
 use crate::schedule::conflict::{Conflict, Never};
 use crate::schedule::decode::places;
 use crate::schedule::instance::Landing;
 use crate::schedule::model::Model;
 use crate::schedule::problem::{self, Durations, Progress};
+use crate::schedule::search::{Effort, plan};
+use crate::schedule::{self, GroupNodes};
 
 /// Names that a line shows before it only counts.
 const SHOWN: usize = 6;
@@ -44,6 +50,8 @@ pub struct Planned<'a> {
     pub spec: &'a MaintenancePlanSpec,
     /// Its groups on this cluster.
     pub groups: &'a [GroupNodes],
+    /// Nodes that its campaign has behind it.
+    pub done: BTreeSet<String>,
     /// What the planner makes of it.
     pub forecast: Forecast,
 }
@@ -172,20 +180,47 @@ fn room(inventory: &Inventory, plan: Option<&Planned<'_>>, node: &str) -> Vec<Ro
     items.iter().zip(found).map(named).collect()
 }
 
-/// The forecast of a plan.
-pub fn forecast(
-    name: &str,
-    cluster: &str,
-    spec: &MaintenancePlanSpec,
+/// How far the plan's campaign has come: what its record has as done, and what the nodes in work say of themselves.
+fn progress(
     groups: &[GroupNodes],
     inventory: &Inventory,
-    effort: crate::schedule::search::Effort,
+    done: BTreeSet<String>,
+    now: Timestamp,
+) -> Progress {
+    let due = groups.iter().flat_map(|g| &g.nodes).filter(|n| !done.contains(*n));
+    let over = |name: &String| {
+        let state = NodeState::of(inventory.node(name)?)?.ok()?;
+        Some((name.clone(), state.over(now)?))
+    };
+    Progress { under_way: due.filter_map(over).collect(), done }
+}
+
+/// What the planner makes of a plan from now on; `done`: nodes that its campaign has behind it.
+pub fn planned<'a>(
+    plan: (&'a str, &'a MaintenancePlanSpec),
+    groups: &'a [GroupNodes],
+    cluster: &str,
+    inventory: &Inventory,
+    done: BTreeSet<String>,
+    now: Timestamp,
+    effort: Effort,
+) -> Planned<'a> {
+    let (name, spec) = plan;
+    let progress = progress(groups, inventory, done, now);
+    let forecast = forecast(plan, groups, cluster, inventory, (&progress, effort));
+    Planned { name, spec, groups, done: progress.done, forecast }
+}
+
+fn forecast(
+    (name, spec): (&str, &MaintenancePlanSpec),
+    groups: &[GroupNodes],
+    cluster: &str,
+    inventory: &Inventory,
+    (progress, effort): (&Progress, Effort),
 ) -> Forecast {
-    use crate::schedule::Planned as Schedulable;
-    use crate::schedule::search::plan;
-    match Schedulable::new(spec, groups, inventory, &Durations::default()) {
+    match schedule::Planned::new(spec, groups, inventory, &Durations::default(), progress) {
         Err(found) => Forecast::Against(found.conflict, found.nevers),
-        Ok(Schedulable { problem, taken_out }) => {
+        Ok(schedule::Planned { problem, taken_out }) => {
             let found = plan(&problem.instance, effort);
             Forecast::Schedule(Outlook::new(name, cluster, &problem, &found, &taken_out))
         }

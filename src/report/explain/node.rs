@@ -5,15 +5,13 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{BudgetSeen, Forecast, Planned, Room, after, becomes, lines, list, options, room};
+use super::{BudgetSeen, InPlan, Planned, Room, becomes, lines, list, options, room};
 use crate::inventory::{Inventory, Node};
-use crate::reconcile::NodeState;
 use crate::reconcile::drain::budget::budgets_of;
 use crate::reconcile::drain::filter::{Verdict, judge};
 use crate::reconcile::drain::obstacles;
-use crate::report::outlook::{Outlook, OutlookNode};
+use crate::reconcile::{NodePhase, NodeState};
 use crate::report::words::count;
-use crate::schedule::conflict::{Conflict, Never};
 
 /// A node, explained.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -105,45 +103,6 @@ pub struct WithoutRoom {
     pub pods: usize,
 }
 
-/// A node's place in a plan.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase", tag = "is")]
-pub enum InPlan {
-    /// The plan isn't about it.
-    NotMeant,
-    /// It has a time.
-    #[serde(rename_all = "camelCase")]
-    Scheduled {
-        /// From 1, in the order of starts.
-        position: usize,
-        /// Of so many nodes.
-        of: usize,
-        /// Its times and what holds it.
-        node: OutlookNode,
-        /// How far the node is that it waits for.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        then: Option<String>,
-        /// Nodes that wait for this one.
-        awaited_by: Vec<String>,
-    },
-    /// The planner found no way, which proves nothing.
-    #[serde(rename_all = "camelCase")]
-    NotPlaced {
-        /// What holds it.
-        why: String,
-    },
-    /// No schedule of the plan exists.
-    #[serde(rename_all = "camelCase")]
-    NoSchedule {
-        /// The conflict.
-        conflict: Conflict,
-        /// This node takes part in it.
-        concerned: bool,
-        /// What keeps this node from maintenance for good.
-        nevers: Vec<Never>,
-    },
-}
-
 impl NodeExplained {
     /// Looks at a node; `None` if there is none of that name.
     pub fn of(inventory: &Inventory, name: &str, plan: Option<&Planned<'_>>, now: Timestamp) -> Option<Self> {
@@ -162,7 +121,7 @@ impl NodeExplained {
             unreadable,
             carries: carried(inventory, name, plan, now),
             obstacles: obstacles(inventory, name, &options(plan), now),
-            in_plan: plan.map(|plan| in_plan(plan, name)),
+            in_plan: plan.map(|plan| InPlan::of(plan, name)),
             plan: plan.map(|plan| plan.name.to_owned()),
         })
     }
@@ -190,8 +149,9 @@ impl NodeExplained {
         }
         told.extend(self.obstacles.iter().map(|why| ("blocked", why.clone())));
         lines(&mut text, &told);
+        let in_work = self.campaign.as_ref().is_some_and(|c| NodePhase::named(&c.phase).is_active());
         if let (Some(plan), Some(place)) = (&self.plan, &self.in_plan) {
-            text.push_str(&format!("\n{}", place.text(plan)));
+            text.push_str(&format!("\n{}", place.text(plan, in_work)));
         }
         text
     }
@@ -283,116 +243,5 @@ impl Carried {
         let words: Vec<String> =
             self.without_room.iter().map(|w| format!("{} ({})", w.workload, w.pods)).collect();
         format!("no room on another node now for pods of {}", list(&words))
-    }
-}
-
-fn in_plan(plan: &Planned<'_>, name: &str) -> InPlan {
-    if !plan.groups.iter().any(|g| g.nodes.iter().any(|n| n == name)) {
-        return InPlan::NotMeant;
-    }
-    match &plan.forecast {
-        Forecast::Schedule(outlook) => scheduled(outlook, name),
-        Forecast::Against(conflict, nevers) => InPlan::NoSchedule {
-            concerned: conflict.members.iter().any(|m| m.kind == "Node" && m.name == name),
-            conflict: conflict.clone(),
-            nevers: nevers.iter().filter(|n| n.nodes.iter().any(|n| n == name)).cloned().collect(),
-        },
-    }
-}
-
-fn scheduled(outlook: &Outlook, name: &str) -> InPlan {
-    let Some(index) = outlook.nodes.iter().position(|n| n.name == name) else {
-        let held = outlook.not_placed.iter().find(|n| n.name == name);
-        return InPlan::NotPlaced { why: held.map_or_else(String::new, |n| n.why.clone()) };
-    };
-    let node = &outlook.nodes[index];
-    let other = outlook.nodes.iter().find(|n| Some(&n.name) == node.waits_for.as_ref());
-    let waits = outlook.nodes.iter().filter(|n| n.waits_for.as_deref() == Some(name));
-    InPlan::Scheduled {
-        position: index + 1,
-        of: outlook.nodes.len(),
-        node: node.clone(),
-        then: other.map(|other| progress(other, node.start_seconds)),
-        awaited_by: waits.map(|n| n.name.clone()).collect(),
-    }
-}
-
-/// How far a node is at a moment.
-fn progress(node: &OutlookNode, at: f64) -> String {
-    let name = &node.name;
-    if at >= node.end_seconds {
-        format!("{name} is back in service")
-    } else if at >= node.drained_seconds {
-        format!("{name} is drained")
-    } else {
-        format!("{name} is draining and has come far enough")
-    }
-}
-
-impl InPlan {
-    fn text(&self, plan: &str) -> String {
-        match self {
-            Self::NotMeant => format!("Plan {plan} is not about this node."),
-            Self::Scheduled { position, of, node, then, awaited_by } => {
-                let mut text =
-                    format!("In plan {plan} it is number {position} of {of}, in group {}", node.group);
-                let mut told = vec![(
-                    "starts",
-                    format!(
-                        "{}, drained {}, back in service {}",
-                        after(node.start_seconds),
-                        after(node.drained_seconds),
-                        after(node.end_seconds)
-                    ),
-                )];
-                match (&node.why, then) {
-                    (None, _) => told.push(("waits", "for nothing: it starts at once".to_owned())),
-                    (Some(why), None) => told.push(("waits", why.clone())),
-                    (Some(why), Some(then)) => {
-                        told.push(("waits", why.clone()));
-                        told.push(("until", format!("{} {then}", after(node.start_seconds))));
-                    }
-                }
-                if !awaited_by.is_empty() {
-                    told.push(("awaited by", list(awaited_by)));
-                }
-                lines(&mut text, &told);
-                text
-            }
-            Self::NotPlaced { why } => {
-                format!(
-                    "Plan {plan} has no time for it: {why}. No way was found, which does not prove that there is none."
-                )
-            }
-            Self::NoSchedule { conflict, concerned, nevers } => {
-                let mut text = format!("No schedule of plan {plan} exists: {}", conflict.why);
-                let mut told = Vec::new();
-                if !concerned && nevers.is_empty() {
-                    told.push(("but", "this node takes no part in that".to_owned()));
-                }
-                if *concerned {
-                    for member in &conflict.members {
-                        told.push((
-                            "change",
-                            format!("{}: {}: {}", named(member), member.field, member.help),
-                        ));
-                    }
-                }
-                for never in nevers.iter().filter(|n| !concerned || n.why != conflict.why) {
-                    let member = &never.member;
-                    told.push(("blocked", never.why.clone()));
-                    told.push(("change", format!("{}: {}: {}", named(member), member.field, member.help)));
-                }
-                lines(&mut text, &told);
-                text
-            }
-        }
-    }
-}
-
-fn named(member: &crate::schedule::conflict::Member) -> String {
-    match member.namespace.as_str() {
-        "" => format!("{} {}", member.kind, member.name),
-        namespace => format!("{} {namespace}/{}", member.kind, member.name),
     }
 }

@@ -152,9 +152,9 @@ fn a_guest_that_cannot_migrate_blocks_or_restarts_as_the_plan_says() {
         );
         let loaded = crate::plan::load("plan.yaml", &text).expect("a plan");
         let spec = &loaded.plan.spec;
-        let forecast =
-            forecast("p", "c", spec, &groups, &inventory, crate::schedule::search::Effort::of(20_000));
-        vm_lines(&inventory, "db", Some(&Planned { name: "p", spec, groups: &groups, forecast }))
+        let now = at("2026-01-05T22:40:00Z");
+        let plan = planned(("p", spec), &groups, "c", &inventory, BTreeSet::new(), now, Effort::of(20_000));
+        vm_lines(&inventory, "db", Some(&plan))
     };
     assert_eq!(
         said("Wait")[2..],

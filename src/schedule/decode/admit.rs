@@ -199,6 +199,23 @@ impl World<'_> {
         result
     }
 
+    /// Keeps a place for each item of a node that is under way already, as far as there is one: what leaves later finds it still free.
+    pub(super) fn keep_what_fits(&mut self, node: u32) {
+        if !self.reserves() {
+            return;
+        }
+        let Some(mut room) = self.room.take() else { return };
+        for item in self.to_place(node) {
+            let from = self.place[item as usize];
+            if let Some(target) = room.find(item, from, NONE, Refuge::Early) {
+                room.take(target, item, from);
+                self.target[item as usize] = target;
+                self.promised[target as usize].push(item);
+            }
+        }
+        self.room = Some(room);
+    }
+
     /// Items that need a place before the node may enter: those promised to it, then its own, the largest first.
     fn to_place(&self, node: u32) -> Vec<u32> {
         let instance = self.model.instance;

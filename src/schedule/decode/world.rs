@@ -293,7 +293,10 @@ impl<'a> World<'a> {
         }
         for node in &self.rules.order {
             match instance.nodes.standing[*node as usize] {
-                Standing::UnderWay => self.admit(*node),
+                Standing::UnderWay => {
+                    self.keep_what_fits(*node);
+                    self.admit(*node);
+                }
                 Standing::Out => self.away_now += 1,
                 Standing::InService => {}
             }
