@@ -1,7 +1,7 @@
 //! Bodies as the API server takes them: checked against the built-in types, unknown fields noted and dropped, and brought
 //! into the form in which the API server gives objects back (empty fields left out, or there, as the type says).
 
-use serde_json::{Map, Value, json};
+use crate::sim::json::{Map, Value, json};
 
 use super::quantity;
 use super::types::{Field, Shape, Struct, Types};
@@ -64,7 +64,7 @@ pub(super) fn canonical(object: &mut Value, problems: &mut Problems) {
         Some(index) => {
             let structure = types.structure(index);
             if let Some(fields) = object.as_object_mut() {
-                let head = ["apiVersion", "kind"].map(|k| fields.remove_entry(k));
+                let head = ["apiVersion", "kind"].map(|k| fields.remove(k).map(|v| (k, v)));
                 of_struct(fields, structure, &Place::ROOT, problems);
                 fields.extend(head.into_iter().flatten());
             }
@@ -85,7 +85,7 @@ fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
-fn of_struct(fields: &mut Map<String, Value>, structure: &Struct, at: &Place<'_>, problems: &mut Problems) {
+fn of_struct(fields: &mut Map, structure: &Struct, at: &Place<'_>, problems: &mut Problems) {
     fields.retain(|name, value| {
         let Some(field) = structure.field(name) else {
             problems.unknown.push(join(&at.path(true), name));
@@ -253,7 +253,7 @@ fn go_type(shape: &Shape) -> String {
 
 fn of_quantity(value: &mut Value, problems: &mut Problems) {
     let text = match &*value {
-        Value::String(text) => text.clone(),
+        Value::String(text) => text.to_string(),
         other => other.to_string(),
     };
     match quantity::canonical(&text) {

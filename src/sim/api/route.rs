@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use crate::sim::store::{Refusal, Resource, ScalePaths, Store, full_name};
 

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::sim::json::{Value, json};
 use bytes::Bytes;
 use futures::Stream;
-use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::route::Route;

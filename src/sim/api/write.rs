@@ -1,7 +1,7 @@
 //! Writes: create, replace, patch, delete, and the subresources `status`, `scale` and `binding`.
 
+use crate::sim::json::{Value, json};
 use http::StatusCode;
-use serde_json::{Value, json};
 
 use super::managed::{self, Writer};
 use super::route::Route;

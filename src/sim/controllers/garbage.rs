@@ -1,6 +1,6 @@
 //! The garbage collector: objects whose owners are gone, and the finalizers of foreground and orphaning deletions.
 
-use serde_json::Value;
+use crate::sim::json::Value;
 
 use super::{Controller, Work};
 use crate::sim::store::{Change, ChangeKind, DeleteOptions, Key, Object, Store};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::sim::json::{Value, json};
 use jiff::Timestamp;
-use serde_json::{Value, json};
 
 use super::pods;
 use crate::sim::clock::seconds_text;

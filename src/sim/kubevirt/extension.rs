@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::sim::json::Value;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use kube::Client;
-use serde_json::Value;
 
 use super::settings::{Settings, Version};
 use super::signs::Signs;

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::sim::json::{Value, json};
 use jiff::Timestamp;
 use kube::Client;
-use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, PostParams, Preconditions, Request};
-use serde_json::{Value, json};
+use kube::api::{Api, ApiResource, DeleteParams, PostParams, Preconditions, Request};
 use tokio::time::Instant;
 
 use super::index::Indexes;
+use super::item::Item;
 use super::settings::{Settings, Version};
 use crate::sim::clock::{Clock, seconds_text};
 use crate::sim::store::Key;
@@ -341,7 +342,7 @@ impl World {
         gates.as_array().is_some_and(|g| g.contains(&json!(name)))
     }
 
-    fn api(&self, kind: Kind, namespace: &str) -> Api<DynamicObject> {
+    fn api(&self, kind: Kind, namespace: &str) -> Api<Item> {
         if namespace.is_empty() {
             Api::all_with(self.client.clone(), &kind.resource())
         } else {
@@ -448,11 +449,9 @@ impl World {
             "type": kind, "reason": reason, "message": message, "count": 1,
             "firstTimestamp": now, "lastTimestamp": now, "source": {"component": "virtualmachine-controller"},
         });
-        let api: Api<k8s_openapi::api::core::v1::Event> =
-            Api::namespaced(self.client.clone(), &key.namespace);
-        if let Ok(event) = serde_json::from_value(event) {
-            let _ = api.create(&PostParams::default(), &event).await;
-        }
+        let events = ApiResource::erase::<k8s_openapi::api::core::v1::Event>(&());
+        let api: Api<Item> = Api::namespaced_with(self.client.clone(), &key.namespace, &events);
+        let _ = api.create(&PostParams::default(), &event.into()).await;
     }
 }
 

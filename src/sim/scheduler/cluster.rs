@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use serde_json::Value;
+use crate::sim::json::Value;
 
 use super::labels::{ByLabel, Handles, Selector};
 use super::pod::{PodInfo, Term, Terms};
@@ -78,7 +78,7 @@ struct Tally {
 impl Tally {
     fn counts(&self, pod: &PodInfo) -> bool {
         (self.leaving_too || !pod.is_leaving)
-            && (self.namespaces.is_empty() || self.namespaces.contains(&pod.key.namespace))
+            && (self.namespaces.is_empty() || self.namespaces.iter().any(|n| *n == pod.key.namespace))
             && self.selector.selects(&pod.labels)
     }
 }

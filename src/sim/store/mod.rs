@@ -16,7 +16,7 @@ mod write;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use crate::sim::json::{Text, Value, json};
 use tokio::sync::Notify;
 
 pub(in crate::sim) use names::mix_text;
@@ -36,21 +36,22 @@ pub type Object = Arc<Value>;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Key {
     /// Namespace.
-    pub namespace: String,
+    pub namespace: Text,
     /// Name.
-    pub name: String,
+    pub name: Text,
 }
 
 impl Key {
     /// Of a namespace and a name.
     pub fn new(namespace: &str, name: &str) -> Self {
-        Self { namespace: namespace.to_owned(), name: name.to_owned() }
+        Self { namespace: namespace.into(), name: name.into() }
     }
 
     /// Of an object.
     pub fn of(object: &Value) -> Self {
-        let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
-        Self::new(text("namespace"), text("name"))
+        let metadata = &object["metadata"];
+        let text = |field: &str| metadata[field].as_text().cloned().unwrap_or_default();
+        Self { namespace: text("namespace"), name: text("name") }
     }
 }
 
@@ -91,7 +92,8 @@ struct Collection {
     resource: Arc<Resource>,
     name: Arc<str>,
     objects: BTreeMap<Key, Object>,
-    history: VecDeque<Change>,
+    /// With how many values each object has.
+    history: VecDeque<(usize, Change)>,
     /// Values in all objects of the history.
     history_weight: usize,
     /// Revision of the newest change that the history has dropped.
@@ -104,12 +106,13 @@ const HISTORY_WEIGHT: usize = 200_000;
 
 impl Collection {
     fn remember(&mut self, change: Change, limit: usize) {
-        self.history_weight += weight(&change.object);
-        self.history.push_back(change);
+        let weight = weight(&change.object);
+        self.history_weight += weight;
+        self.history.push_back((weight, change));
         // The newest stays whatever it weighs.
         while self.history.len() > limit || (self.history_weight > HISTORY_WEIGHT && self.history.len() > 1) {
-            let Some(dropped) = self.history.pop_front() else { return };
-            self.history_weight -= weight(&dropped.object);
+            let Some((weight, dropped)) = self.history.pop_front() else { return };
+            self.history_weight -= weight;
             self.forgotten = dropped.revision;
         }
     }
@@ -326,8 +329,8 @@ impl Store {
             let message = format!("too old resource version: {revision} ({})", collection.forgotten);
             return Err(Refusal::expired(message));
         }
-        let start = collection.history.partition_point(|c| c.revision <= revision);
-        Ok(collection.history.range(start..).cloned().collect())
+        let start = collection.history.partition_point(|(_, c)| c.revision <= revision);
+        Ok(collection.history.range(start..).map(|(_, change)| change.clone()).collect())
     }
 
     /// The objects of a kind as they were at a revision, by key; `None` where that is how they are.

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::sim::json::{Value, json};
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use serde_json::{Value, json};
 
 use super::lab::{self, Lab, MOVES, condition, pass, phase};
 use crate::sim::extension::{Extension, Webhook};
