@@ -383,7 +383,7 @@ pub(super) fn patch(store: &mut Store, call: &Call, route: &Route) -> Result<(St
         route.in_version(whole(&old))
     };
     let mut patched = patches::apply(&call.content_type, &base, &call.body)?;
-    patched_form(call, route, &mut patched)?;
+    patched_form(call, route, &base, &mut patched)?;
     named(&mut patched, route.name.as_deref().unwrap_or_default())?;
     if route.resource.namespaced {
         check_namespace(&patched, route)?;
@@ -396,14 +396,14 @@ pub(super) fn patch(store: &mut Store, call: &Call, route: &Route) -> Result<(St
 }
 
 /// Checks what a patch made of an object, and brings it into its canonical form.
-fn patched_form(call: &Call, route: &Route, patched: &mut Value) -> Result<(), Refusal> {
+fn patched_form(call: &Call, route: &Route, base: &Value, patched: &mut Value) -> Result<(), Refusal> {
     let (api_version, kind) = body::expected(route);
     let given = |field: &str| patched[field].as_str().unwrap_or_default().to_owned();
     if given("kind") != kind || given("apiVersion") != api_version {
         return Err(patches::unusable(call, &call.content_type, "the patch changed the object's kind"));
     }
     let mut problems = decode::Problems::default();
-    decode::canonical(patched, &mut problems);
+    decode::canonical_since(patched, base, &mut problems);
     if route.subresource.as_deref() != Some("scale") {
         custom::form(route, patched, &mut problems);
     }
@@ -443,7 +443,7 @@ fn apply(store: &mut Store, call: &Call, route: &Route) -> Result<(StatusCode, V
     if route.resource.namespaced {
         merged["metadata"]["namespace"] = json!(route.namespace);
     }
-    patched_form(call, route, &mut merged)?;
+    patched_form(call, route, &Value::Null, &mut merged)?;
     match old {
         Some(old) => {
             if given.is_null() {

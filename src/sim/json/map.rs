@@ -41,6 +41,28 @@ impl Map {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    /// As [`Value::adopt`].
+    pub(super) fn adopt(&mut self, old: &Self) -> bool {
+        if self.is_same(old) {
+            return true;
+        }
+        let is_equal = match Arc::get_mut(&mut self.0) {
+            None => self.0 == old.0,
+            Some(fields) => {
+                let (mut is_equal, mut others) = (fields.len() == old.len(), old.0.iter().peekable());
+                for (name, value) in fields {
+                    while others.next_if(|(n, _)| n < name).is_some() {}
+                    is_equal &= others.next_if(|(n, _)| n == name).is_some_and(|(_, v)| value.adopt(v));
+                }
+                is_equal
+            }
+        };
+        if is_equal {
+            *self = old.clone();
+        }
+        is_equal
+    }
+
     fn find(&self, name: &str) -> Option<usize> {
         if self.0.len() <= FEW {
             return self.0.iter().position(|(n, _)| n.as_str() == name);

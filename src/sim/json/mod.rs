@@ -50,6 +50,29 @@ pub enum Value {
 #[derive(Clone, Default, Eq)]
 pub struct List(Arc<Vec<Value>>);
 
+impl List {
+    /// As [`Value::adopt`].
+    fn adopt(&mut self, old: &Self) -> bool {
+        if Arc::ptr_eq(&self.0, &old.0) {
+            return true;
+        }
+        let is_equal = match Arc::get_mut(&mut self.0) {
+            None => self.0 == old.0,
+            Some(items) => {
+                let mut is_equal = items.len() == old.len();
+                for (item, other) in items.iter_mut().zip(old) {
+                    is_equal &= item.adopt(other);
+                }
+                is_equal
+            }
+        };
+        if is_equal {
+            *self = old.clone();
+        }
+        is_equal
+    }
+}
+
 impl Deref for List {
     type Target = Vec<Value>;
 
@@ -240,7 +263,20 @@ impl Value {
         std::mem::take(self)
     }
 
-    /// The same text, list or object in memory: then it needs no comparing. Of two that are equal it may be false.
+    /// Compares with an earlier version, and from then on shares with it whatever is equal. True if all is.
+    pub fn adopt(&mut self, old: &Self) -> bool {
+        match (&mut *self, old) {
+            (Self::Object(new), Self::Object(old)) => new.adopt(old),
+            (Self::Array(new), Self::Array(old)) => new.adopt(old),
+            (Self::String(new), Self::String(old)) if new == old => {
+                *new = old.clone();
+                true
+            }
+            (new, old) => new == old,
+        }
+    }
+
+    /// The same list or object in memory: then it needs no comparing. Of two that are equal it may be false.
     pub fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Object(a), Self::Object(b)) => a.is_same(b),

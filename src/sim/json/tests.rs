@@ -23,6 +23,25 @@ fn a_copy_shares_until_one_is_changed() {
 }
 
 #[test]
+fn what_is_read_anew_shares_with_what_was_there_where_they_are_equal() {
+    let old = json!({"a": {"b": [1, 2]}, "c": [{"d": 1}, {"e": 2}], "g": {}});
+    let mut same = json!({"a": {"b": [1, 2]}, "c": [{"d": 1}, {"e": 2}], "g": {}});
+    assert!(same.adopt(&old) && same.is_same(&old));
+    let new = json!({"a": {"b": [1, 2]}, "b": 1, "c": [{"d": 1}, {"e": 3}]});
+    let mut adopted = new.clone();
+    // Somebody else holds it: nothing is changed behind their back.
+    assert!(!adopted.adopt(&old));
+    assert!(!adopted["a"].is_same(&old["a"]));
+    drop(new);
+    assert!(!adopted.adopt(&old));
+    assert!(adopted["a"].is_same(&old["a"]) && adopted["c"][0].is_same(&old["c"][0]));
+    assert_eq!(adopted, json!({"a": {"b": [1, 2]}, "b": 1, "c": [{"d": 1}, {"e": 3}]}));
+    let mut shorter = json!({"c": [{"d": 1}]});
+    assert!(!shorter.adopt(&old));
+    assert_eq!(shorter, json!({"c": [{"d": 1}]}));
+}
+
+#[test]
 fn equal_is_what_says_the_same() {
     assert_eq!(pod(), pod());
     assert!(!pod().is_same(&pod()));

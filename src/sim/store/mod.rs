@@ -98,6 +98,8 @@ struct Collection {
     history_weight: usize,
     /// Revision of the newest change that the history has dropped.
     forgotten: u64,
+    /// Wakes those who watch the kind.
+    notify: Arc<Notify>,
 }
 
 /// A history holds so many values (texts, numbers, lists, maps) at the most, about 20 MB: changes of large objects, such as
@@ -147,6 +149,8 @@ pub struct Store {
     clock: Clock,
     seed: u64,
     collections: BTreeMap<String, Collection>,
+    /// The kinds of each name, which several groups may have.
+    by_kind: BTreeMap<String, Vec<Arc<Resource>>>,
     revision: u64,
     last_work: u64,
     names: Names,
@@ -166,6 +170,7 @@ impl Store {
             clock,
             seed,
             collections: BTreeMap::new(),
+            by_kind: BTreeMap::new(),
             revision: 1,
             last_work: 1,
             names: Names::new(seed),
@@ -189,11 +194,21 @@ impl Store {
             Some(collection) => collection.resource = resource,
             None => {
                 let (objects, history) = (BTreeMap::new(), VecDeque::new());
-                let name_of = name.clone();
-                let collection =
-                    Collection { resource, name: name_of, objects, history, history_weight: 0, forgotten: 0 };
+                let collection = Collection {
+                    resource,
+                    name: name.clone(),
+                    objects,
+                    history,
+                    history_weight: 0,
+                    forgotten: 0,
+                    notify: Arc::default(),
+                };
                 self.collections.insert(name.to_string(), collection);
             }
+        }
+        self.by_kind.clear();
+        for Collection { resource, .. } in self.collections.values() {
+            self.by_kind.entry(resource.kind.clone()).or_default().push(resource.clone());
         }
     }
 
@@ -217,15 +232,15 @@ impl Store {
         self.last_work
     }
 
-    /// Wakes everybody who waits for changes; they look for themselves.
-    pub fn notify(&self) -> Arc<Notify> {
-        self.notify.clone()
+    /// Wakes everybody who waits for changes of a kind; they look for themselves.
+    pub fn notify_of(&self, resource: &str) -> Option<Arc<Notify>> {
+        self.collections.get(resource).map(|c| c.notify.clone())
     }
 
-    /// From now on quotas are enforced. Returns what [`Store::notify`] does.
+    /// From now on quotas are enforced. Returns what wakes the controllers at any change.
     pub fn begin_admission(&mut self) -> Arc<Notify> {
         self.admits = true;
-        self.notify()
+        self.notify.clone()
     }
 
     /// All kinds, by name.
@@ -241,7 +256,7 @@ impl Store {
     /// The kind that `apiVersion` and `kind` name.
     pub fn resource_of(&self, api_version: &str, kind: &str) -> Option<&Arc<Resource>> {
         let group = api_version.split_once('/').map_or("", |(group, _)| group);
-        self.resources().find(|r| r.kind == kind && r.group == group)
+        self.by_kind.get(kind)?.iter().find(|r| r.group == group)
     }
 
     /// One object.
@@ -290,6 +305,12 @@ impl Store {
     /// Where a volume is attached.
     pub fn attachments_of<'a>(&'a self, volume: &str) -> impl Iterator<Item = &'a Object> + use<'a> {
         self.indexes.attachments_of(volume).filter_map(|key| self.get_key(index::ATTACHMENTS, key))
+    }
+
+    /// The object of a kind with this UID.
+    pub fn with_uid(&self, resource: &str, uid: &str) -> Option<&Object> {
+        let (resource, key) = self.indexes.with_uid(uid).find(|(r, _)| &**r == resource)?;
+        self.get_key(resource, key)
     }
 
     /// The objects of a kind that name this UID as an owner.
@@ -397,6 +418,7 @@ impl Store {
             self.last_work = revision;
         }
         collection.remember(change.clone(), self.history_limit);
+        collection.notify.notify_waiters();
         self.changes.push(change);
         let new = (kind != ChangeKind::Deleted).then_some(&*object);
         self.indexes.change(&name, &key, old.as_deref(), new);

@@ -96,8 +96,8 @@ impl Store {
     }
 
     /// Stores what [`Store::prepare_update`] gave, if it is a change.
-    pub(in crate::sim) fn commit_update(&mut self, resource: &str, old: Object, object: Value) -> Object {
-        if object == *old {
+    pub(in crate::sim) fn commit_update(&mut self, resource: &str, old: Object, mut object: Value) -> Object {
+        if object.adopt(&old) {
             return old;
         }
         self.store_changed(resource, &Key::of(&old), object)
@@ -197,7 +197,7 @@ impl Store {
         let old = self.get_key(resource, key)?.clone();
         let mut object = (*old).clone();
         change(&mut object);
-        if object == *old {
+        if object.adopt(&old) {
             return Some(old);
         }
         let kind = self.resource(resource)?.clone();

@@ -10,9 +10,8 @@ use crate::sim::store::Store;
 
 /// Sets a field that isn't there.
 fn default(object: &mut Map, field: &str, value: Value) {
-    let there = object.entry(field.to_owned()).or_insert(Value::Null);
-    if there.is_null() {
-        *there = value;
+    if object.get(field).is_none_or(Value::is_null) {
+        object.insert(field, value);
     }
 }
 
