@@ -30,8 +30,8 @@ impl Webhook {
 
 /// A part that is asked by the API server.
 pub trait Extension: Send + Sync {
-    /// Its webhooks.
-    fn webhooks(&self) -> Vec<Webhook>;
+    /// Its webhooks that are asked about a resource, as [`Webhook::resource`] names it.
+    fn webhooks(&self, resource: &str) -> Vec<Webhook>;
 
     /// Answers an AdmissionReview (`admission.k8s.io/v1`) with one.
     ///

@@ -99,6 +99,24 @@ impl<'de> Visitor<'de> for Reading<'_> {
     }
 }
 
+/// A body that has been read.
+pub(super) struct Read {
+    pub value: Value,
+    /// Fields that stand twice.
+    pub twice: Vec<String>,
+}
+
+impl Read {
+    /// Reads JSON.
+    pub(super) fn of(body: &[u8]) -> Result<Self, serde_json::Error> {
+        let mut twice = Vec::new();
+        let mut reader = serde_json::Deserializer::from_slice(body);
+        let value = Reading { at: &At::Root, twice: &mut twice }.deserialize(&mut reader)?;
+        reader.end()?;
+        Ok(Self { value, twice })
+    }
+}
+
 /// The group, version and kind that a path takes.
 pub(super) fn expected(route: &Route) -> (String, String) {
     let own = |version: &str, kind: &str| (version.to_owned(), kind.to_owned());
@@ -184,11 +202,8 @@ fn unknown(call: &Call, kind: &str, why: &str) -> Refusal {
 /// for unknown fields and fields that stand twice.
 pub(super) fn read(call: &Call, route: &Route) -> Result<Value, Refusal> {
     let (api_version, kind) = expected(route);
-    let mut twice = Vec::new();
-    let mut reader = serde_json::Deserializer::from_slice(&call.body);
-    let seed = Reading { at: &At::Root, twice: &mut twice };
-    let value = seed.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
-    let mut object = value.map_err(|e| unrecognised(call, &kind, &syntax(&e, &call.body)))?;
+    let read = call.read().map_err(|e| unrecognised(call, &kind, &syntax(&e, &call.body)))?;
+    let Read { value: mut object, twice } = read;
     if !object.is_object() {
         let what = match &object {
             Value::Array(_) => "array",

@@ -16,6 +16,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use kube::client::Body;
 
+use super::body::Read;
 use super::route::{self, Route};
 use super::table::Presenter;
 use super::{access, admission, discovery, eviction, openapi, options, protobuf, watch, write};
@@ -44,6 +45,8 @@ pub(super) struct Call {
     /// The forms of an answer that the client takes.
     pub accept: String,
     pub body: Bytes,
+    /// The body as JSON, once somebody has looked at it.
+    pub read: Mutex<Option<Read>>,
     /// Who the client says it is.
     pub user_agent: String,
     /// managedFields are kept of every object, not only of those that somebody applied to.
@@ -53,10 +56,24 @@ pub(super) struct Call {
 }
 
 impl Call {
+    /// The body as JSON.
     pub(super) fn json(&self) -> Result<Value, Refusal> {
-        serde_json::from_slice(&self.body).map_err(|e| {
+        let read = self.read().map_err(|e| {
             Refusal::bad_request(format!("the object provided is unrecognized (must be JSON): {e}"))
-        })
+        })?;
+        let value = read.value.clone();
+        if let Ok(mut kept) = self.read.lock() {
+            *kept = Some(read);
+        }
+        Ok(value)
+    }
+
+    /// The body as it is read, once: whoever looks at it before it is written leaves it for the one who writes.
+    pub(super) fn read(&self) -> Result<Read, serde_json::Error> {
+        match self.read.lock().ok().and_then(|mut kept| kept.take()) {
+            Some(read) => Ok(read),
+            None => Read::of(&self.body),
+        }
     }
 
     /// Tells the client something beside the answer.
@@ -171,6 +188,7 @@ impl ApiServer {
             content_type,
             accept,
             body,
+            read: Mutex::default(),
             user_agent,
             tracks: self.tracks,
             warnings: Mutex::default(),
@@ -289,7 +307,8 @@ impl ApiServer {
     async fn admit(&self, call: &Call, route: &Route) -> Result<(), Refusal> {
         let Some((resource, operation)) = admission::operation(call, route) else { return Ok(()) };
         for extension in self.extensions() {
-            for webhook in extension.webhooks().iter().filter(|w| w.resource == resource) {
+            let webhooks = extension.webhooks(&resource);
+            for webhook in webhooks.iter().filter(|w| w.operations.contains(&operation)) {
                 let object = call.json()?;
                 let named = object["metadata"]["name"].as_str();
                 let name = named.or(route.name.as_deref()).unwrap_or_default().to_owned();
