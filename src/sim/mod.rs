@@ -132,7 +132,7 @@ impl EmbeddedCluster {
         if let Some(version) = version {
             let version = settings.kubevirt.version.unwrap_or(version);
             let settings = kubevirt::Settings { seed: settings.seed, ..settings.kubevirt };
-            let model = kubevirt::Model::new(cluster.client(), clock, settings);
+            let model = kubevirt::Model::new(cluster.client(), clock, settings).in_process();
             model.observe(version);
             cluster.server.extend(Arc::new(model.clone()));
             cluster.kubevirt = Some(model);

@@ -195,12 +195,12 @@ fn unknown(call: &Call, kind: &str, why: &str) -> Refusal {
     Refusal::bad_request(message)
 }
 
-/// Reads the object of a POST or PUT.
+/// Reads the object of a POST or PUT, which may share with what is stored.
 ///
 /// # Errors
 /// 400 for what isn't JSON, isn't the kind of the path, or has fields of the wrong type; with strict field validation also
 /// for unknown fields and fields that stand twice.
-pub(super) fn read(call: &Call, route: &Route) -> Result<Value, Refusal> {
+pub(super) fn read(call: &Call, route: &Route, stored: &Value) -> Result<Value, Refusal> {
     let (api_version, kind) = expected(route);
     let read = call.read().map_err(|e| unrecognised(call, &kind, &syntax(&e, &call.body)))?;
     let Read { value: mut object, twice } = read;
@@ -232,7 +232,7 @@ pub(super) fn read(call: &Call, route: &Route) -> Result<Value, Refusal> {
     if object["kind"] != kind.as_str() || object["apiVersion"] != api_version.as_str() {
         return Err(another_kind(&object, &kind, route));
     }
-    formed(call, route, &mut object, twice)?;
+    formed(call, route, stored, &mut object, twice)?;
     Ok(object)
 }
 
@@ -295,9 +295,15 @@ fn another_kind(object: &Value, kind: &str, route: &Route) -> Refusal {
 ///
 /// # Errors
 /// 400 for fields of the wrong type, and for the above.
-fn formed(call: &Call, route: &Route, object: &mut Value, twice: Vec<String>) -> Result<(), Refusal> {
+fn formed(
+    call: &Call,
+    route: &Route,
+    stored: &Value,
+    object: &mut Value,
+    twice: Vec<String>,
+) -> Result<(), Refusal> {
     let mut problems = Problems::default();
-    decode::canonical(object, &mut problems);
+    decode::canonical_since(object, stored, &mut problems);
     if route.subresource.as_deref() != Some("scale") {
         custom::form(route, object, &mut problems);
     }

@@ -17,6 +17,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use kube::client::Body;
 
 use super::body::Read;
+use super::handed::Handed;
 use super::route::{self, Route};
 use super::table::Presenter;
 use super::{access, admission, discovery, eviction, openapi, options, protobuf, watch, write};
@@ -47,6 +48,8 @@ pub(super) struct Call {
     pub body: Bytes,
     /// The body as JSON, once somebody has looked at it.
     pub read: Mutex<Option<Read>>,
+    /// The client takes the answer as a value.
+    pub takes_values: bool,
     /// Who the client says it is.
     pub user_agent: String,
     /// managedFields are kept of every object, not only of those that somebody applied to.
@@ -104,6 +107,13 @@ fn full(code: StatusCode, value: &Value) -> Response<ResponseBody> {
     response
         .headers_mut()
         .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+    response
+}
+
+fn handed_over(code: StatusCode, value: Value) -> Response<ResponseBody> {
+    let mut response = Response::new(Full::default().map_err(|never| match never {}).boxed_unsync());
+    *response.status_mut() = code;
+    response.extensions_mut().insert(Handed(value));
     response
 }
 
@@ -171,6 +181,7 @@ impl ApiServer {
                     .map(|bytes| Full::new(bytes).map_err(|never| match never {}).boxed_unsync());
             }
         }
+        let handed = parts.extensions.get::<Handed>().cloned();
         let header = |name| parts.headers.get(name).and_then(|v: &http::HeaderValue| v.to_str().ok());
         let (content_type, accept) = (header(http::header::CONTENT_TYPE), header(http::header::ACCEPT));
         let (content_type, accept) =
@@ -188,7 +199,8 @@ impl ApiServer {
             content_type,
             accept,
             body,
-            read: Mutex::default(),
+            takes_values: handed.is_some(),
+            read: Mutex::new(handed.map(|Handed(value)| Read { value, twice: Vec::new() })),
             user_agent,
             tracks: self.tracks,
             warnings: Mutex::default(),
@@ -250,6 +262,7 @@ impl ApiServer {
         let include = call.query.get("includeObject").map(String::as_str);
         match Presenter::of(&store, &route, &call.accept, include) {
             Some(presenter) => Ok(full(code, &presenter.present(&value))),
+            None if call.takes_values => Ok(handed_over(code, value)),
             None => Ok(full(code, &value)),
         }
     }
@@ -296,7 +309,7 @@ impl ApiServer {
 
     /// Evicts, as the budgets allow.
     fn evict(&self, call: &Call, route: &Route) -> Result<Response<ResponseBody>, Refusal> {
-        let eviction = super::body::read(call, route)?;
+        let eviction = super::body::read(call, route, &Value::Null)?;
         let name = route.name.clone().unwrap_or_default();
         let mut store = self.store()?;
         let status = eviction::evict(&mut store, &route.namespace, &name, &eviction, call.is_dry_run())?;

@@ -54,7 +54,7 @@ fn whole(object: &Object) -> Value {
 pub(super) fn create(store: &mut Store, call: &Call, route: &Route) -> Result<Value, Refusal> {
     match (&route.name, route.subresource.as_deref()) {
         (Some(name), Some("binding")) if route.resource.name == "pods" => {
-            let binding = body::read(call, route)?;
+            let binding = body::read(call, route, &Value::Null)?;
             return bind(store, call, route, name, &binding);
         }
         (Some(_), None) => return Err(Refusal::method_not_allowed()),
@@ -63,7 +63,7 @@ pub(super) fn create(store: &mut Store, call: &Call, route: &Route) -> Result<Va
         }
         (None, _) => {}
     }
-    let mut object = body::read(call, route)?;
+    let mut object = body::read(call, route, &Value::Null)?;
     place(store, &mut object, route)?;
     new_object(store, call, route, object, Tracked::Follow)
 }
@@ -187,7 +187,8 @@ fn current(store: &Store, route: &Route) -> Result<Object, Refusal> {
 
 /// PUT: the whole object, its status, or its scale.
 pub(super) fn replace(store: &mut Store, call: &Call, route: &Route) -> Result<(StatusCode, Value), Refusal> {
-    let mut object = body::read(call, route)?;
+    let stored = current(store, route).ok();
+    let mut object = body::read(call, route, stored.as_deref().unwrap_or(&Value::Null))?;
     let name = route.name.clone().ok_or_else(Refusal::method_not_allowed)?;
     check_subresource(route)?;
     named(&mut object, &name)?;

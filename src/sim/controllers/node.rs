@@ -121,12 +121,11 @@ fn asks_for_reboot(store: &Store, key: &Key, node: &Value) -> Option<Asked> {
         let container = &pod["spec"]["containers"][0];
         let words = ["command", "args"].iter().flat_map(|f| container[*f].as_array().into_iter().flatten());
         let mut words = words.filter_map(Value::as_str).flat_map(str::split_whitespace);
-        pod["spec"]["hostPID"] == true
-            && container["securityContext"]["privileged"] == true
+        container["securityContext"]["privileged"] == true
             && pod["status"]["phase"] == "Running"
             && words.any(|w| w == "reboot")
     };
-    store.pods_on(&key.name).find(|p| reboots(p)).map(|p| Asked::Pod(Key::of(p)))
+    store.host_pods_on(&key.name).find(|p| reboots(p)).map(|p| Asked::Pod(Key::of(p)))
 }
 
 fn boot(store: &mut Store, key: &Key, now: Timestamp) {

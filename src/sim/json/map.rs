@@ -10,6 +10,11 @@ type Field = (Text, Value);
 #[derive(Clone, Default, Eq)]
 pub struct Map(Arc<Vec<Field>>);
 
+/// Names that differ mostly do so at their beginning or end: only what is left is compared as a whole.
+fn is_same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.first() == b.first() && a.last() == b.last() && a == b
+}
+
 /// Up to so many fields are looked through one by one.
 const FEW: usize = 8;
 
@@ -65,7 +70,7 @@ impl Map {
 
     fn find(&self, name: &str) -> Option<usize> {
         if self.0.len() <= FEW {
-            return self.0.iter().position(|(n, _)| n.as_str() == name);
+            return self.0.iter().position(|(n, _)| is_same(n.as_bytes(), name.as_bytes()));
         }
         self.search(name).ok()
     }

@@ -22,13 +22,20 @@ pub struct Model {
     clock: Clock,
     settings: Settings,
     signs: Arc<Signs>,
+    /// The API server is in this process, and takes and gives values.
+    hands_over: bool,
 }
 
 impl Model {
     /// A model over a client. Nothing runs before [`Model::run`].
     pub fn new(client: Client, clock: Clock, settings: Settings) -> Self {
         let signs = Arc::new(Signs::new(settings.version.unwrap_or(Version::minor(9))));
-        Self { client, clock, settings, signs }
+        Self { client, clock, settings, signs, hands_over: false }
+    }
+
+    /// The client is the embedded cluster's.
+    pub(in crate::sim) fn in_process(self) -> Self {
+        Self { hands_over: true, ..self }
     }
 
     /// The release that the cluster is known to have, before the model has seen its KubeVirt object.
@@ -38,7 +45,8 @@ impl Model {
 
     /// Runs the controllers and guests until dropped.
     pub async fn run(&self) {
-        let world = World::new(self.client.clone(), self.clock, self.settings.clone());
+        let mut world = World::new(self.client.clone(), self.clock, self.settings.clone());
+        world.hands_over = self.hands_over;
         run::run(world, self.signs.clone()).await;
     }
 

@@ -24,6 +24,8 @@ pub(super) struct Node {
     pub name: String,
     /// None while only pods speak of it.
     pub object: Option<Object>,
+    /// Its labels.
+    pub labels: Value,
     /// `spec.unschedulable`.
     pub is_cordoned: bool,
     /// It has a taint that keeps pods out.
@@ -39,7 +41,7 @@ pub(super) struct Node {
 
 impl Node {
     pub fn label(&self, key: &str) -> Option<&str> {
-        self.object.as_ref()?["metadata"]["labels"].get(key)?.as_str()
+        self.labels.get(key)?.as_str()
     }
 
     pub fn taints(&self) -> &[Value] {
@@ -198,6 +200,7 @@ impl Cluster {
         let node = self.entry_or_new(name);
         let before = (node.object.is_some(), zone(node));
         node.object = object.cloned();
+        node.labels = object.map(|o| o["metadata"]["labels"].clone()).unwrap_or_default();
         node.is_cordoned = object.is_some_and(|o| o["spec"]["unschedulable"] == true);
         let soft = |t: &Value| t["effect"] == "PreferNoSchedule";
         node.has_soft_taints = node.taints().iter().any(soft);

@@ -15,6 +15,8 @@ pub(super) const ATTACHMENTS: &str = "volumeattachments.storage.k8s.io";
 #[derive(Debug, Default)]
 pub(super) struct Indexes {
     pods_by_node: BTreeMap<String, BTreeSet<Key>>,
+    /// Those in their host's process namespace.
+    host_pods_by_node: BTreeMap<String, BTreeSet<Key>>,
     /// By namespace and claim.
     pods_by_claim: BTreeMap<Key, BTreeSet<Key>>,
     attachments_by_node: BTreeMap<String, BTreeSet<Key>>,
@@ -105,6 +107,9 @@ impl Indexes {
     fn pod(&mut self, key: &Key, pod: &Value, present: bool) {
         if let Some(node) = pod["spec"]["nodeName"].as_str() {
             set(&mut self.pods_by_node, node.to_owned(), key.clone(), present);
+            if pod["spec"]["hostPID"] == true {
+                set(&mut self.host_pods_by_node, node.to_owned(), key.clone(), present);
+            }
         }
         for claim in claims(pod) {
             set(&mut self.pods_by_claim, Key::new(&key.namespace, claim), key.clone(), present);
@@ -122,6 +127,10 @@ impl Indexes {
 
     pub(super) fn pods_on<'a>(&'a self, node: &str) -> impl Iterator<Item = &'a Key> + use<'a> {
         found(&self.pods_by_node, node)
+    }
+
+    pub(super) fn host_pods_on<'a>(&'a self, node: &str) -> impl Iterator<Item = &'a Key> + use<'a> {
+        found(&self.host_pods_by_node, node)
     }
 
     pub(super) fn pods_with<'a>(&'a self, claim: &Key) -> impl Iterator<Item = &'a Key> + use<'a> {

@@ -292,6 +292,11 @@ impl Store {
         self.indexes.pods_on(node).filter_map(|key| self.get_key("pods", key))
     }
 
+    /// The pods bound to a node that are in its process namespace.
+    pub fn host_pods_on<'a>(&'a self, node: &str) -> impl Iterator<Item = &'a Object> + use<'a> {
+        self.indexes.host_pods_on(node).filter_map(|key| self.get_key("pods", key))
+    }
+
     /// The pods that use a claim.
     pub fn pods_with<'a>(&'a self, claim: &Key) -> impl Iterator<Item = &'a Object> + use<'a> {
         self.indexes.pods_with(claim).filter_map(|key| self.get_key("pods", key))
