@@ -44,9 +44,20 @@ impl Part {
             | (Self::Spec, "template" | "podCIDRs" | "networks" | "ephemeralContainers")
             | (
                 Self::Status,
-                "addresses" | "capacity" | "images" | "volumesAttached" | "volumesInUse" | "containerStatuses"
-                | "initContainerStatuses" | "ephemeralContainerStatuses" | "podIPs" | "hostIPs" | "interfaces"
-                | "volumeStatus" | "guestOSInfo" | "activePods",
+                "addresses"
+                | "capacity"
+                | "images"
+                | "volumesAttached"
+                | "volumesInUse"
+                | "containerStatuses"
+                | "initContainerStatuses"
+                | "ephemeralContainerStatuses"
+                | "podIPs"
+                | "hostIPs"
+                | "interfaces"
+                | "volumeStatus"
+                | "guestOSInfo"
+                | "activePods",
             ) => None,
             (Self::Container, name) => {
                 matches!(name, "resources" | "ports" | "restartPolicy").then_some(Self::Other)

@@ -138,13 +138,13 @@ impl Value {
             return Some(self);
         }
         let mut steps = pointer.strip_prefix('/')?.split('/');
-        steps.try_fold(self, |value, step| {
-            let step = step.replace("~1", "/").replace("~0", "~");
-            match value {
-                Value::Object(fields) => fields.get(&step),
-                Value::Array(items) => items.get(step.parse::<usize>().ok()?),
-                _ => None,
+        steps.try_fold(self, |value, step| match value {
+            Value::Object(fields) if step.contains('~') => {
+                fields.get(&step.replace("~1", "/").replace("~0", "~"))
             }
+            Value::Object(fields) => fields.get(step),
+            Value::Array(items) => items.get(step.parse::<usize>().ok()?),
+            _ => None,
         })
     }
 }

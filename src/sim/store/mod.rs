@@ -355,7 +355,9 @@ impl Store {
             let message = format!("too old resource version: {revision} ({})", collection.forgotten);
             return Err(Refusal::expired(message));
         }
-        let start = collection.history.partition_point(|(_, c)| c.revision <= revision);
+        // Most who ask have seen all but the last few.
+        let unseen = collection.history.iter().rev().take_while(|(_, c)| c.revision > revision).count();
+        let start = collection.history.len() - unseen;
         Ok(collection.history.range(start..).map(|(_, change)| change.clone()).collect())
     }
 
