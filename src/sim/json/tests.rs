@@ -39,6 +39,9 @@ fn what_is_read_anew_shares_with_what_was_there_where_they_are_equal() {
     let mut shorter = json!({"c": [{"d": 1}]});
     assert!(!shorter.adopt(&old));
     assert_eq!(shorter, json!({"c": [{"d": 1}]}));
+    let mut fewer = json!({"a": {"b": [1, 2]}});
+    assert!(!fewer.adopt(&old));
+    assert_eq!(fewer, json!({"a": {"b": [1, 2]}}));
 }
 
 #[test]
@@ -71,7 +74,8 @@ fn many_fields_are_found_as_few_are() {
     assert_eq!(map.insert("f07", json!("seven")), Some(json!(7)));
     assert_eq!(map.get("f07"), Some(&json!("seven")));
     assert_eq!(map.get("f40"), None);
-    assert_eq!(map.remove("f39"), Some(json!(39)));
+    assert_eq!(map.insert("f39", json!("last")), Some(json!(39)));
+    assert_eq!(map.remove("f39"), Some(json!("last")));
     assert_eq!((map.len(), map.contains_key("f39")), (39, false));
     map.retain(|name, _| name.as_str() < "f03");
     assert_eq!(map.keys().map(|k| k.as_str()).collect::<Vec<_>>(), ["f00", "f01", "f02"]);
