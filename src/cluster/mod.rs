@@ -10,6 +10,7 @@ mod campaigns;
 mod capture;
 mod connect;
 mod error;
+mod lean;
 mod may;
 mod observe;
 mod wire;

@@ -16,6 +16,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
+use super::lean::Lean;
 use super::{Error, wire};
 use crate::inventory::{Inventory, ObjectName};
 
@@ -338,12 +339,12 @@ async fn watch(client: Client, kind: Kind, node: Option<String>, sender: mpsc::S
     }
 }
 
-/// A page of a list. Its objects are plain JSON: read once, and reduced at once.
+/// A page of a list. Its objects are read once, and reduced at once.
 #[derive(Deserialize)]
 struct Page {
     metadata: ListMeta,
     #[serde(default)]
-    items: Vec<Value>,
+    items: Vec<Lean>,
 }
 
 async fn list(
@@ -373,7 +374,7 @@ async fn list(
             }
             Err(error) => return Err(Error::of(&format!("list {plural}"), error)),
         };
-        for object in page.items {
+        for Lean(object) in page.items {
             present.insert(wire::name(&object));
             let _ = sender.send(Seen::Put(Box::new(slim(kind, &object)))).await;
         }
@@ -401,7 +402,7 @@ async fn follow(
     params.label_selector.clone_from(&selectors.labels);
     let what = format!("watch {}", kind.resource().plural);
     let stream = match requests.watch(&params, &from).map_err(kube::Error::BuildRequest) {
-        Ok(request) => client.request_events::<Value>(request).await,
+        Ok(request) => client.request_events::<Lean>(request).await,
         Err(error) => Err(error),
     };
     let stream = match stream {
@@ -421,11 +422,11 @@ async fn follow(
     let mut version = from;
     while let Ok(Some(event)) = timeout(SILENCE, stream.next()).await {
         match event {
-            Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
+            Ok(WatchEvent::Added(Lean(object)) | WatchEvent::Modified(Lean(object))) => {
                 version = wire::version(&object).unwrap_or(version);
                 let _ = sender.send(Seen::Put(Box::new(slim(kind, &object)))).await;
             }
-            Ok(WatchEvent::Deleted(object)) => {
+            Ok(WatchEvent::Deleted(Lean(object))) => {
                 version = wire::version(&object).unwrap_or(version);
                 let _ = sender.send(Seen::Gone(kind, wire::name(&object))).await;
             }

@@ -1,8 +1,8 @@
 //! Where another part of the embedded cluster joins the API server: validating webhooks and aggregated APIs.
 
+use crate::sim::json::Value;
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use serde_json::Value;
 
 /// A validating webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,8 +30,8 @@ impl Webhook {
 
 /// A part that is asked by the API server.
 pub trait Extension: Send + Sync {
-    /// Its webhooks.
-    fn webhooks(&self) -> Vec<Webhook>;
+    /// Its webhooks that are asked about a resource, as [`Webhook::resource`] names it.
+    fn webhooks(&self, resource: &str) -> Vec<Webhook>;
 
     /// Answers an AdmissionReview (`admission.k8s.io/v1`) with one.
     ///

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use super::api::fill_defaults;
 use super::error::Error;
@@ -137,14 +137,14 @@ fn add_kubevirt(objects: &mut Vec<Value>) {
     let named = |name: &Value| {
         objects.iter().any(|o| o["kind"] == "CustomResourceDefinition" && o["metadata"]["name"] == *name)
     };
-    let mut added: Vec<Value> =
-        kubevirt::crds().into_iter().filter(|crd| !named(&crd["metadata"]["name"])).collect();
+    let crds = kubevirt::crds().into_iter().map(Value::from);
+    let mut added: Vec<Value> = crds.filter(|crd| !named(&crd["metadata"]["name"])).collect();
     if !objects.iter().any(|o| o["kind"] == "KubeVirt") {
-        added.push(kubevirt::default_installation());
+        added.push(kubevirt::default_installation().into());
     }
     for object in objects.iter_mut().filter(|o| o["kind"] == "KubeVirt" && o["status"]["phase"].is_null()) {
         // A manifest says what is wanted; the operator has done it.
-        object["status"] = kubevirt::default_installation()["status"].clone();
+        object["status"] = Value::from(kubevirt::default_installation())["status"].clone();
     }
     added.append(objects);
     *objects = added;

@@ -17,6 +17,7 @@ mod error;
 mod events;
 mod extension;
 pub mod generate;
+pub mod json;
 pub mod kubevirt;
 mod load;
 mod queue;
@@ -27,8 +28,8 @@ pub mod store;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::sim::json::Value;
 use jiff::Timestamp;
-use serde_json::Value;
 
 pub use clock::{Clock, parse_time, seconds_text};
 pub use error::Error;
@@ -93,7 +94,7 @@ impl EmbeddedCluster {
     /// # Errors
     /// A document that can't be read, isn't an object, or is refused; nothing runs then.
     pub fn from_manifests(name: &str, text: &str, settings: Settings) -> Result<Self, Error> {
-        Self::from_objects(name, load::read(name, text)?, settings)
+        Self::load(name, load::read(name, text)?, settings)
     }
 
     /// Loads a file of manifests, or a snapshot. Call it inside the runtime whose clock it shall keep.
@@ -101,14 +102,22 @@ impl EmbeddedCluster {
     /// # Errors
     /// A file that can't be read, and those of [`Self::from_manifests`].
     pub fn from_file(path: &std::path::Path, settings: Settings) -> Result<Self, Error> {
-        Self::from_objects(&path.display().to_string(), load::read_file(path)?, settings)
+        Self::load(&path.display().to_string(), load::read_file(path)?, settings)
     }
 
     /// Loads objects, such as those captured from a live cluster.
     ///
     /// # Errors
     /// An object that is refused.
-    pub fn from_objects(name: &str, objects: Vec<Value>, settings: Settings) -> Result<Self, Error> {
+    pub fn from_objects(
+        name: &str,
+        objects: Vec<serde_json::Value>,
+        settings: Settings,
+    ) -> Result<Self, Error> {
+        Self::load(name, objects.into_iter().map(Into::into).collect(), settings)
+    }
+
+    fn load(name: &str, objects: Vec<Value>, settings: Settings) -> Result<Self, Error> {
         let clock = Clock::faster(settings.start, settings.warm_up, settings.speed);
         let mut store = Store::new(clock, settings.seed, settings.history);
         load::create(&mut store, name, objects)?;
@@ -123,7 +132,7 @@ impl EmbeddedCluster {
         if let Some(version) = version {
             let version = settings.kubevirt.version.unwrap_or(version);
             let settings = kubevirt::Settings { seed: settings.seed, ..settings.kubevirt };
-            let model = kubevirt::Model::new(cluster.client(), clock, settings);
+            let model = kubevirt::Model::new(cluster.client(), clock, settings).in_process();
             model.observe(version);
             cluster.server.extend(Arc::new(model.clone()));
             cluster.kubevirt = Some(model);
@@ -197,17 +206,18 @@ impl EmbeddedCluster {
     }
 
     /// The objects of a resource, such as `nodes` or `virtualmachines.kubevirt.io`, by namespace and name.
-    pub fn objects(&self, resource: &str) -> Vec<Arc<Value>> {
-        self.store.lock().map(|s| s.list(resource).cloned().collect()).unwrap_or_default()
+    pub fn objects(&self, resource: &str) -> Vec<Arc<serde_json::Value>> {
+        let objects = self.store.lock().map(|s| s.list(resource).cloned().collect::<Vec<_>>());
+        objects.unwrap_or_default().iter().map(|o| Arc::new((&**o).into())).collect()
     }
 
     /// All objects, in a fixed order.
-    pub fn dump(&self) -> Vec<Value> {
+    pub fn dump(&self) -> Vec<serde_json::Value> {
         let Ok(store) = self.store.lock() else {
             return Vec::new();
         };
         let names: Vec<String> = store.resources().map(|r| r.name.clone()).collect();
-        names.iter().flat_map(|name| store.list(name).map(|o| (**o).clone()).collect::<Vec<_>>()).collect()
+        names.iter().flat_map(|name| store.list(name).map(|o| (&**o).into()).collect::<Vec<_>>()).collect()
     }
 }
 

@@ -9,11 +9,11 @@ mod workloads;
 
 use std::time::Duration;
 
+use crate::sim::json::json;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::policy::v1::{Eviction, PodDisruptionBudget};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use serde_json::json;
 
 use super::{EmbeddedCluster, Settings};
 
@@ -60,13 +60,13 @@ async fn after(seconds: u64, text: &str) -> EmbeddedCluster {
 }
 
 /// An object as it is stored; null if there is none.
-fn stored(cluster: &EmbeddedCluster, resource: &str, namespace: &str, name: &str) -> serde_json::Value {
+fn stored(cluster: &EmbeddedCluster, resource: &str, namespace: &str, name: &str) -> crate::sim::json::Value {
     let store = cluster.store.lock().expect("a store");
     store.get(resource, namespace, name).map(|o| (**o).clone()).unwrap_or_default()
 }
 
 /// All objects of a kind in a namespace.
-fn all(cluster: &EmbeddedCluster, resource: &str, namespace: &str) -> Vec<serde_json::Value> {
+fn all(cluster: &EmbeddedCluster, resource: &str, namespace: &str) -> Vec<crate::sim::json::Value> {
     let store = cluster.store.lock().expect("a store");
     store.list_in(resource, namespace).map(|o| (**o).clone()).collect()
 }
@@ -77,7 +77,7 @@ fn change(
     resource: &str,
     namespace: &str,
     name: &str,
-    how: impl FnOnce(&mut serde_json::Value),
+    how: impl FnOnce(&mut crate::sim::json::Value),
 ) {
     let mut store = cluster.store.lock().expect("a store");
     store.modify(resource, &super::store::Key::new(namespace, name), how).expect("is there");
@@ -128,7 +128,7 @@ async fn an_eviction_takes_from_the_budget_until_the_replacement_is_ready() {
     let evict = |name: &str| {
         let (pods, name) = (pods.clone(), name.to_owned());
         async move {
-            pods.create_subresource::<Eviction, serde_json::Value>(
+            pods.create_subresource::<Eviction, crate::sim::json::Value>(
                 "eviction",
                 &name,
                 &PostParams::default(),

@@ -9,11 +9,11 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use virtroll::sim::json::Value;
 use virtroll::sim::kubevirt::{Model, Settings, Version, crds, default_installation, webhook_configuration};
 
 use crate::control_plane::ControlPlane;

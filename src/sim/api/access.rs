@@ -1,7 +1,7 @@
 //! Questions about access: who am I, what may I do? There is no authentication and no authorisation, and the answers say so.
 
+use crate::sim::json::{Value, json};
 use http::Method;
-use serde_json::{Value, json};
 
 use super::service::Call;
 use crate::sim::store::Refusal;

@@ -1,7 +1,7 @@
 //! Validating webhooks: asked before a write, without the store's lock.
 
+use crate::sim::json::{Value, json};
 use http::Method;
-use serde_json::{Value, json};
 
 use super::route::Route;
 use super::service::Call;

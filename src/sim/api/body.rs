@@ -1,7 +1,7 @@
 //! Request bodies: read as JSON, checked to be the kind that the path is about, and brought into their canonical form.
 
+use crate::sim::json::{Map, Text, Value, json};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Value, json};
 
 use super::custom;
 use super::decode::{self, Problems};
@@ -11,9 +11,27 @@ use super::types::Types;
 use super::validate::{self, Causes};
 use crate::sim::store::{Refusal, Resource};
 
+/// Where a value stands: as a text it is needed only of what is wrong.
+enum At<'a> {
+    Root,
+    Field(&'a At<'a>, &'a str),
+    Item(&'a At<'a>, usize),
+}
+
+impl std::fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Field(Self::Root, name) => f.write_str(name),
+            Self::Field(at, name) => write!(f, "{at}.{name}"),
+            Self::Item(at, index) => write!(f, "{at}[{index}]"),
+        }
+    }
+}
+
 /// Reads a value and notes fields that stand twice (the last one counts).
 struct Reading<'a> {
-    path: String,
+    at: &'a At<'a>,
     twice: &'a mut Vec<String>,
 }
 
@@ -49,7 +67,7 @@ impl<'de> Visitor<'de> for Reading<'_> {
     }
 
     fn visit_str<E>(self, v: &str) -> Result<Value, E> {
-        Ok(Value::String(v.to_owned()))
+        Ok(v.into())
     }
 
     fn visit_unit<E>(self) -> Result<Value, E> {
@@ -57,27 +75,45 @@ impl<'de> Visitor<'de> for Reading<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-        let mut items = Vec::new();
+        let mut items: Vec<Value> = Vec::new();
         loop {
-            let path = format!("{}[{}]", self.path, items.len());
-            match seq.next_element_seed(Reading { path, twice: &mut *self.twice })? {
+            let at = At::Item(self.at, items.len());
+            match seq.next_element_seed(Reading { at: &at, twice: &mut *self.twice })? {
                 Some(item) => items.push(item),
-                None => return Ok(Value::Array(items)),
+                None => return Ok(items.into()),
             }
         }
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut fields = Map::new();
-        while let Some(name) = map.next_key::<String>()? {
-            let path = if self.path.is_empty() { name.clone() } else { format!("{}.{name}", self.path) };
+        while let Some(name) = map.next_key::<Text>()? {
+            let at = At::Field(self.at, &name);
             if fields.contains_key(&name) {
-                self.twice.push(path.clone());
+                self.twice.push(at.to_string());
             }
-            let value = map.next_value_seed(Reading { path, twice: &mut *self.twice })?;
+            let value = map.next_value_seed(Reading { at: &at, twice: &mut *self.twice })?;
             fields.insert(name, value);
         }
         Ok(Value::Object(fields))
+    }
+}
+
+/// A body that has been read.
+pub(super) struct Read {
+    pub value: Value,
+    /// Fields that stand twice.
+    pub twice: Vec<String>,
+}
+
+impl Read {
+    /// Reads JSON.
+    pub(super) fn of(body: &[u8]) -> Result<Self, serde_json::Error> {
+        let mut twice = Vec::new();
+        let mut reader = serde_json::Deserializer::from_slice(body);
+        let value = Reading { at: &At::Root, twice: &mut twice }.deserialize(&mut reader)?;
+        reader.end()?;
+        Ok(Self { value, twice })
     }
 }
 
@@ -159,18 +195,15 @@ fn unknown(call: &Call, kind: &str, why: &str) -> Refusal {
     Refusal::bad_request(message)
 }
 
-/// Reads the object of a POST or PUT.
+/// Reads the object of a POST or PUT, which may share with what is stored.
 ///
 /// # Errors
 /// 400 for what isn't JSON, isn't the kind of the path, or has fields of the wrong type; with strict field validation also
 /// for unknown fields and fields that stand twice.
-pub(super) fn read(call: &Call, route: &Route) -> Result<Value, Refusal> {
+pub(super) fn read(call: &Call, route: &Route, stored: &Value) -> Result<Value, Refusal> {
     let (api_version, kind) = expected(route);
-    let mut twice = Vec::new();
-    let mut reader = serde_json::Deserializer::from_slice(&call.body);
-    let seed = Reading { path: String::new(), twice: &mut twice };
-    let value = seed.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
-    let mut object = value.map_err(|e| unrecognised(call, &kind, &syntax(&e, &call.body)))?;
+    let read = call.read().map_err(|e| unrecognised(call, &kind, &syntax(&e, &call.body)))?;
+    let Read { value: mut object, twice } = read;
     if !object.is_object() {
         let what = match &object {
             Value::Array(_) => "array",
@@ -199,7 +232,7 @@ pub(super) fn read(call: &Call, route: &Route) -> Result<Value, Refusal> {
     if object["kind"] != kind.as_str() || object["apiVersion"] != api_version.as_str() {
         return Err(another_kind(&object, &kind, route));
     }
-    formed(call, route, &mut object, twice)?;
+    formed(call, route, stored, &mut object, twice)?;
     Ok(object)
 }
 
@@ -262,9 +295,15 @@ fn another_kind(object: &Value, kind: &str, route: &Route) -> Refusal {
 ///
 /// # Errors
 /// 400 for fields of the wrong type, and for the above.
-fn formed(call: &Call, route: &Route, object: &mut Value, twice: Vec<String>) -> Result<(), Refusal> {
+fn formed(
+    call: &Call,
+    route: &Route,
+    stored: &Value,
+    object: &mut Value,
+    twice: Vec<String>,
+) -> Result<(), Refusal> {
     let mut problems = Problems::default();
-    decode::canonical(object, &mut problems);
+    decode::canonical_since(object, stored, &mut problems);
     if route.subresource.as_deref() != Some("scale") {
         custom::form(route, object, &mut problems);
     }

@@ -1,7 +1,7 @@
 //! Bodies as the API server takes them: checked against the built-in types, unknown fields noted and dropped, and brought
 //! into the form in which the API server gives objects back (empty fields left out, or there, as the type says).
 
-use serde_json::{Map, Value, json};
+use crate::sim::json::{Map, Value, json};
 
 use super::quantity;
 use super::types::{Field, Shape, Struct, Types};
@@ -58,26 +58,34 @@ impl Place<'_> {
 
 /// Brings an object of a built-in kind, or just the metadata of any other, into its canonical form.
 pub(super) fn canonical(object: &mut Value, problems: &mut Problems) {
+    canonical_since(object, &Value::Null, problems);
+}
+
+/// The same; what the object still shares with an earlier version is as it was.
+pub(super) fn canonical_since(object: &mut Value, old: &Value, problems: &mut Problems) {
     let types = Types::get();
     let text = |field: &str| object[field].as_str().unwrap_or_default();
     match types.kind(text("apiVersion"), text("kind")) {
         Some(index) => {
             let structure = types.structure(index);
             if let Some(fields) = object.as_object_mut() {
-                let head = ["apiVersion", "kind"].map(|k| fields.remove_entry(k));
-                of_struct(fields, structure, &Place::ROOT, problems);
+                let head = ["apiVersion", "kind"].map(|k| fields.remove(k).map(|v| (k, v)));
+                of_struct(fields, old, structure, &Place::ROOT, problems);
                 fields.extend(head.into_iter().flatten());
             }
         }
-        None => metadata(object, problems),
+        None => metadata(object, old, problems),
     }
 }
 
-fn metadata(object: &mut Value, problems: &mut Problems) {
+fn metadata(object: &mut Value, old: &Value, problems: &mut Problems) {
     let types = Types::get();
     let place = Place { parent: Some(&Place::ROOT), step: Step::Field("metadata"), owner: "" };
+    if object["metadata"].is_same(&old["metadata"]) {
+        return;
+    }
     if let Some(fields) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        of_struct(fields, types.structure(types.metadata()), &place, problems);
+        of_struct(fields, &old["metadata"], types.structure(types.metadata()), &place, problems);
     }
 }
 
@@ -85,7 +93,7 @@ fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
-fn of_struct(fields: &mut Map<String, Value>, structure: &Struct, at: &Place<'_>, problems: &mut Problems) {
+fn of_struct(fields: &mut Map, old: &Value, structure: &Struct, at: &Place<'_>, problems: &mut Problems) {
     fields.retain(|name, value| {
         let Some(field) = structure.field(name) else {
             problems.unknown.push(join(&at.path(true), name));
@@ -96,42 +104,34 @@ fn of_struct(fields: &mut Map<String, Value>, structure: &Struct, at: &Place<'_>
         }
         let owner = structure.name.rsplit('.').next().unwrap_or_default();
         let place = Place { parent: Some(at), step: Step::Field(name), owner };
-        of_shape(value, &field.shape, &place, problems);
+        of_shape(value, &old[name.as_str()], &field.shape, &place, problems);
         !(field.omit_empty && !field.pointer && is_zero(value, &field.shape))
     });
-    for field in &structure.fields {
-        if fields.contains_key(field.name) {
-            continue;
-        }
-        if let Some(value) = when_absent(field, problems) {
-            fields.insert(field.name.to_owned(), value);
+    for field in structure.always() {
+        if !fields.contains_key(field.name) {
+            fields.insert(field.name, when_absent(field, problems));
         }
     }
 }
 
-/// What is written for a field that isn't set, if anything is.
-fn when_absent(field: &Field, problems: &mut Problems) -> Option<Value> {
+/// What is written for a field that isn't set, but always written.
+fn when_absent(field: &Field, problems: &mut Problems) -> Value {
     if field.pointer {
-        return (!field.omit_empty).then_some(Value::Null);
+        return Value::Null;
     }
-    if field.omit_zero {
-        return None;
-    }
-    // A struct is never empty to the encoder.
     match &field.shape {
         Shape::Struct(index) => {
             let mut value = Map::new();
-            of_struct(&mut value, Types::get().structure(*index), &Place::ROOT, problems);
-            Some(Value::Object(value))
+            of_struct(&mut value, &Value::Null, Types::get().structure(*index), &Place::ROOT, problems);
+            Value::Object(value)
         }
-        Shape::Time | Shape::MicroTime | Shape::Raw => Some(Value::Null),
-        Shape::Quantity => Some(json!("0")),
-        Shape::IntOrString => Some(json!(0)),
-        _ if field.omit_empty => None,
-        Shape::Text(_) => Some(json!("")),
-        Shape::Integer(..) | Shape::Float => Some(json!(0)),
-        Shape::Bool => Some(json!(false)),
-        Shape::Bytes | Shape::List(_) | Shape::Map(_) => Some(Value::Null),
+        Shape::Quantity => json!("0"),
+        Shape::Text(_) => json!(""),
+        Shape::IntOrString | Shape::Integer(..) | Shape::Float => json!(0),
+        Shape::Bool => json!(false),
+        Shape::Time | Shape::MicroTime | Shape::Raw | Shape::Bytes | Shape::List(_) | Shape::Map(_) => {
+            Value::Null
+        }
     }
 }
 
@@ -149,10 +149,13 @@ fn is_zero(value: &Value, shape: &Shape) -> bool {
     }
 }
 
-fn of_shape(value: &mut Value, shape: &Shape, at: &Place<'_>, problems: &mut Problems) {
+fn of_shape(value: &mut Value, old: &Value, shape: &Shape, at: &Place<'_>, problems: &mut Problems) {
+    if value.is_same(old) {
+        return;
+    }
     match (shape, &mut *value) {
         (Shape::Struct(index), Value::Object(fields)) => {
-            of_struct(fields, Types::get().structure(*index), at, problems);
+            of_struct(fields, old, Types::get().structure(*index), at, problems);
         }
         (Shape::List(element), Value::Array(items)) => {
             for (index, item) in items.iter_mut().enumerate() {
@@ -160,13 +163,13 @@ fn of_shape(value: &mut Value, shape: &Shape, at: &Place<'_>, problems: &mut Pro
                 if item.is_null() && matches!(**element, Shape::Struct(_)) {
                     *item = json!({});
                 }
-                of_shape(item, element, &place, problems);
+                of_shape(item, &old[index], element, &place, problems);
             }
         }
         (Shape::Map(element), Value::Object(entries)) => {
             for (name, item) in entries.iter_mut() {
                 let place = Place { parent: Some(at), step: Step::Entry(name), owner: at.owner };
-                of_shape(item, element, &place, problems);
+                of_shape(item, &old[name.as_str()], element, &place, problems);
             }
         }
         (Shape::Quantity, Value::String(_) | Value::Number(_)) => of_quantity(value, problems),
@@ -253,7 +256,7 @@ fn go_type(shape: &Shape) -> String {
 
 fn of_quantity(value: &mut Value, problems: &mut Problems) {
     let text = match &*value {
-        Value::String(text) => text.clone(),
+        Value::String(text) => text.to_string(),
         other => other.to_string(),
     };
     match quantity::canonical(&text) {

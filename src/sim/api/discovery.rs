@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use super::access;
 use crate::sim::store::{Resource, Store};

@@ -1,6 +1,6 @@
 //! `pods/eviction`: the API server's own arithmetic and answers.
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use crate::sim::store::{DeleteOptions, Key, Refusal, Store};
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use super::route::Route;
 use super::selector::Selector;

@@ -19,6 +19,7 @@ mod decode;
 mod defaults;
 mod discovery;
 mod eviction;
+pub(in crate::sim) mod handed;
 mod labels;
 mod list;
 mod managed;

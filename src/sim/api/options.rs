@@ -1,7 +1,7 @@
 //! Options in the query of a request: `dryRun`, `fieldValidation`, `fieldManager`, `propagationPolicy`.
 
+use crate::sim::json::{Value, json};
 use http::Method;
-use serde_json::{Value, json};
 
 use super::service::Call;
 use crate::sim::store::Refusal;

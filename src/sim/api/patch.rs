@@ -1,6 +1,6 @@
 //! The four patch types: JSON patch (RFC 6902), merge patch (RFC 7386), strategic merge patch, server-side apply.
 
-use serde_json::{Map, Value, json};
+use crate::sim::json::{self, Map, Text, Value, json};
 
 use super::service::Call;
 use super::types::{Patch, Shape, Struct, Types};
@@ -62,7 +62,7 @@ fn go_map(value: &Value) -> String {
             format!("map[{}]", parts.join(" "))
         }
         Value::Array(items) => format!("[{}]", items.iter().map(go_map).collect::<Vec<_>>().join(" ")),
-        Value::String(text) => text.clone(),
+        Value::String(text) => text.to_string(),
         Value::Null => "<nil>".to_owned(),
         other => other.to_string(),
     }
@@ -81,7 +81,7 @@ pub fn apply(content_type: &str, object: &Value, body: &[u8]) -> Result<Value, R
             if !value.is_array() {
                 return Err(not_a("[]handlers.jsonPatchOp", &value));
             }
-            json_patches(&mut patched, value).map_err(|()| {
+            json_patches(&mut patched, &value).map_err(|()| {
                 let message = "the server rejected our request due to an error in our request";
                 let mut refusal = Refusal::new(422, "Invalid", message);
                 refusal.details = Some(json!({}));
@@ -93,7 +93,7 @@ pub fn apply(content_type: &str, object: &Value, body: &[u8]) -> Result<Value, R
             if !patch.is_object() {
                 return Err(not_a("map[string]interface {}", &patch));
             }
-            json_patch::merge(&mut patched, &patch);
+            merge(&mut patched, &patch);
         }
         _ => {
             let patch: Value = serde_json::from_slice(body).map_err(unreadable)?;
@@ -119,19 +119,40 @@ fn not_a(go_type: &str, value: &Value) -> Refusal {
     ))
 }
 
+/// A merge patch: null removes, an object is merged, anything else replaces.
+fn merge(target: &mut Value, patch: &Value) {
+    let Some(changes) = patch.as_object() else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = json!({});
+    }
+    let Some(fields) = target.as_object_mut() else { return };
+    for (name, change) in changes {
+        if change.is_null() {
+            fields.remove(name);
+        } else {
+            merge(fields.entry(name.clone()).or_insert(Value::Null), change);
+        }
+    }
+}
+
 /// One operation after another. A replacement of what isn't there adds it, as the API server has it.
-fn json_patches(object: &mut Value, patch: Value) -> Result<(), ()> {
-    let operations: json_patch::Patch = serde_json::from_value(patch).map_err(|_| ())?;
+fn json_patches(object: &mut Value, patch: &Value) -> Result<(), ()> {
+    let operations: json_patch::Patch = json::from_value(patch).map_err(|_| ())?;
+    let mut patched = serde_json::Value::from(&*object);
     for operation in operations.0 {
         let operation = match operation {
-            json_patch::PatchOperation::Replace(replace) if replace.path.resolve(object).is_err() => {
+            json_patch::PatchOperation::Replace(replace) if replace.path.resolve(&patched).is_err() => {
                 let (path, value) = (replace.path, replace.value);
                 json_patch::PatchOperation::Add(json_patch::AddOperation { path, value })
             }
             other => other,
         };
-        json_patch::patch(object, &json_patch::Patch(vec![operation])).map_err(|_| ())?;
+        json_patch::patch(&mut patched, &json_patch::Patch(vec![operation])).map_err(|_| ())?;
     }
+    *object = patched.into();
     Ok(())
 }
 
@@ -188,7 +209,7 @@ fn strategic(target: &mut Value, patch: &Value, structure: Option<&Struct>) {
     }
 }
 
-fn strategic_field(object: &mut Map<String, Value>, field: &str, value: &Value, structure: Option<&Struct>) {
+fn strategic_field(object: &mut Map, field: &str, value: &Value, structure: Option<&Struct>) {
     let known = structure.and_then(|s| s.field(field));
     let inner = known.and_then(|f| match &f.shape {
         Shape::Struct(index) => Some(Types::get().structure(*index)),
@@ -246,7 +267,7 @@ fn in_patch_order(list: &mut Vec<Value>, before: &[Value], named: &[Value], name
     list.extend(right.into_iter().rev());
 }
 
-fn clone_pair((key, value): (&String, &Value)) -> (String, Value) {
+fn clone_pair((key, value): (&Text, &Value)) -> (Text, Value) {
     (key.clone(), value.clone())
 }
 

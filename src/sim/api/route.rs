@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use crate::sim::store::{Refusal, Resource, ScalePaths, Store, full_name};
 
@@ -85,14 +85,14 @@ impl Route {
             _ => return Err(missing()),
         };
         let full = full_name(plural, group);
-        if UNMODELLED.contains(&full.as_str()) && store.resource(&full).is_none() {
+        let resource = store.resource(&full);
+        if resource.is_none() && UNMODELLED.contains(&full.as_str()) {
             return Err(Refusal::not_modelled(&full));
         }
-        if !store.resources().any(|r| r.group == group) {
+        if resource.is_none() && !store.resources().any(|r| r.group == group) {
             return Err(Refusal::no_such_page());
         }
-        let resource =
-            store.resource(&full_name(plural, group)).filter(|r| r.served.iter().any(|v| v == version));
+        let resource = resource.filter(|r| r.served.iter().any(|v| v == version));
         Ok(Self {
             resource: resource.cloned().ok_or_else(missing)?,
             version: version.to_owned(),

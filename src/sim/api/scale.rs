@@ -1,6 +1,6 @@
 //! `scale`: how many there are, how many shall be.
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use super::custom;
 use super::route::Route;
@@ -70,7 +70,7 @@ fn selector(selector: &Value) -> String {
         .or_else(|| selector.get("matchExpressions").is_none().then_some(selector));
     let mut parts: Vec<(String, String)> = Vec::new();
     for (key, value) in labels.and_then(Value::as_object).into_iter().flatten() {
-        parts.push((key.clone(), format!("{key}={}", value.as_str().unwrap_or_default())));
+        parts.push((key.to_string(), format!("{key}={}", value.as_str().unwrap_or_default())));
     }
     for expression in selector["matchExpressions"].as_array().into_iter().flatten() {
         let key = expression["key"].as_str().unwrap_or_default();

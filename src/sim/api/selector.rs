@@ -1,6 +1,6 @@
 //! Label and field selectors of list and watch requests. (`sim` imports nothing of the crate, so that it can judge it.)
 
-use serde_json::Value;
+use crate::sim::json::Value;
 
 use crate::sim::store::{Refusal, Resource};
 
@@ -145,7 +145,7 @@ fn supported(resource: &str) -> &'static [&'static str] {
 
 fn field(object: &Value, path: &str) -> String {
     match path.split('.').try_fold(object, |at, part| at.get(part)) {
-        Some(Value::String(text)) => text.clone(),
+        Some(Value::String(text)) => text.to_string(),
         Some(Value::Bool(b)) => b.to_string(),
         Some(Value::Number(n)) => n.to_string(),
         // An absent boolean reads as false, an absent text as empty.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::sim::json::Value;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use http::{Method, Request, Response, StatusCode};
@@ -14,8 +15,9 @@ use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use kube::client::Body;
-use serde_json::Value;
 
+use super::body::Read;
+use super::handed::Handed;
 use super::route::{self, Route};
 use super::table::Presenter;
 use super::{access, admission, discovery, eviction, openapi, options, protobuf, watch, write};
@@ -44,6 +46,10 @@ pub(super) struct Call {
     /// The forms of an answer that the client takes.
     pub accept: String,
     pub body: Bytes,
+    /// The body as JSON, once somebody has looked at it.
+    pub read: Mutex<Option<Read>>,
+    /// The client takes the answer as a value.
+    pub takes_values: bool,
     /// Who the client says it is.
     pub user_agent: String,
     /// managedFields are kept of every object, not only of those that somebody applied to.
@@ -53,10 +59,24 @@ pub(super) struct Call {
 }
 
 impl Call {
+    /// The body as JSON.
     pub(super) fn json(&self) -> Result<Value, Refusal> {
-        serde_json::from_slice(&self.body).map_err(|e| {
+        let read = self.read().map_err(|e| {
             Refusal::bad_request(format!("the object provided is unrecognized (must be JSON): {e}"))
-        })
+        })?;
+        let value = read.value.clone();
+        if let Ok(mut kept) = self.read.lock() {
+            *kept = Some(read);
+        }
+        Ok(value)
+    }
+
+    /// The body as it is read, once: whoever looks at it before it is written leaves it for the one who writes.
+    pub(super) fn read(&self) -> Result<Read, serde_json::Error> {
+        match self.read.lock().ok().and_then(|mut kept| kept.take()) {
+            Some(read) => Ok(read),
+            None => Read::of(&self.body),
+        }
     }
 
     /// Tells the client something beside the answer.
@@ -87,6 +107,13 @@ fn full(code: StatusCode, value: &Value) -> Response<ResponseBody> {
     response
         .headers_mut()
         .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+    response
+}
+
+fn handed_over(code: StatusCode, value: Value) -> Response<ResponseBody> {
+    let mut response = Response::new(Full::default().map_err(|never| match never {}).boxed_unsync());
+    *response.status_mut() = code;
+    response.extensions_mut().insert(Handed(value));
     response
 }
 
@@ -154,6 +181,7 @@ impl ApiServer {
                     .map(|bytes| Full::new(bytes).map_err(|never| match never {}).boxed_unsync());
             }
         }
+        let handed = parts.extensions.get::<Handed>().cloned();
         let header = |name| parts.headers.get(name).and_then(|v: &http::HeaderValue| v.to_str().ok());
         let (content_type, accept) = (header(http::header::CONTENT_TYPE), header(http::header::ACCEPT));
         let (content_type, accept) =
@@ -171,6 +199,8 @@ impl ApiServer {
             content_type,
             accept,
             body,
+            takes_values: handed.is_some(),
+            read: Mutex::new(handed.map(|Handed(value)| Read { value, twice: Vec::new() })),
             user_agent,
             tracks: self.tracks,
             warnings: Mutex::default(),
@@ -232,6 +262,7 @@ impl ApiServer {
         let include = call.query.get("includeObject").map(String::as_str);
         match Presenter::of(&store, &route, &call.accept, include) {
             Some(presenter) => Ok(full(code, &presenter.present(&value))),
+            None if call.takes_values => Ok(handed_over(code, value)),
             None => Ok(full(code, &value)),
         }
     }
@@ -278,7 +309,7 @@ impl ApiServer {
 
     /// Evicts, as the budgets allow.
     fn evict(&self, call: &Call, route: &Route) -> Result<Response<ResponseBody>, Refusal> {
-        let eviction = super::body::read(call, route)?;
+        let eviction = super::body::read(call, route, &Value::Null)?;
         let name = route.name.clone().unwrap_or_default();
         let mut store = self.store()?;
         let status = eviction::evict(&mut store, &route.namespace, &name, &eviction, call.is_dry_run())?;
@@ -289,7 +320,8 @@ impl ApiServer {
     async fn admit(&self, call: &Call, route: &Route) -> Result<(), Refusal> {
         let Some((resource, operation)) = admission::operation(call, route) else { return Ok(()) };
         for extension in self.extensions() {
-            for webhook in extension.webhooks().iter().filter(|w| w.resource == resource) {
+            let webhooks = extension.webhooks(&resource);
+            for webhook in webhooks.iter().filter(|w| w.operations.contains(&operation)) {
                 let object = call.json()?;
                 let named = object["metadata"]["name"].as_str();
                 let name = named.or(route.name.as_deref()).unwrap_or_default().to_owned();

@@ -5,8 +5,8 @@
 //! server for its own kinds, `additionalPrinterColumns` for custom ones. Ages count by the cluster's clock, which may be
 //! faster than the client's.
 
+use crate::sim::json::{Value, json};
 use jiff::Timestamp;
-use serde_json::{Value, json};
 
 use super::columns::{Column, of_kind};
 use super::route::Route;

@@ -76,12 +76,33 @@ pub(super) struct Field {
     pub merge: Merge,
 }
 
+impl Field {
+    /// Whether something is written for it although it isn't set.
+    pub(super) fn is_always_written(&self) -> bool {
+        if self.pointer {
+            return !self.omit_empty;
+        }
+        let is_never_empty = matches!(
+            self.shape,
+            Shape::Struct(_)
+                | Shape::Time
+                | Shape::MicroTime
+                | Shape::Raw
+                | Shape::Quantity
+                | Shape::IntOrString
+        );
+        !self.omit_zero && (is_never_empty || !self.omit_empty)
+    }
+}
+
 /// A struct.
 #[derive(Debug, Default)]
 pub(super) struct Struct {
     /// Its Go name, `v1.PodSpec`.
     pub name: String,
     pub fields: Vec<Field>,
+    /// Those that are always written.
+    always: Vec<usize>,
     by_name: HashMap<&'static str, usize>,
 }
 
@@ -89,6 +110,11 @@ impl Struct {
     /// The field of that name.
     pub(super) fn field(&self, name: &str) -> Option<&Field> {
         self.by_name.get(name).map(|i| &self.fields[*i])
+    }
+
+    /// The fields for which something is written although they aren't set.
+    pub(super) fn always(&self) -> impl Iterator<Item = &Field> {
+        self.always.iter().map(|i| &self.fields[*i])
     }
 }
 
@@ -141,6 +167,9 @@ impl Types {
                 if let Some(field) = read_field(field, &indexes) {
                     let all = &mut types.structs[current];
                     all.by_name.insert(field.name, all.fields.len());
+                    if field.is_always_written() {
+                        all.always.push(all.fields.len());
+                    }
                     all.fields.push(field);
                 }
             } else {

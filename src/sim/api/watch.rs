@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::sim::json::{Value, json};
 use bytes::Bytes;
 use futures::Stream;
-use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::route::Route;
@@ -122,7 +122,8 @@ impl Watch {
             if self.over || self.end.is_some_and(|end| Instant::now() >= end) {
                 return None;
             }
-            let notify = self.store.lock().ok()?.notify();
+            // A kind that is served no more changes no more.
+            let notify = self.store.lock().ok()?.notify_of(&self.route.resource.name).unwrap_or_default();
             let notified = notify.notified();
             tokio::pin!(notified);
             notified.as_mut().enable();
@@ -142,6 +143,8 @@ impl Watch {
                 () = &mut notified => {}
                 () = tokio::time::sleep_until(self.next_bookmark), if self.bookmarks => {
                     self.next_bookmark = Instant::now() + BOOKMARK_EVERY;
+                    // Up to here it has seen all of its kind, whatever else has been written.
+                    self.collect();
                     let bookmark = self.bookmark(false);
                     self.ready.push_back(bookmark);
                 }

@@ -1,7 +1,7 @@
 //! Writes: create, replace, patch, delete, and the subresources `status`, `scale` and `binding`.
 
+use crate::sim::json::{Value, json};
 use http::StatusCode;
-use serde_json::{Value, json};
 
 use super::managed::{self, Writer};
 use super::route::Route;
@@ -54,7 +54,7 @@ fn whole(object: &Object) -> Value {
 pub(super) fn create(store: &mut Store, call: &Call, route: &Route) -> Result<Value, Refusal> {
     match (&route.name, route.subresource.as_deref()) {
         (Some(name), Some("binding")) if route.resource.name == "pods" => {
-            let binding = body::read(call, route)?;
+            let binding = body::read(call, route, &Value::Null)?;
             return bind(store, call, route, name, &binding);
         }
         (Some(_), None) => return Err(Refusal::method_not_allowed()),
@@ -63,7 +63,7 @@ pub(super) fn create(store: &mut Store, call: &Call, route: &Route) -> Result<Va
         }
         (None, _) => {}
     }
-    let mut object = body::read(call, route)?;
+    let mut object = body::read(call, route, &Value::Null)?;
     place(store, &mut object, route)?;
     new_object(store, call, route, object, Tracked::Follow)
 }
@@ -187,7 +187,8 @@ fn current(store: &Store, route: &Route) -> Result<Object, Refusal> {
 
 /// PUT: the whole object, its status, or its scale.
 pub(super) fn replace(store: &mut Store, call: &Call, route: &Route) -> Result<(StatusCode, Value), Refusal> {
-    let mut object = body::read(call, route)?;
+    let stored = current(store, route).ok();
+    let mut object = body::read(call, route, stored.as_deref().unwrap_or(&Value::Null))?;
     let name = route.name.clone().ok_or_else(Refusal::method_not_allowed)?;
     check_subresource(route)?;
     named(&mut object, &name)?;
@@ -383,7 +384,7 @@ pub(super) fn patch(store: &mut Store, call: &Call, route: &Route) -> Result<(St
         route.in_version(whole(&old))
     };
     let mut patched = patches::apply(&call.content_type, &base, &call.body)?;
-    patched_form(call, route, &mut patched)?;
+    patched_form(call, route, &base, &mut patched)?;
     named(&mut patched, route.name.as_deref().unwrap_or_default())?;
     if route.resource.namespaced {
         check_namespace(&patched, route)?;
@@ -396,14 +397,14 @@ pub(super) fn patch(store: &mut Store, call: &Call, route: &Route) -> Result<(St
 }
 
 /// Checks what a patch made of an object, and brings it into its canonical form.
-fn patched_form(call: &Call, route: &Route, patched: &mut Value) -> Result<(), Refusal> {
+fn patched_form(call: &Call, route: &Route, base: &Value, patched: &mut Value) -> Result<(), Refusal> {
     let (api_version, kind) = body::expected(route);
     let given = |field: &str| patched[field].as_str().unwrap_or_default().to_owned();
     if given("kind") != kind || given("apiVersion") != api_version {
         return Err(patches::unusable(call, &call.content_type, "the patch changed the object's kind"));
     }
     let mut problems = decode::Problems::default();
-    decode::canonical(patched, &mut problems);
+    decode::canonical_since(patched, base, &mut problems);
     if route.subresource.as_deref() != Some("scale") {
         custom::form(route, patched, &mut problems);
     }
@@ -443,7 +444,7 @@ fn apply(store: &mut Store, call: &Call, route: &Route) -> Result<(StatusCode, V
     if route.resource.namespaced {
         merged["metadata"]["namespace"] = json!(route.namespace);
     }
-    patched_form(call, route, &mut merged)?;
+    patched_form(call, route, &Value::Null, &mut merged)?;
     match old {
         Some(old) => {
             if given.is_null() {

@@ -1,6 +1,6 @@
 //! Adoption: what a workload selects and nobody controls becomes its own; what it selects no more is let go.
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use super::pods;
 use crate::sim::api::selects;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::sim::json::{Map, Value, json};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Map, Value, json};
 
 use super::{pods, until};
 use crate::sim::clock::{parse_time, seconds_text};
@@ -80,7 +80,7 @@ fn note_generation(status: &mut Value) {
 }
 
 /// The evicted pods that are still on their way out, and when the first of them counts again.
-fn disrupted(budget: &Value, selected: &[Object], now: Timestamp) -> (Map<String, Value>, Option<Duration>) {
+fn disrupted(budget: &Value, selected: &[Object], now: Timestamp) -> (Map, Option<Duration>) {
     let mut disrupted = Map::new();
     let mut again = None;
     for (name, at) in budget["status"]["disruptedPods"].as_object().into_iter().flatten() {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use crate::sim::json::{Value, json};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
 
 use super::{pods, until};
 use crate::sim::api::fill_defaults;

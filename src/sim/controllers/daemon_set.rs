@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::sim::json::{Value, json};
 use jiff::Timestamp;
-use serde_json::{Value, json};
 
 use super::pods;
 use super::revision::{self, LABEL};

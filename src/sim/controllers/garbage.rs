@@ -1,6 +1,6 @@
 //! The garbage collector: objects whose owners are gone, and the finalizers of foreground and orphaning deletions.
 
-use serde_json::Value;
+use crate::sim::json::Value;
 
 use super::{Controller, Work};
 use crate::sim::store::{Change, ChangeKind, DeleteOptions, Key, Object, Store};
@@ -45,7 +45,7 @@ fn waits_for_us(object: &Value) -> bool {
 /// Looks at what depends on an owner. The key is (the owner's kind; its UID).
 pub(super) fn reconcile(store: &mut Store, key: &Key) {
     let (resource, uid) = (key.namespace.as_str(), key.name.as_str());
-    let owner: Option<Object> = store.list(resource).find(|o| o["metadata"]["uid"] == uid).cloned();
+    let owner: Option<Object> = store.with_uid(resource, uid).cloned();
     match owner {
         None => collect(store, uid),
         Some(owner) => finalize(store, resource, &owner, uid),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use crate::sim::json::Value;
 
 use super::{Controller, Work, adoption, daemon_set, garbage, node, pods, volume};
 use crate::sim::store::{Change, ChangeKind, Key, Object, Store};

@@ -1,6 +1,6 @@
 //! Namespaces on their way out: emptied, pods first, then gone.
 
-use serde_json::Value;
+use crate::sim::json::Value;
 
 use crate::sim::store::{DeleteOptions, Key, Store};
 

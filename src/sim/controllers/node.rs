@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::sim::json::{Map, Value, json};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
 
 use super::{pods, until};
 use crate::sim::clock::{parse_time, seconds_text};
@@ -121,12 +121,11 @@ fn asks_for_reboot(store: &Store, key: &Key, node: &Value) -> Option<Asked> {
         let container = &pod["spec"]["containers"][0];
         let words = ["command", "args"].iter().flat_map(|f| container[*f].as_array().into_iter().flatten());
         let mut words = words.filter_map(Value::as_str).flat_map(str::split_whitespace);
-        pod["spec"]["hostPID"] == true
-            && container["securityContext"]["privileged"] == true
+        container["securityContext"]["privileged"] == true
             && pod["status"]["phase"] == "Running"
             && words.any(|w| w == "reboot")
     };
-    store.pods_on(&key.name).find(|p| reboots(p)).map(|p| Asked::Pod(Key::of(p)))
+    store.host_pods_on(&key.name).find(|p| reboots(p)).map(|p| Asked::Pod(Key::of(p)))
 }
 
 fn boot(store: &mut Store, key: &Key, now: Timestamp) {
@@ -252,7 +251,7 @@ fn note_taints(store: &mut Store, key: &Key, now: Timestamp) {
     let Some(node) = store.get_key("nodes", key) else { return };
     let taints = node["spec"]["taints"].as_array().into_iter().flatten();
     let unsaid = taints.filter(|t| t["effect"] == "NoExecute" && t["timeAdded"].is_null());
-    let seen: serde_json::Map<String, Value> = unsaid
+    let seen: Map = unsaid
         .filter_map(|t| Some((t["key"].as_str()?.to_owned(), json!(seconds_text(seen_since(node, t, now))))))
         .collect();
     if seen.is_empty() && annotation(node, TAINTS_SEEN).is_none() {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use crate::sim::scheduler::{requests_of, thousandths};
 use crate::sim::store::{Key, Object, Refusal, Store};
@@ -118,7 +118,7 @@ pub(super) fn reconcile(store: &mut Store, key: &Key) {
     store.modify(QUOTAS, key, |quota| {
         let mut counts = json!({});
         for what in hard.keys() {
-            counts[what] = json!(written(what, used.get(what).copied().unwrap_or(0)));
+            counts[what.as_str()] = json!(written(what, used.get(what.as_str()).copied().unwrap_or(0)));
         }
         quota["status"] = json!({"hard": hard, "used": counts});
     });
@@ -126,7 +126,7 @@ pub(super) fn reconcile(store: &mut Store, key: &Key) {
 
 fn amounts(map: &Value) -> Usage {
     let entries = map.as_object().into_iter().flatten();
-    entries.filter_map(|(what, amount)| Some((what.clone(), thousandths(amount.as_str()?)?))).collect()
+    entries.filter_map(|(what, amount)| Some((what.to_string(), thousandths(amount.as_str()?)?))).collect()
 }
 
 /// What an object uses. Pods that have ended use nothing but their name.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::sim::json::{Value, json};
 use jiff::Timestamp;
-use serde_json::{Value, json};
 
 use super::pods;
 use crate::sim::clock::seconds_text;
@@ -21,6 +21,7 @@ pub(super) fn reconcile(store: &mut Store, resource: &str, key: &Key, now: Times
     }
     let mut active = active(store, &set);
     let wanted = set["spec"]["replicas"].as_i64().unwrap_or(1).max(0) as usize;
+    let is_right = active.len() == wanted;
     let mut refused = None;
     for _ in active.len()..wanted {
         let mut pod = pods::from_template(&set);
@@ -36,8 +37,11 @@ pub(super) fn reconcile(store: &mut Store, resource: &str, key: &Key, now: Times
             let _ = store.delete("pods", &Key::of(pod), &DeleteOptions::default());
         }
     }
-    report(store, resource, key, &set, refused.as_deref(), now);
-    let next = pods::next_available(&self::active(store, &set), pods::min_ready_seconds(&set), now);
+    if !is_right {
+        active = self::active(store, &set);
+    }
+    report(store, resource, key, &active, refused.as_deref(), now);
+    let next = pods::next_available(&active, pods::min_ready_seconds(&set), now);
     refused.map(|_| AGAIN).into_iter().chain(next).min()
 }
 
@@ -45,9 +49,16 @@ fn active(store: &Store, set: &Value) -> Vec<Object> {
     pods::of(store, set).into_iter().filter(|p| pods::is_active(p)).collect()
 }
 
-fn report(store: &mut Store, resource: &str, key: &Key, set: &Value, refused: Option<&str>, now: Timestamp) {
-    let active = active(store, set);
-    let least = pods::min_ready_seconds(set);
+fn report(
+    store: &mut Store,
+    resource: &str,
+    key: &Key,
+    active: &[Object],
+    refused: Option<&str>,
+    now: Timestamp,
+) {
+    let Some(set) = store.get_key(resource, key).cloned() else { return };
+    let least = pods::min_ready_seconds(&set);
     let ready = active.iter().filter(|p| pods::is_ready(p)).count();
     let available = active.iter().filter(|p| pods::is_available(p, least, now)).count();
     let labels = &set["spec"]["template"]["metadata"]["labels"];

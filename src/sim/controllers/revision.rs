@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use super::pods;
 use crate::sim::store::{DeleteOptions, Key, Store, mix_text};

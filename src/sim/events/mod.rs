@@ -12,8 +12,8 @@ mod workload;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use crate::sim::json::{Value, json};
 use jiff::Timestamp;
-use serde_json::{Value, json};
 
 use super::clock::seconds_text;
 use super::store::{Change, DeleteOptions, Key, Store};

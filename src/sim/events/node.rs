@@ -1,6 +1,6 @@
 //! Of nodes and what is attached to them.
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use super::{Told, list, reference, text};
 use crate::sim::store::{Change, ChangeKind, Store};

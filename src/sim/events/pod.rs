@@ -1,6 +1,6 @@
 //! Of pods: scheduled or not, started, stopped, evicted; and what that says of their owners.
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use super::{Told, begins_to_go, controller, list, reference, text};
 use crate::sim::store::{Change, ChangeKind, Store};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use crate::sim::store::Key;
 use crate::sim::{EmbeddedCluster, Settings};
@@ -36,9 +36,9 @@ async fn running(events: bool) -> EmbeddedCluster {
 /// `kind reason from: message`, with what is random in names left out.
 fn told(cluster: &EmbeddedCluster) -> BTreeSet<String> {
     let hash = cluster.objects("replicasets.apps").first().map(|r| r["metadata"]["name"].clone());
-    let hash = hash.as_ref().and_then(Value::as_str).unwrap_or("none").to_owned();
-    let line = |event: &Value| {
-        let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+    let hash = hash.as_ref().and_then(serde_json::Value::as_str).unwrap_or("none").to_owned();
+    let line = |event: &serde_json::Value| {
+        let text = |v: &serde_json::Value| v.as_str().unwrap_or_default().to_owned();
         let name = text(&event["involvedObject"]["name"]);
         let message = text(&event["message"]).replace(&hash, "SET");
         let message =

@@ -1,6 +1,6 @@
 //! Of Deployments, told from their ReplicaSets, and of Jobs.
 
-use serde_json::Value;
+use crate::sim::json::Value;
 
 use super::{Told, controller, list, reference, text};
 use crate::sim::store::{Change, ChangeKind};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use super::world::{Kind, Trouble, World, is_deleting, text};
 use crate::sim::store::Key;

@@ -1,6 +1,6 @@
 //! Conditions and phases in a status.
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 pub(super) use crate::sim::scheduler::set_condition as set;
 

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::sim::json::Value;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use kube::Client;
-use serde_json::Value;
 
 use super::settings::{Settings, Version};
 use super::signs::Signs;
@@ -22,13 +22,20 @@ pub struct Model {
     clock: Clock,
     settings: Settings,
     signs: Arc<Signs>,
+    /// The API server is in this process, and takes and gives values.
+    hands_over: bool,
 }
 
 impl Model {
     /// A model over a client. Nothing runs before [`Model::run`].
     pub fn new(client: Client, clock: Clock, settings: Settings) -> Self {
         let signs = Arc::new(Signs::new(settings.version.unwrap_or(Version::minor(9))));
-        Self { client, clock, settings, signs }
+        Self { client, clock, settings, signs, hands_over: false }
+    }
+
+    /// The client is the embedded cluster's.
+    pub(in crate::sim) fn in_process(self) -> Self {
+        Self { hands_over: true, ..self }
     }
 
     /// The release that the cluster is known to have, before the model has seen its KubeVirt object.
@@ -38,7 +45,8 @@ impl Model {
 
     /// Runs the controllers and guests until dropped.
     pub async fn run(&self) {
-        let world = World::new(self.client.clone(), self.clock, self.settings.clone());
+        let mut world = World::new(self.client.clone(), self.clock, self.settings.clone());
+        world.hands_over = self.hands_over;
         run::run(world, self.signs.clone()).await;
     }
 
@@ -67,8 +75,14 @@ impl Model {
 }
 
 impl Extension for Model {
-    fn webhooks(&self) -> Vec<Webhook> {
-        review::webhooks(self.settings.version.unwrap_or(self.signs.version()))
+    fn webhooks(&self, resource: &str) -> Vec<Webhook> {
+        // Most requests are about nothing that KubeVirt asks for.
+        if resource != "pods/eviction" && !resource.ends_with(".kubevirt.io") {
+            return Vec::new();
+        }
+        let mut webhooks = review::webhooks(self.settings.version.unwrap_or(self.signs.version()));
+        webhooks.retain(|webhook| webhook.resource == resource);
+        webhooks
     }
 
     fn admit(&self, review: Value) -> BoxFuture<'static, Result<Value, String>> {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::sim::json::Value;
 use jiff::SignedDuration;
-use serde_json::Value;
 
 use super::settings::Settings;
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use crate::sim::json::{Value, json};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::api::Api;
-use serde_json::{Value, json};
 
 use super::guest::{Guest, Shutdown};
 use super::instance::{current, is_terminal, launchers};

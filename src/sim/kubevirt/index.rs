@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use serde_json::Value;
+use crate::sim::json::Value;
 
 use super::world::{Kind, is_deleting, is_final, owners, text, uid, vmi_of};
 use crate::sim::store::Key;
@@ -251,7 +251,7 @@ impl Indexes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::sim::json::json;
 
     fn migration(name: &str, phase: &str, priority: &str) -> Value {
         json!({
@@ -271,7 +271,7 @@ mod tests {
         for node in indexes.sources() {
             let (mut names, mut after) = (Vec::new(), None);
             while let Some(place) = indexes.next_from(node, after.as_ref()) {
-                names.push(place.2.name.clone());
+                names.push(place.2.name.to_string());
                 after = Some(place.clone());
             }
             all.push((node.clone(), names));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use super::handler::left;
 use super::world::{Kind, Object, Trouble, World, is_deleting, is_final, owned_by, text, uid};

@@ -1,6 +1,6 @@
 //! The pods that KubeVirt makes: launchers, migration targets, and attachment pods of hotplugged volumes.
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use super::guest::{self, memory};
 use super::instance;

@@ -1,6 +1,6 @@
 //! Whether a VMI can live-migrate: the condition `LiveMigratable`, its reasons in virt-handler's order.
 
-use serde_json::Value;
+use crate::sim::json::Value;
 
 use super::world::text;
 
@@ -149,7 +149,7 @@ fn disks(vmi: &Value, claim_modes: &dyn Fn(&str) -> Vec<String>) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::sim::json::json;
 
     fn judged(spec: Value) -> Verdict {
         judged_on(spec, true)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use super::handler::left;
 use super::instance::{attachment_ready, is_terminal, launchers};

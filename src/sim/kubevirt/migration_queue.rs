@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use super::index::Place;
 use super::instance::{is_terminal, launchers};

@@ -20,6 +20,7 @@ mod guest;
 mod handler;
 mod index;
 mod instance;
+mod item;
 mod launcher;
 mod migratable;
 mod migration;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::sim::json::{Value, json};
 use jiff::SignedDuration;
-use serde_json::{Value, json};
 
 use super::conditions;
 use super::handler::left;

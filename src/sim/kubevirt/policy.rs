@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use super::evacuation::DRAIN_TAINT;
 use super::world::{Kind, World, text};

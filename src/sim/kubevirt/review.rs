@@ -1,10 +1,11 @@
 //! virt-api's webhooks: evictions of launcher and attachment pods, and new migrations.
 
-use k8s_openapi::api::core::v1::Pod;
+use crate::sim::json::{self, Value, json};
 use kube::Client;
-use kube::api::{Api, DynamicObject, Patch, PatchParams};
-use serde_json::{Value, json};
+use kube::Resource as _;
+use kube::api::{Api, Patch, PatchParams};
 
+use super::item::Item;
 use super::settings::Version;
 use super::world::{Kind, is_final, owners, text};
 use super::{conditions, evacuation};
@@ -41,7 +42,7 @@ const GUARDED: [(&str, &str, &str, &[&str]); 3] = [
 ];
 
 /// A ValidatingWebhookConfiguration for the model at `https://HOST:PORT`, with the CA's certificate in base64.
-pub fn webhook_configuration(url: &str, ca_bundle: &str, version: Version) -> Value {
+pub fn webhook_configuration(url: &str, ca_bundle: &str, version: Version) -> serde_json::Value {
     let entry = |name: &str,
                  path: &str,
                  group: &str,
@@ -81,6 +82,7 @@ pub fn webhook_configuration(url: &str, ca_bundle: &str, version: Version) -> Va
         "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
         "metadata": {"name": "virt-api-validator"}, "webhooks": webhooks,
     })
+    .into()
 }
 
 /// The same for the embedded cluster.
@@ -159,21 +161,21 @@ fn words(error: &kube::Error) -> String {
 }
 
 async fn vmi_named(client: &Client, namespace: &str, name: &str) -> Result<Value, kube::Error> {
-    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &Kind::Instance.resource());
-    Ok(serde_json::to_value(api.get(name).await?).unwrap_or_default())
+    let api: Api<Item> = Api::namespaced_with(client.clone(), namespace, &Kind::Instance.resource());
+    Ok(api.get(name).await?.value)
 }
 
 async fn pod_named(client: &Client, namespace: &str, name: &str) -> Option<Value> {
-    let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    serde_json::to_value(api.get_opt(name).await.ok()??).ok()
+    let api: Api<Item> = Api::namespaced_with(client.clone(), namespace, &Kind::Pod.resource());
+    Some(api.get_opt(name).await.ok()??.value)
 }
 
 /// The cluster's eviction strategy and version.
 pub(super) async fn installation(client: &Client) -> (Option<String>, Version) {
-    let api: Api<DynamicObject> = Api::all_with(client.clone(), &Kind::KubeVirt.resource());
+    let api: Api<Item> = Api::all_with(client.clone(), &Kind::KubeVirt.resource());
     let first =
         api.list(&kube::api::ListParams::default()).await.ok().and_then(|l| l.items.into_iter().next());
-    let object = first.and_then(|o| serde_json::to_value(o).ok()).unwrap_or_default();
+    let object = first.map(|o| o.value).unwrap_or_default();
     let strategy = object["spec"]["configuration"]["evictionStrategy"].as_str().map(str::to_owned);
     (strategy, Version::parse(text(&object["status"]["observedKubeVirtVersion"])))
 }
@@ -253,11 +255,10 @@ async fn mark(
         || (version.sees_dry_run_option()
             && request["object"]["deleteOptions"]["dryRun"].as_array().is_some_and(|d| !d.is_empty()));
     if !dry {
-        let api: Api<DynamicObject> =
-            Api::namespaced_with(client.clone(), namespace, &Kind::Instance.resource());
+        let api: Api<Item> = Api::namespaced_with(client.clone(), namespace, &Kind::Instance.resource());
         let mut operations = vec![json!({"op": "add", "path": "/status/evacuationNodeName", "value": node})];
         operations.extend(source_of(request, vmi));
-        let patch: Result<json_patch::Patch, _> = serde_json::from_value(json!(operations));
+        let patch: Result<json_patch::Patch, _> = json::from_value(&json!(operations));
         let patched = match patch {
             Ok(patch) => api
                 .patch(name, &PatchParams::default(), &Patch::<Value>::Json(patch))
@@ -287,7 +288,7 @@ fn source_of(request: &Value, vmi: &Value) -> Option<Value> {
         return Some(if annotations.is_object() {
             json!({"op": "add", "path": path, "value": evacuation::DESCHEDULER})
         } else {
-            let source = json!({evacuation::SOURCE: evacuation::DESCHEDULER});
+            let source = json!({(evacuation::SOURCE): evacuation::DESCHEDULER});
             json!({"op": "add", "path": "/metadata/annotations", "value": source})
         });
     }
@@ -335,13 +336,12 @@ async fn migration_denial(client: &Client, request: &Value) -> Option<Denial> {
 /// The name of an unfinished migration of a VMI. Migrations carry the VMI's name as a label as soon as virt-controller has seen
 /// them; the few that it hasn't seen yet are asked for apart, so that nobody lists a whole namespace's history.
 async fn in_flight(client: &Client, namespace: &str, vmi: &str) -> Option<String> {
-    let api: Api<DynamicObject> =
-        Api::namespaced_with(client.clone(), namespace, &Kind::Migration.resource());
-    let unfinished = |m: &DynamicObject| m.data["spec"]["vmiName"] == vmi && !is_final(&m.data);
+    let api: Api<Item> = Api::namespaced_with(client.clone(), namespace, &Kind::Migration.resource());
+    let unfinished = |m: &Item| m.value["spec"]["vmiName"] == vmi && !is_final(&m.value);
     for selector in [format!("kubevirt.io/vmi-name={vmi}"), "!kubevirt.io/vmi-name".to_owned()] {
         let listed = api.list(&kube::api::ListParams::default().labels(&selector)).await.ok()?;
         if let Some(found) = listed.items.into_iter().find(unfinished) {
-            return found.metadata.name;
+            return found.meta().name.clone();
         }
     }
     None

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::sim::json::Value;
 use kube::api::Api;
-use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::conditions;

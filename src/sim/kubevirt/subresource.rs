@@ -1,12 +1,13 @@
 //! virt-api's subresources: start, stop, restart, migrate, and the end of an evacuation.
 
+use crate::sim::json::{Value, json};
 use bytes::Bytes;
 use http::{Method, Response, StatusCode};
 use kube::Client;
-use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
-use serde_json::{Value, json};
+use kube::api::{Api, Patch, PatchParams, PostParams};
 
 use super::evacuation;
+use super::item::Item;
 use super::review;
 use super::settings::Version;
 use super::virtual_machine::run_strategy;
@@ -128,13 +129,13 @@ fn discovery(version: Version) -> Value {
 }
 
 impl Call {
-    fn api(&self, kind: Kind) -> Api<DynamicObject> {
+    fn api(&self, kind: Kind) -> Api<Item> {
         Api::namespaced_with(self.client.clone(), &self.namespace, &kind.resource())
     }
 
     async fn object(&self, kind: Kind) -> Result<Value, Refusal> {
         match self.api(kind).get(&self.name).await {
-            Ok(object) => Ok(serde_json::to_value(object).unwrap_or_default()),
+            Ok(object) => Ok(object.value),
             Err(error) => Err(refused(&error)),
         }
     }
@@ -218,10 +219,9 @@ impl Call {
             },
             "spec": {"vmiName": self.name},
         });
-        let object: DynamicObject = serde_json::from_value(object).map_err(|e| (500, e.to_string()))?;
         // A refusal by the webhook reaches the user as 500.
         self.api(Kind::Migration)
-            .create(&PostParams::default(), &object)
+            .create(&PostParams::default(), &object.into())
             .await
             .map(drop)
             .map_err(|e| (500, format!("Internal error occurred: {e}")))
@@ -249,12 +249,12 @@ impl Call {
     }
 
     async fn drain_taint(&self, node: &str) -> Option<String> {
-        let kubevirts: Api<DynamicObject> = Api::all_with(self.client.clone(), &Kind::KubeVirt.resource());
+        let kubevirts: Api<Item> = Api::all_with(self.client.clone(), &Kind::KubeVirt.resource());
         let first = kubevirts.list(&kube::api::ListParams::default()).await.ok()?.items.into_iter().next()?;
-        let configured = &first.data["spec"]["configuration"]["migrations"]["nodeDrainTaintKey"];
+        let configured = &first.value["spec"]["configuration"]["migrations"]["nodeDrainTaintKey"];
         let key = configured.as_str().unwrap_or(evacuation::DRAIN_TAINT);
-        let nodes: Api<DynamicObject> = Api::all_with(self.client.clone(), &Kind::Node.resource());
+        let nodes: Api<Item> = Api::all_with(self.client.clone(), &Kind::Node.resource());
         let node = nodes.get(node).await.ok()?;
-        evacuation::has_taint(&node.data, key).then(|| key.to_owned())
+        evacuation::has_taint(&node.value, key).then(|| key.to_owned())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use super::guest::{Guest, MigrationFailures, bytes, copied_disks, memory};
 use super::handler::left;

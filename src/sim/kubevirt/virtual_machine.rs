@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::sim::json::{Value, json};
 use jiff::SignedDuration;
-use serde_json::{Value, json};
 
 use super::conditions::has_been;
 use super::world::{Kind, Object, Trouble, World, is_deleting, is_final, owned_by, reference, text, uid};

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
-use kube::api::{Api, DynamicObject};
+use kube::api::Api;
 use kube::runtime::utils::Backoff;
 use kube::runtime::{WatchStreamExt, watcher};
 use tokio::sync::mpsc;
 
+use super::item::Item;
 use super::world::{Kind, Object};
 use crate::sim::store::Key;
 
@@ -54,7 +55,7 @@ impl Backoff for Patience {
 }
 
 /// Watches a kind until dropped.
-pub(super) async fn watch(api: Api<DynamicObject>, kind: Kind, sender: mpsc::Sender<Seen>) {
+pub(super) async fn watch(api: Api<Item>, kind: Kind, sender: mpsc::Sender<Seen>) {
     let mut config = watcher::Config::default();
     if let Some(labels) = kind.labels() {
         config = config.labels(labels);
@@ -64,7 +65,7 @@ pub(super) async fn watch(api: Api<DynamicObject>, kind: Kind, sender: mpsc::Sen
 }
 
 async fn forward(
-    mut stream: impl Stream<Item = watcher::Result<watcher::Event<DynamicObject>>> + Unpin,
+    mut stream: impl Stream<Item = watcher::Result<watcher::Event<Item>>> + Unpin,
     kind: Kind,
     sender: mpsc::Sender<Seen>,
 ) {
@@ -95,9 +96,8 @@ async fn forward(
 }
 
 /// Items of a list carry no kind, and owners are named by it.
-fn with_kind(kind: Kind, object: DynamicObject) -> Object {
-    let DynamicObject { metadata, data: mut object, .. } = object;
-    object["metadata"] = serde_json::to_value(metadata).unwrap_or_default();
+fn with_kind(kind: Kind, object: Item) -> Object {
+    let mut object = object.value;
     let resource = kind.resource();
     object["apiVersion"] = resource.api_version.into();
     object["kind"] = resource.kind.into();

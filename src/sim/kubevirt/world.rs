@@ -3,14 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::sim::json::{Value, json};
+use http_body_util::BodyExt;
 use jiff::Timestamp;
 use kube::Client;
-use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, PostParams, Preconditions, Request};
-use serde_json::{Value, json};
+use kube::api::{Api, ApiResource, DeleteParams, PostParams, Preconditions, Request};
+use kube::client::Body;
+use kube::core::Status;
 use tokio::time::Instant;
 
 use super::index::Indexes;
+use super::item::Item;
 use super::settings::{Settings, Version};
+use crate::sim::api::handed::Handed;
 use crate::sim::clock::{Clock, seconds_text};
 use crate::sim::store::Key;
 
@@ -136,6 +141,8 @@ pub(super) struct World {
     pub client: Client,
     pub clock: Clock,
     pub settings: Settings,
+    /// The API server is in this process, and takes and gives values.
+    pub hands_over: bool,
     objects: BTreeMap<Kind, BTreeMap<Key, Object>>,
     pub indexes: Indexes,
     /// Objects looked at: how much work a decision is.
@@ -156,6 +163,7 @@ impl World {
             client,
             clock,
             settings,
+            hands_over: false,
             objects: BTreeMap::new(),
             indexes: Indexes::default(),
             #[cfg(test)]
@@ -341,7 +349,7 @@ impl World {
         gates.as_array().is_some_and(|g| g.contains(&json!(name)))
     }
 
-    fn api(&self, kind: Kind, namespace: &str) -> Api<DynamicObject> {
+    fn api(&self, kind: Kind, namespace: &str) -> Api<Item> {
         if namespace.is_empty() {
             Api::all_with(self.client.clone(), &kind.resource())
         } else {
@@ -353,19 +361,35 @@ impl World {
         Request::new(self.api(kind, namespace).resource_url())
     }
 
-    /// Sends a request whose answer is an object: as it is, without a type in between.
+    /// Sends a request with an object whose answer is one: as it is, without a type in between.
     async fn send(
         &self,
-        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+        object: &Value,
+        request: impl FnOnce(Vec<u8>) -> Result<http::Request<Vec<u8>>, kube::core::request::Error>,
     ) -> Result<Object, Trouble> {
-        let request = request.map_err(|e| Trouble::Refused(e.to_string()))?;
-        Ok(Arc::new(self.client.request(request).await?))
+        let refused = |e: &dyn std::error::Error| Trouble::Refused(e.to_string());
+        let text = if self.hands_over { Ok(Vec::new()) } else { serde_json::to_vec(object) };
+        let mut request = request(text.map_err(|e| refused(&e))?).map_err(|e| refused(&e))?;
+        if !self.hands_over {
+            return Ok(Arc::new(self.client.request(request).await?));
+        }
+        request.extensions_mut().insert(Handed(object.clone()));
+        let (mut answer, body) = self.client.send(request.map(Body::from)).await?.into_parts();
+        if let Some(Handed(value)) = answer.extensions.remove() {
+            return Ok(Arc::new(value));
+        }
+        let text = body.collect().await?.to_bytes();
+        if answer.status.is_success() {
+            return Ok(Arc::new(serde_json::from_slice(&text).map_err(|e| refused(&e))?));
+        }
+        let status: Status = serde_json::from_slice(&text).map_err(|e| refused(&e))?;
+        Err(kube::Error::Api(status.boxed()).into())
     }
 
     /// Creates an object.
     pub(super) async fn create(&mut self, kind: Kind, object: Value) -> Result<Object, Trouble> {
         let requests = self.requests(kind, text(&object["metadata"]["namespace"]));
-        let created = self.send(requests.create(&PostParams::default(), body(&object)?)).await?;
+        let created = self.send(&object, |text| requests.create(&PostParams::default(), text)).await?;
         self.put(kind, created.clone());
         Ok(created)
     }
@@ -390,16 +414,16 @@ impl World {
                 || (!only_status && a["status"] != b["status"])
         };
         if differs(&old, &new) {
-            let request = requests.replace(&key.name, &PostParams::default(), body(&new)?);
-            let stored = self.send(request).await?;
+            let request = |text| requests.replace(&key.name, &PostParams::default(), text);
+            let stored = self.send(&new, request).await?;
             new = (*stored).clone();
             self.put(kind, stored);
         }
         if kind.has_status() && old["status"] != status {
             new["status"] = status;
             let params = PostParams::default();
-            let request = requests.replace_subresource("status", &key.name, &params, body(&new)?);
-            let stored = self.send(request).await?;
+            let request = |text| requests.replace_subresource("status", &key.name, &params, text);
+            let stored = self.send(&new, request).await?;
             self.put(kind, stored);
         }
         Ok(())
@@ -448,16 +472,10 @@ impl World {
             "type": kind, "reason": reason, "message": message, "count": 1,
             "firstTimestamp": now, "lastTimestamp": now, "source": {"component": "virtualmachine-controller"},
         });
-        let api: Api<k8s_openapi::api::core::v1::Event> =
-            Api::namespaced(self.client.clone(), &key.namespace);
-        if let Ok(event) = serde_json::from_value(event) {
-            let _ = api.create(&PostParams::default(), &event).await;
-        }
+        let events = ApiResource::erase::<k8s_openapi::api::core::v1::Event>(&());
+        let api: Api<Item> = Api::namespaced_with(self.client.clone(), &key.namespace, &events);
+        let _ = api.create(&PostParams::default(), &event.into()).await;
     }
-}
-
-fn body(object: &Value) -> Result<Vec<u8>, Trouble> {
-    serde_json::to_vec(object).map_err(|e| Trouble::Refused(e.to_string()))
 }
 
 pub(super) fn owners(object: &Value) -> impl Iterator<Item = &Value> {

@@ -4,8 +4,8 @@
 //! why a budget refuses and a drain hangs, would be well in a rehearsal. What replaces a sick pod is made from its
 //! template and starts as any other.
 
+use crate::sim::json::{Value, json};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
 
 use crate::sim::clock::parse_time;
 

@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use serde_json::Value;
+use crate::sim::json::Value;
 
 use super::labels::{ByLabel, Handles, Selector};
 use super::pod::{PodInfo, Term, Terms};
@@ -24,6 +24,8 @@ pub(super) struct Node {
     pub name: String,
     /// None while only pods speak of it.
     pub object: Option<Object>,
+    /// Its labels.
+    pub labels: Value,
     /// `spec.unschedulable`.
     pub is_cordoned: bool,
     /// It has a taint that keeps pods out.
@@ -39,7 +41,7 @@ pub(super) struct Node {
 
 impl Node {
     pub fn label(&self, key: &str) -> Option<&str> {
-        self.object.as_ref()?["metadata"]["labels"].get(key)?.as_str()
+        self.labels.get(key)?.as_str()
     }
 
     pub fn taints(&self) -> &[Value] {
@@ -78,7 +80,7 @@ struct Tally {
 impl Tally {
     fn counts(&self, pod: &PodInfo) -> bool {
         (self.leaving_too || !pod.is_leaving)
-            && (self.namespaces.is_empty() || self.namespaces.contains(&pod.key.namespace))
+            && (self.namespaces.is_empty() || self.namespaces.iter().any(|n| *n == pod.key.namespace))
             && self.selector.selects(&pod.labels)
     }
 }
@@ -198,6 +200,7 @@ impl Cluster {
         let node = self.entry_or_new(name);
         let before = (node.object.is_some(), zone(node));
         node.object = object.cloned();
+        node.labels = object.map(|o| o["metadata"]["labels"].clone()).unwrap_or_default();
         node.is_cordoned = object.is_some_and(|o| o["spec"]["unschedulable"] == true);
         let soft = |t: &Value| t["effect"] == "PreferNoSchedule";
         node.has_soft_taints = node.taints().iter().any(soft);

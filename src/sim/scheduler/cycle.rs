@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use crate::sim::json::Value;
 
 use super::cluster::{Cluster, Node, Says};
 use super::filter::{affine, has_affinity, untolerated};

@@ -1,6 +1,6 @@
 //! The scheduler's filters, in the real one's order, each with the real one's words.
 
-use serde_json::Value;
+use crate::sim::json::Value;
 
 use super::cluster::Node;
 use super::cycle::{Cycle, at};
@@ -62,7 +62,7 @@ pub(in crate::sim) fn pod_tolerates(pod: &Value, taint: &Value) -> bool {
 fn tolerates_cordon(pod: &Value) -> bool {
     pod_tolerates(
         pod,
-        &serde_json::json!({"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}),
+        &crate::sim::json::json!({"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}),
     )
 }
 
@@ -111,8 +111,9 @@ pub(super) fn node_term(term: &Value, node: &Value) -> bool {
         Some("Lt") => compared(expression, actual, false),
         _ => {
             let key = expression["key"].as_str().unwrap_or_default();
-            let labels = actual.map_or_else(|| serde_json::json!({}), |v| serde_json::json!({key: v}));
-            selects(&serde_json::json!({"matchExpressions": [expression]}), &labels)
+            let labels =
+                actual.map_or_else(|| crate::sim::json::json!({}), |v| crate::sim::json::json!({key: v}));
+            selects(&crate::sim::json::json!({"matchExpressions": [expression]}), &labels)
         }
     };
     let label = |e: &Value| node["metadata"]["labels"].get(e["key"].as_str().unwrap_or_default()).cloned();

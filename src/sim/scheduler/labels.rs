@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use crate::sim::json::Value;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Test {
@@ -141,7 +141,7 @@ impl<T: Clone + PartialEq> Handles<T> {
     /// What may select an object with these labels.
     pub fn of<'a>(&'a self, labels: &'a Value) -> impl Iterator<Item = &'a T> + use<'a, T> {
         let pairs = labels.as_object().into_iter().flatten();
-        let found = pairs.filter_map(|(key, value)| self.by_label.get(key)?.get(value.as_str()?));
+        let found = pairs.filter_map(|(key, value)| self.by_label.get(key.as_str())?.get(value.as_str()?));
         found.flatten().chain(&self.others)
     }
 }
@@ -165,11 +165,11 @@ impl<T: Clone> ByLabel<T> {
             let value = value.as_str().unwrap_or_default();
             match object {
                 Some(object) => {
-                    let values = self.objects.entry(key.clone()).or_default();
+                    let values = self.objects.entry(key.to_string()).or_default();
                     values.entry(value.to_owned()).or_default().insert(id, object.clone());
                 }
                 None => {
-                    let Some(values) = self.objects.get_mut(key) else { continue };
+                    let Some(values) = self.objects.get_mut(key.as_str()) else { continue };
                     if let Some(objects) = values.get_mut(value) {
                         objects.remove(&id);
                         if objects.is_empty() {

@@ -17,7 +17,7 @@ mod volumes;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use cluster::Cluster;
 use cycle::Cycle;

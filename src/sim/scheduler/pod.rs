@@ -1,6 +1,6 @@
 //! What the scheduler knows of a pod, read once.
 
-use serde_json::Value;
+use crate::sim::json::Value;
 
 use super::labels::Selector;
 use super::quantity::{self, Resources};

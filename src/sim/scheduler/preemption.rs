@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::json;
+use crate::sim::json::json;
 
 use super::cluster::{Cluster, Node};
 use super::cycle::Cycle;

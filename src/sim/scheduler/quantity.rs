@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use crate::sim::json::Value;
 
 /// What a node has or a pod asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -104,7 +104,7 @@ pub fn thousandths(text: &str) -> Option<i64> {
 
 fn amount(resource: &str, value: &Value) -> Option<i64> {
     let text = match value {
-        Value::String(text) => text.clone(),
+        Value::String(text) => text.to_string(),
         Value::Number(number) => number.to_string(),
         _ => return None,
     };
@@ -185,7 +185,7 @@ fn summed(pod: &Value, of: impl Fn(&Value) -> Resources) -> Resources {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::sim::json::json;
 
     #[test]
     fn quantities_are_exact() {

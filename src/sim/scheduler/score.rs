@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use crate::sim::json::Value;
 
 use super::cluster::{Cluster, Node, Says};
 use super::cycle::{Constraint, Counts, Cycle, at, meant};
@@ -23,7 +23,7 @@ impl Wishes {
     pub fn of(cluster: &mut Cluster, store: &Store, cycle: &Cycle<'_>) -> Self {
         let preferences = Preferences::of(cluster, store, cycle);
         let spread = Soft::constraints(store, cycle.object);
-        let namespace = [cycle.pod.key.namespace.clone()];
+        let namespace = [cycle.pod.key.namespace.to_string()];
         for constraint in &spread {
             cluster.tally(&namespace, &constraint.selector, false);
         }
@@ -221,7 +221,7 @@ impl<'a> Soft<'a> {
         if constraints.is_empty() {
             return None;
         }
-        let namespace = [cycle.pod.key.namespace.clone()];
+        let namespace = [cycle.pod.key.namespace.to_string()];
         let tallies = constraints.iter().map(|c| cluster.tallied(&namespace, &c.selector, false)).collect();
         let needs_all = has_constraints(cycle.object);
         let mut soft = Self { constraints, counts: Vec::new(), tallies, needs_all };
@@ -292,7 +292,7 @@ impl<'a> Soft<'a> {
 fn by_default(store: &Store, pod: &Value) -> Vec<Constraint> {
     let namespace = pod["metadata"]["namespace"].as_str().unwrap_or_default();
     let labels = &pod["metadata"]["labels"];
-    let mut selector = Selector::read(&serde_json::json!({}));
+    let mut selector = Selector::read(&crate::sim::json::json!({}));
     for service in store.list_in("services", namespace) {
         let own = &service["spec"]["selector"];
         let mut pairs = own.as_object().into_iter().flatten();

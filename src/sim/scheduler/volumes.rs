@@ -1,6 +1,6 @@
 //! The scheduler's filters over a pod's volumes, and binding of those that wait for their first consumer.
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use super::cluster::Node;
 use super::filter::{Refusal, node_term};

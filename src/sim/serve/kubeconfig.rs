@@ -1,6 +1,6 @@
 //! The kubeconfig of a served cluster.
 
-use serde_json::Value;
+use crate::sim::json::Value;
 
 /// Cluster, user and context.
 const NAME: &str = "virtroll-sim";

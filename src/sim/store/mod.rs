@@ -16,7 +16,7 @@ mod write;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use crate::sim::json::{Text, Value, json};
 use tokio::sync::Notify;
 
 pub(in crate::sim) use names::mix_text;
@@ -36,21 +36,22 @@ pub type Object = Arc<Value>;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Key {
     /// Namespace.
-    pub namespace: String,
+    pub namespace: Text,
     /// Name.
-    pub name: String,
+    pub name: Text,
 }
 
 impl Key {
     /// Of a namespace and a name.
     pub fn new(namespace: &str, name: &str) -> Self {
-        Self { namespace: namespace.to_owned(), name: name.to_owned() }
+        Self { namespace: namespace.into(), name: name.into() }
     }
 
     /// Of an object.
     pub fn of(object: &Value) -> Self {
-        let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
-        Self::new(text("namespace"), text("name"))
+        let metadata = &object["metadata"];
+        let text = |field: &str| metadata[field].as_text().cloned().unwrap_or_default();
+        Self { namespace: text("namespace"), name: text("name") }
     }
 }
 
@@ -91,11 +92,14 @@ struct Collection {
     resource: Arc<Resource>,
     name: Arc<str>,
     objects: BTreeMap<Key, Object>,
-    history: VecDeque<Change>,
+    /// With how many values each object has.
+    history: VecDeque<(usize, Change)>,
     /// Values in all objects of the history.
     history_weight: usize,
     /// Revision of the newest change that the history has dropped.
     forgotten: u64,
+    /// Wakes those who watch the kind.
+    notify: Arc<Notify>,
 }
 
 /// A history holds so many values (texts, numbers, lists, maps) at the most, about 20 MB: changes of large objects, such as
@@ -104,12 +108,13 @@ const HISTORY_WEIGHT: usize = 200_000;
 
 impl Collection {
     fn remember(&mut self, change: Change, limit: usize) {
-        self.history_weight += weight(&change.object);
-        self.history.push_back(change);
+        let weight = weight(&change.object);
+        self.history_weight += weight;
+        self.history.push_back((weight, change));
         // The newest stays whatever it weighs.
         while self.history.len() > limit || (self.history_weight > HISTORY_WEIGHT && self.history.len() > 1) {
-            let Some(dropped) = self.history.pop_front() else { return };
-            self.history_weight -= weight(&dropped.object);
+            let Some((weight, dropped)) = self.history.pop_front() else { return };
+            self.history_weight -= weight;
             self.forgotten = dropped.revision;
         }
     }
@@ -144,6 +149,8 @@ pub struct Store {
     clock: Clock,
     seed: u64,
     collections: BTreeMap<String, Collection>,
+    /// The kinds of each name, which several groups may have.
+    by_kind: BTreeMap<String, Vec<Arc<Resource>>>,
     revision: u64,
     last_work: u64,
     names: Names,
@@ -163,6 +170,7 @@ impl Store {
             clock,
             seed,
             collections: BTreeMap::new(),
+            by_kind: BTreeMap::new(),
             revision: 1,
             last_work: 1,
             names: Names::new(seed),
@@ -186,11 +194,21 @@ impl Store {
             Some(collection) => collection.resource = resource,
             None => {
                 let (objects, history) = (BTreeMap::new(), VecDeque::new());
-                let name_of = name.clone();
-                let collection =
-                    Collection { resource, name: name_of, objects, history, history_weight: 0, forgotten: 0 };
+                let collection = Collection {
+                    resource,
+                    name: name.clone(),
+                    objects,
+                    history,
+                    history_weight: 0,
+                    forgotten: 0,
+                    notify: Arc::default(),
+                };
                 self.collections.insert(name.to_string(), collection);
             }
+        }
+        self.by_kind.clear();
+        for Collection { resource, .. } in self.collections.values() {
+            self.by_kind.entry(resource.kind.clone()).or_default().push(resource.clone());
         }
     }
 
@@ -214,15 +232,15 @@ impl Store {
         self.last_work
     }
 
-    /// Wakes everybody who waits for changes; they look for themselves.
-    pub fn notify(&self) -> Arc<Notify> {
-        self.notify.clone()
+    /// Wakes everybody who waits for changes of a kind; they look for themselves.
+    pub fn notify_of(&self, resource: &str) -> Option<Arc<Notify>> {
+        self.collections.get(resource).map(|c| c.notify.clone())
     }
 
-    /// From now on quotas are enforced. Returns what [`Store::notify`] does.
+    /// From now on quotas are enforced. Returns what wakes the controllers at any change.
     pub fn begin_admission(&mut self) -> Arc<Notify> {
         self.admits = true;
-        self.notify()
+        self.notify.clone()
     }
 
     /// All kinds, by name.
@@ -238,7 +256,7 @@ impl Store {
     /// The kind that `apiVersion` and `kind` name.
     pub fn resource_of(&self, api_version: &str, kind: &str) -> Option<&Arc<Resource>> {
         let group = api_version.split_once('/').map_or("", |(group, _)| group);
-        self.resources().find(|r| r.kind == kind && r.group == group)
+        self.by_kind.get(kind)?.iter().find(|r| r.group == group)
     }
 
     /// One object.
@@ -274,6 +292,11 @@ impl Store {
         self.indexes.pods_on(node).filter_map(|key| self.get_key("pods", key))
     }
 
+    /// The pods bound to a node that are in its process namespace.
+    pub fn host_pods_on<'a>(&'a self, node: &str) -> impl Iterator<Item = &'a Object> + use<'a> {
+        self.indexes.host_pods_on(node).filter_map(|key| self.get_key("pods", key))
+    }
+
     /// The pods that use a claim.
     pub fn pods_with<'a>(&'a self, claim: &Key) -> impl Iterator<Item = &'a Object> + use<'a> {
         self.indexes.pods_with(claim).filter_map(|key| self.get_key("pods", key))
@@ -287,6 +310,12 @@ impl Store {
     /// Where a volume is attached.
     pub fn attachments_of<'a>(&'a self, volume: &str) -> impl Iterator<Item = &'a Object> + use<'a> {
         self.indexes.attachments_of(volume).filter_map(|key| self.get_key(index::ATTACHMENTS, key))
+    }
+
+    /// The object of a kind with this UID.
+    pub fn with_uid(&self, resource: &str, uid: &str) -> Option<&Object> {
+        let (resource, key) = self.indexes.with_uid(uid).find(|(r, _)| &**r == resource)?;
+        self.get_key(resource, key)
     }
 
     /// The objects of a kind that name this UID as an owner.
@@ -326,8 +355,10 @@ impl Store {
             let message = format!("too old resource version: {revision} ({})", collection.forgotten);
             return Err(Refusal::expired(message));
         }
-        let start = collection.history.partition_point(|c| c.revision <= revision);
-        Ok(collection.history.range(start..).cloned().collect())
+        // Most who ask have seen all but the last few.
+        let unseen = collection.history.iter().rev().take_while(|(_, c)| c.revision > revision).count();
+        let start = collection.history.len() - unseen;
+        Ok(collection.history.range(start..).map(|(_, change)| change.clone()).collect())
     }
 
     /// The objects of a kind as they were at a revision, by key; `None` where that is how they are.
@@ -394,6 +425,7 @@ impl Store {
             self.last_work = revision;
         }
         collection.remember(change.clone(), self.history_limit);
+        collection.notify.notify_waiters();
         self.changes.push(change);
         let new = (kind != ChangeKind::Deleted).then_some(&*object);
         self.indexes.change(&name, &key, old.as_deref(), new);

@@ -1,6 +1,6 @@
 //! Refusals: what the API server answers instead of an object, as a Kubernetes `Status`.
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 /// A refusal with everything that its `Status` body says.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::sim::json::{Map, Value};
 use regex::Regex;
-use serde_json::{Map, Value};
 
 /// How the items of a list belong together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -115,7 +115,7 @@ impl Schema {
             },
             atomic_map: text("x-kubernetes-map-type") == "atomic",
             default: schema.get("default").filter(|d| !d.is_null()).cloned(),
-            properties: properties.iter().map(|(name, s)| (name.clone(), Self::read(s))).collect(),
+            properties: properties.iter().map(|(name, s)| (name.to_string(), Self::read(s))).collect(),
             additional: match schema.get("additionalProperties") {
                 Some(Value::Bool(true)) => Some(Box::new(Self { preserves: true, ..Self::default() })),
                 Some(Value::Object(_)) => one("additionalProperties"),

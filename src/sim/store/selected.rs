@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use crate::sim::json::Value;
 
 use super::{Key, Object, Store};
 use crate::sim::api::selects;
@@ -134,7 +134,7 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use crate::sim::json::json;
 
     use super::*;
     use crate::sim::clock::Clock;
@@ -149,7 +149,7 @@ mod tests {
     }
 
     fn names<'a>(objects: impl IntoIterator<Item = &'a Object>) -> Vec<String> {
-        objects.into_iter().map(|o| Key::of(o).name).collect()
+        objects.into_iter().map(|o| Key::of(o).name.to_string()).collect()
     }
 
     #[test]

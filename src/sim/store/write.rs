@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::sim::json::{Text, Value, json};
 use jiff::SignedDuration;
-use serde_json::{Value, json};
 
 use super::{DeleteOptions, Key, Object, Refusal, Resource, Store};
 use crate::sim::clock::{parse_time, seconds_text};
@@ -96,8 +96,8 @@ impl Store {
     }
 
     /// Stores what [`Store::prepare_update`] gave, if it is a change.
-    pub(in crate::sim) fn commit_update(&mut self, resource: &str, old: Object, object: Value) -> Object {
-        if object == *old {
+    pub(in crate::sim) fn commit_update(&mut self, resource: &str, old: Object, mut object: Value) -> Object {
+        if object.adopt(&old) {
             return old;
         }
         self.store_changed(resource, &Key::of(&old), object)
@@ -197,7 +197,7 @@ impl Store {
         let old = self.get_key(resource, key)?.clone();
         let mut object = (*old).clone();
         change(&mut object);
-        if object == *old {
+        if object.adopt(&old) {
             return Some(old);
         }
         let kind = self.resource(resource)?.clone();
@@ -335,19 +335,19 @@ impl Store {
 }
 
 fn spec_differs(old: &Value, new: &Value) -> bool {
-    let counted = |v: &&String| !matches!(v.as_str(), "metadata" | "status" | "apiVersion" | "kind");
+    let counted = |v: &&Text| !matches!(v.as_str(), "metadata" | "status" | "apiVersion" | "kind");
     let (Some(old), Some(new)) = (old.as_object(), new.as_object()) else { return false };
     if new.get("kind").is_some_and(|k| k == "Pod") {
         return pod_spec_differs(&old["spec"], &new["spec"]);
     }
-    let names: BTreeSet<&String> = old.keys().chain(new.keys()).filter(counted).collect();
+    let names: BTreeSet<&Text> = old.keys().chain(new.keys()).filter(counted).collect();
     names.into_iter().any(|name| old.get(name) != new.get(name))
 }
 
 /// Being bound to a node is no change of what is wanted.
 fn pod_spec_differs(old: &Value, new: &Value) -> bool {
     let (Some(old), Some(new)) = (old.as_object(), new.as_object()) else { return old != new };
-    let names: BTreeSet<&String> = old.keys().chain(new.keys()).filter(|n| *n != "nodeName").collect();
+    let names: BTreeSet<&Text> = old.keys().chain(new.keys()).filter(|n| *n != "nodeName").collect();
     names.into_iter().any(|name| old.get(name) != new.get(name))
 }
 

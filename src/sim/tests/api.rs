@@ -1,6 +1,6 @@
 //! The API server's answers that an ordinary, well-behaved client seldom meets.
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use super::*;
 
@@ -218,9 +218,9 @@ async fn a_namespace_ends_after_its_contents() {
         assert_eq!(status["details"]["causes"][0], cause);
     }
     seconds(60).await;
-    let left: Vec<Value> =
+    let left: Vec<serde_json::Value> =
         cluster.dump().into_iter().filter(|o| o["metadata"]["namespace"] == "shop").collect();
-    assert_eq!(left, Vec::<Value>::new());
+    assert!(left.is_empty(), "{left:?}");
     assert_eq!(ask(&cluster, "GET", "/api/v1/namespaces/shop", Value::Null).await.0, 404);
 }
 

@@ -1,7 +1,7 @@
 //! Copies of a cluster with KubeVirt, and the end of a namespace with guests in it.
 
+use crate::sim::json::{Value, json};
 use kube::api::Api;
-use serde_json::{Value, json};
 
 use super::*;
 
@@ -44,7 +44,7 @@ async fn a_migration_under_way_ends_in_the_copy() {
     let kind = kube::core::GroupVersionKind::gvk("kubevirt.io", "v1", "VirtualMachineInstanceMigration");
     let resource = kube::api::ApiResource::from_gvk(&kind);
     let api: Api<kube::api::DynamicObject> = Api::namespaced_with(cluster.client(), "vms", &resource);
-    let object = serde_json::from_value(migration).expect("an object");
+    let object = serde_json::from_value(migration.into()).expect("an object");
     api.create(&PostParams::default(), &object).await.expect("created");
     seconds(20).await;
     let phase = |cluster: &EmbeddedCluster| {
@@ -86,8 +86,8 @@ async fn a_namespace_with_guests_ends() {
     let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(cluster.client());
     namespaces.delete("vms", &DeleteParams::default()).await.expect("deleted");
     seconds(300).await;
-    let left: Vec<Value> =
+    let left: Vec<serde_json::Value> =
         cluster.dump().into_iter().filter(|o| o["metadata"]["namespace"] == "vms").collect();
-    assert_eq!(left, Vec::<Value>::new());
+    assert!(left.is_empty(), "{left:?}");
     assert_eq!(stored(&cluster, "namespaces", "", "vms"), Value::Null);
 }

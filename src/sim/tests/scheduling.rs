@@ -1,7 +1,7 @@
 //! The scheduler: what it tries again and when, topology; volumes that one node has at a time.
 
+use crate::sim::json::json;
 use kube::api::Api;
-use serde_json::json;
 
 use super::*;
 

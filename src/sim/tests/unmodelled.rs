@@ -1,6 +1,6 @@
 //! What isn't modelled says so by name.
 
-use serde_json::Value;
+use crate::sim::json::Value;
 
 use super::*;
 

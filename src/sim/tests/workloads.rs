@@ -1,7 +1,7 @@
 //! Workload controllers, the disruption controller, kubelets, and what a copy of a cluster brings along.
 
+use crate::sim::json::{Value, json};
 use kube::api::Api;
-use serde_json::{Value, json};
 
 use super::*;
 

@@ -1,7 +1,7 @@
 //! What cells are made of: ages, lists, selectors.
 
+use crate::sim::json::Value;
 use jiff::Timestamp;
-use serde_json::Value;
 
 use crate::sim::clock::parse_time;
 
@@ -42,7 +42,7 @@ pub(super) fn since(time: &Value, now: Timestamp) -> String {
 
 /// How many entries a list or a map has.
 pub(super) fn count(value: &Value) -> usize {
-    value.as_array().map(Vec::len).or_else(|| value.as_object().map(serde_json::Map::len)).unwrap_or(0)
+    value.as_array().map(Vec::len).or_else(|| value.as_object().map(crate::sim::json::Map::len)).unwrap_or(0)
 }
 
 /// The entries of a list.
@@ -59,7 +59,7 @@ pub(super) fn text(value: &Value) -> &str {
 pub(super) fn scalar(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
-        Value::String(text) => text.clone(),
+        Value::String(text) => text.to_string(),
         other => other.to_string(),
     }
 }
@@ -115,7 +115,7 @@ pub(super) fn holds(object: &Value, kind: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::sim::json::json;
 
     #[test]
     fn ages_are_kubectls() {

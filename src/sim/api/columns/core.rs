@@ -1,7 +1,7 @@
 //! Nodes, namespaces, events, storage, services, access: what isn't a workload.
 
+use crate::sim::json::Value;
 use jiff::Timestamp;
-use serde_json::Value;
 
 use super::cells::{NONE, count, first_three, joined_or_none, labels, list, scalar, selector, since, text};
 use super::{Column, Source};

@@ -1,7 +1,7 @@
 //! Columns of custom kinds: `additionalPrinterColumns` of their definition.
 
+use crate::sim::json::{Value, json};
 use jiff::Timestamp;
-use serde_json::{Value, json};
 use serde_json_path::JsonPath;
 
 use super::cells::{list, scalar, since, text};
@@ -64,7 +64,9 @@ fn path(given: &str) -> Option<JsonPath> {
 
 /// The first that a path finds, as the column's type wants it; null if it isn't of that type.
 pub(super) fn cell(path: &JsonPath, kind: &str, object: &Value, now: Timestamp) -> Value {
-    let Some(found) = path.query(object).first() else { return Value::Null };
+    let object = serde_json::Value::from(object);
+    let Some(found) = path.query(&object).first() else { return Value::Null };
+    let found = &Value::from(found.clone());
     match (kind, found) {
         (_, Value::Null) => Value::Null,
         ("string", found) => json!(scalar(found)),

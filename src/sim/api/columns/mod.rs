@@ -6,8 +6,8 @@ mod custom;
 mod pod;
 mod workloads;
 
+use crate::sim::json::{Value, json};
 use jiff::Timestamp;
-use serde_json::{Value, json};
 use serde_json_path::JsonPath;
 
 use crate::sim::store::{Resource, Store};

@@ -1,7 +1,7 @@
 //! Pods: the one kind whose row needs thought, since its status is told by its containers.
 
+use crate::sim::json::Value;
 use jiff::Timestamp;
-use serde_json::Value;
 
 use super::cells::{NONE, holds, joined_or_none, list, since, text};
 use super::{Column, Source};
@@ -151,7 +151,7 @@ fn gates(pod: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::sim::json::json;
 
     fn pod(status: Value) -> Value {
         json!({"spec": {"containers": [{"name": "a"}, {"name": "b"}], "initContainers": [{"name": "i"}]}, "status": status})

@@ -1,7 +1,7 @@
 //! Workloads and their budgets.
 
+use crate::sim::json::Value;
 use jiff::Timestamp;
-use serde_json::Value;
 
 use super::cells::{age_text, holds, joined_or_none, labels, list, scalar, selector, since, text};
 use super::{Column, Source, pod};

@@ -1,6 +1,6 @@
 //! Objects inside of objects: they have a kind of their own, too.
 
-use serde_json::Value;
+use crate::sim::json::Value;
 
 use super::walk::walk;
 use crate::sim::api::validate::{Causes, names};

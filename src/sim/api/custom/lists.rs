@@ -1,6 +1,6 @@
 //! Lists that are sets or maps: nothing stands there twice.
 
-use serde_json::{Map, Value};
+use crate::sim::json::{Map, Value};
 
 use super::walk::walk;
 use crate::sim::api::validate::Causes;
@@ -33,7 +33,7 @@ fn map(items: &[Value], keys: &[String], path: &str, causes: &mut Causes) {
     }
     let key = |item: &Value| {
         let named = keys.iter().filter_map(|k| item.get(k).map(|v| (k.clone(), v.clone())));
-        Value::Object(named.collect::<Map<_, _>>())
+        Value::Object(named.collect::<Map>())
     };
     twice(&items.iter().map(key).collect::<Vec<_>>(), path, causes);
 }

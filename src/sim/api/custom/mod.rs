@@ -11,7 +11,7 @@ mod walk;
 pub(super) use prune::defaults;
 pub(super) use scale::{at, set};
 
-use serde_json::Value;
+use crate::sim::json::Value;
 
 use super::decode::Problems;
 use super::route::Route;

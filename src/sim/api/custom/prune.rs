@@ -1,6 +1,6 @@
 //! Fields that the schema doesn't have go, nulls that it doesn't take go, and what isn't there gets its default.
 
-use serde_json::Value;
+use crate::sim::json::Value;
 
 use crate::sim::store::Schema;
 
@@ -30,7 +30,7 @@ fn walk(schema: Option<&Schema>, whole: bool, value: &mut Value, path: &str, gon
             if whole && META.contains(&name.as_str()) {
                 return true;
             }
-            match schema.and_then(|s| s.properties.get(name).or(s.additional.as_deref())) {
+            match schema.and_then(|s| s.properties.get(name.as_str()).or(s.additional.as_deref())) {
                 Some(inner) => {
                     // Scalars have nothing to prune; their path is never needed.
                     if value.is_object() || value.is_array() {

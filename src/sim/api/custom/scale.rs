@@ -1,6 +1,6 @@
 //! Where a definition says that `/scale` finds its numbers.
 
-use serde_json::{Map, Value, json};
+use crate::sim::json::{Map, Value, json};
 
 use crate::sim::api::validate::Causes;
 use crate::sim::store::ScalePaths;
@@ -61,7 +61,7 @@ fn number(path: &str, object: &Value, causes: &mut Causes) {
 
 fn wrong(place: &str, value: &Value, expected: &str) -> String {
     let (text, is) = match value {
-        Value::String(text) => (text.clone(), "string"),
+        Value::String(text) => (text.to_string(), "string"),
         Value::Bool(b) => (b.to_string(), "bool"),
         Value::Null => ("<nil>".to_owned(), "<nil>"),
         Value::Number(n) if n.is_f64() => (n.to_string(), "float64"),

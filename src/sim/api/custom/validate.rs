@@ -1,6 +1,6 @@
 //! A value held against its schema, in the words of the API server.
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use super::formats;
 use crate::sim::api::validate::Causes;
@@ -191,7 +191,7 @@ fn object(schema: &Schema, object: &Value, old: Option<&Value>, at: Place<'_>, c
     }
     let then = |name: &str| old.filter(|_| !schema.atomic_map).and_then(|o| o.get(name));
     let place = |name: &str| if at.path.is_empty() { name.to_owned() } else { format!("{}.{name}", at.path) };
-    for (name, field) in fields.iter().filter(|(name, _)| !schema.properties.contains_key(*name)) {
+    for (name, field) in fields.iter().filter(|(name, _)| !schema.properties.contains_key(name.as_str())) {
         if let Some(inner) = schema.additional.as_deref().filter(|s| !s.is_open) {
             value(inner, field, then(name), at.base, &place(name), causes);
         }
@@ -201,7 +201,7 @@ fn object(schema: &Schema, object: &Value, old: Option<&Value>, at: Place<'_>, c
             value(inner, field, then(name), at.base, &place(name), causes);
         }
     }
-    for name in schema.required.iter().filter(|name| !fields.contains_key(*name)) {
+    for name in schema.required.iter().filter(|name| !fields.contains_key(name.as_str())) {
         let path = format!("{}.{name}", at.path);
         causes.required(Place { base: at.base, path: &path }.field(), "");
     }

@@ -1,6 +1,6 @@
 //! Going through an object along its schema.
 
-use serde_json::Value;
+use crate::sim::json::Value;
 
 use crate::sim::store::Schema;
 
@@ -18,7 +18,7 @@ fn step(schema: &Schema, value: &Value, path: &str, visit: &mut dyn FnMut(&Schem
     match value {
         Value::Object(fields) => {
             for (name, value) in fields.iter().filter(|(_, v)| v.is_object() || v.is_array()) {
-                if let Some(inner) = schema.properties.get(name) {
+                if let Some(inner) = schema.properties.get(name.as_str()) {
                     let dot = if path.is_empty() { "" } else { "." };
                     step(inner, value, &format!("{path}{dot}{name}"), visit);
                 } else if let Some(inner) = &schema.additional {

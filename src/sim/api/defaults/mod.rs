@@ -3,32 +3,31 @@
 pub(super) mod pod;
 mod workload;
 
-use serde_json::{Map, Value, json};
+use crate::sim::json::{Map, Value, json};
 
 use super::{custom, decode};
 use crate::sim::store::Store;
 
 /// Sets a field that isn't there.
-fn default(object: &mut Map<String, Value>, field: &str, value: Value) {
-    let there = object.entry(field.to_owned()).or_insert(Value::Null);
-    if there.is_null() {
-        *there = value;
+fn default(object: &mut Map, field: &str, value: Value) {
+    if object.get(field).is_none_or(Value::is_null) {
+        object.insert(field, value);
     }
 }
 
 /// Sets a field that isn't there or is empty: where the type can't tell the two apart.
-fn default_text(object: &mut Map<String, Value>, field: &str, value: &str) {
+fn default_text(object: &mut Map, field: &str, value: &str) {
     if object.get(field).and_then(Value::as_str).is_none_or(str::is_empty) {
         object.insert(field.to_owned(), json!(value));
     }
 }
 
-fn part<'a>(object: &'a mut Value, field: &str) -> Option<&'a mut Map<String, Value>> {
+fn part<'a>(object: &'a mut Value, field: &str) -> Option<&'a mut Map> {
     object.get_mut(field).and_then(Value::as_object_mut)
 }
 
 /// The same, made if it isn't there.
-fn made<'a>(object: &'a mut Value, field: &str) -> Option<&'a mut Map<String, Value>> {
+fn made<'a>(object: &'a mut Value, field: &str) -> Option<&'a mut Map> {
     let there = object.as_object_mut()?.entry(field.to_owned()).or_insert_with(|| json!({}));
     if there.is_null() {
         *there = json!({});

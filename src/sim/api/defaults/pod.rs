@@ -1,6 +1,6 @@
 //! Defaults of pods and of pod templates.
 
-use serde_json::{Map, Value, json};
+use crate::sim::json::{Map, Value, json};
 
 use super::{default, default_text, each, made, part};
 use crate::sim::store::Store;
@@ -99,7 +99,7 @@ fn container(one: &mut Value) {
     }
 }
 
-fn number_default(object: &mut Map<String, Value>, field: &str, value: i64) {
+fn number_default(object: &mut Map, field: &str, value: i64) {
     if object.get(field).and_then(Value::as_i64).unwrap_or(0) == 0 {
         object.insert(field.to_owned(), json!(value));
     }
@@ -175,7 +175,7 @@ pub(super) fn admitted(store: &Store, object: &mut Value) {
     }
 }
 
-fn priority(store: &Store, spec: &mut Map<String, Value>) {
+fn priority(store: &Store, spec: &mut Map) {
     let classes = "priorityclasses.scheduling.k8s.io";
     let named =
         spec.get("priorityClassName").and_then(Value::as_str).filter(|n| !n.is_empty()).map(str::to_owned);
@@ -204,7 +204,7 @@ fn priority(store: &Store, spec: &mut Map<String, Value>) {
 }
 
 /// The admission plugin DefaultTolerationSeconds: five minutes on a node that isn't ready or reachable.
-pub(in crate::sim::api) fn tolerations(spec: &mut Map<String, Value>) {
+pub(in crate::sim::api) fn tolerations(spec: &mut Map) {
     let list = spec.entry("tolerations").or_insert_with(|| json!([]));
     if !list.is_array() {
         *list = json!([]);

@@ -1,6 +1,6 @@
 //! Defaults of the kinds that make pods.
 
-use serde_json::{Value, json};
+use crate::sim::json::{Map, Value, json};
 
 use super::{default, default_text, made, part, pod};
 
@@ -42,7 +42,7 @@ pub(super) fn replica_set(object: &mut Value) {
 pub(super) fn replication_controller(object: &mut Value) {
     replica_set(object);
     let labels = object["spec"]["template"]["metadata"]["labels"].clone();
-    if labels.as_object().is_none_or(serde_json::Map::is_empty) {
+    if labels.as_object().is_none_or(Map::is_empty) {
         return;
     }
     if let Some(spec) = part(object, "spec") {
@@ -107,7 +107,7 @@ pub(super) fn daemon_set(object: &mut Value) {
     }
 }
 
-fn job_spec(spec: &mut serde_json::Map<String, Value>) {
+fn job_spec(spec: &mut Map) {
     if spec.get("completions").is_none() && spec.get("parallelism").is_none() {
         default(spec, "completions", json!(1));
     }

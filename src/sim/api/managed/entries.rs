@@ -1,6 +1,6 @@
 //! Entries of `managedFields`.
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use super::set::Set;
 

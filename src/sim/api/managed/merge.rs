@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Value};
+use crate::sim::json::{Map, Text, Value};
 
 use super::node::{Form, Node, item_step};
 use super::set::Set;
@@ -19,7 +19,7 @@ pub(super) fn merge(node: Node<'_>, there: Option<&Value>, applied: Option<&Valu
             if old.is_empty() && new.is_empty() {
                 return kept();
             }
-            let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+            let names: BTreeSet<&Text> = old.keys().chain(new.keys()).collect();
             let merged = names
                 .into_iter()
                 .map(|name| (name.clone(), merge(node.field(name).0, old.get(name), new.get(name))));
@@ -81,7 +81,7 @@ fn list(form: Form<'_>, below: Node<'_>, old: &[Value], new: &[Value]) -> Value 
             r += 1;
         }
     }
-    Value::Array(out)
+    out.into()
 }
 
 /// An object without these fields.
@@ -112,7 +112,7 @@ pub(super) fn remove(node: Node<'_>, value: &Value, gone: &Set) -> Value {
                 }
                 left.push(inner(below, item, set));
             }
-            Value::Array(left)
+            left.into()
         }
         _ => value.clone(),
     }

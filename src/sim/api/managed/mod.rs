@@ -7,7 +7,7 @@ mod set;
 mod typed;
 mod walk;
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use super::decode;
 use super::route::Route;

@@ -1,6 +1,6 @@
 //! How the value of a field is owned: as one, by its fields, by its items.
 
-use serde_json::{Map, Value, json};
+use crate::sim::json::{Map, Value, json};
 
 use crate::sim::api::types::{Merge, Shape, Types};
 use crate::sim::store::{ListType, Schema};

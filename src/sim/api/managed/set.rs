@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use crate::sim::json::{Map, Value, json};
 
 /// A set of fields.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -23,13 +23,12 @@ impl Set {
     fn of(fields: &Value) -> Self {
         let Some(fields) = fields.as_object() else { return Self { own: true, ..Self::default() } };
         let own = fields.is_empty() || fields.contains_key(".");
-        let below = fields.iter().filter(|(step, _)| *step != ".").map(|(s, f)| (s.clone(), Self::of(f)));
+        let below = fields.iter().filter(|(step, _)| *step != ".").map(|(s, f)| (s.to_string(), Self::of(f)));
         Self { own, below: below.collect() }
     }
 
     pub(super) fn write(&self) -> Value {
-        let mut fields: Map<String, Value> =
-            self.below.iter().map(|(step, set)| (step.clone(), set.write())).collect();
+        let mut fields: Map = self.below.iter().map(|(step, set)| (step.clone(), set.write())).collect();
         if self.own && !fields.is_empty() {
             fields.insert(".".to_owned(), json!({}));
         }
@@ -116,7 +115,7 @@ pub(super) fn shown(step: &str) -> String {
     match step.split_once(':') {
         Some(("f", name)) => format!(".{name}"),
         Some(("k", keys)) => {
-            let keys: Map<String, Value> = serde_json::from_str(keys).unwrap_or_default();
+            let keys: Map = serde_json::from_str(keys).unwrap_or_default();
             let keys: Vec<String> = keys.iter().map(|(k, v)| format!("{k}={v}")).collect();
             format!("[{}]", keys.join(","))
         }

@@ -1,6 +1,6 @@
 //! What is applied has to be of its type: nothing that the type doesn't have, nothing twice.
 
-use serde_json::Value;
+use crate::sim::json::Value;
 
 use super::node::{Form, Node, Scalar, item_step};
 use super::set::shown;

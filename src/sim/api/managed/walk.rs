@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Value};
+use crate::sim::json::{Map, Value};
 
 use super::node::{Form, Node, item_step};
 use super::set::Set;
@@ -19,7 +19,7 @@ pub(super) fn step(name: &str) -> String {
     format!("f:{name}")
 }
 
-fn fields(value: Option<&Value>) -> Option<&Map<String, Value>> {
+fn fields(value: Option<&Value>) -> Option<&Map> {
     value.and_then(Value::as_object)
 }
 

@@ -1,5 +1,6 @@
 //! The schemas of the built-in kinds.
 
+use crate::sim::json::Map;
 use k8s_openapi::api::{
     admissionregistration::v1 as admission, apps::v1 as apps, autoscaling::v1 as autoscaling,
     batch::v1 as batch, coordination::v1 as coordination, core::v1 as core, discovery::v1 as discovery,
@@ -10,7 +11,6 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1 as extens
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::{JsonSchema, Schema};
-use serde_json::{Map, Value};
 
 /// What makes a kind's schema, and its name.
 type Maker = (fn(&mut SchemaGenerator) -> Schema, fn() -> std::borrow::Cow<'static, str>);
@@ -84,7 +84,7 @@ pub(super) fn name(resource: &str) -> Option<String> {
 }
 
 /// The schemas of kinds with all that they refer to, which is at `place` in the document.
-pub(super) fn schemas<'a>(resources: impl Iterator<Item = &'a str>, place: &str) -> Map<String, Value> {
+pub(super) fn schemas<'a>(resources: impl Iterator<Item = &'a str>, place: &str) -> Map {
     let mut settings = SchemaSettings::openapi3();
     settings.definitions_path = place.to_owned().into();
     settings.meta_schema = None;
@@ -93,5 +93,5 @@ pub(super) fn schemas<'a>(resources: impl Iterator<Item = &'a str>, place: &str)
     for (make, _) in resources.filter_map(of) {
         make(&mut generator);
     }
-    generator.take_definitions(true)
+    generator.take_definitions(true).into_iter().map(|(name, schema)| (name, schema.into())).collect()
 }

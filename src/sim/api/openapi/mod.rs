@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde_json::{Map, Value, json};
+use crate::sim::json::{Map, Value, json};
 
 use crate::sim::store::{Refusal, Resource, Store};
 
@@ -60,7 +60,7 @@ fn index(store: &Store) -> Value {
             places.entry(place).or_insert_with(|| (resource.group.clone(), version.clone()));
         }
     }
-    let paths: Map<String, Value> = places
+    let paths: Map = places
         .into_iter()
         .map(|(place, (group, version))| {
             let url = format!("/openapi/v3/{place}?hash={}", hash(store, &group, &version));
@@ -130,7 +130,7 @@ fn version_2(store: &Store, accept: &str) -> Result<Arc<Value>, Refusal> {
 }
 
 /// The schemas of kinds and of everything that they refer to.
-fn schemas(store: &Store, kinds: &[&Resource], version: &str, place: &str) -> Map<String, Value> {
+fn schemas(store: &Store, kinds: &[&Resource], version: &str, place: &str) -> Map {
     let built_in = kinds.iter().filter(|r| !r.is_custom).map(|r| r.name.as_str());
     let mut all = kinds::schemas(built_in, place);
     for resource in kinds {

@@ -1,11 +1,11 @@
 //! The paths of a document: which kind is at which path, and what a request may say.
 
-use serde_json::{Map, Value, json};
+use crate::sim::json::{Map, Value, json};
 
 use crate::sim::store::Resource;
 
 /// Adds the paths of a kind.
-pub(super) fn add(paths: &mut Map<String, Value>, resource: &Resource, version: &str, schema: &str) {
+pub(super) fn add(paths: &mut Map, resource: &Resource, version: &str, schema: &str) {
     let kind = json!({"group": resource.group, "kind": resource.kind, "version": version});
     let operation = |action: &str, parameters: &[&str]| {
         let parameters: Vec<Value> = parameters.iter().map(|name| parameter(name, "query")).collect();

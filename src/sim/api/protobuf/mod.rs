@@ -10,9 +10,9 @@ mod wire;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
+use crate::sim::json::{Map, Value, json};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde_json::{Map, Value, json};
 use wire::{Wire, fields};
 
 /// The media type.

@@ -1,6 +1,6 @@
 //! Causes: what is wrong with one field, in the words of the API server.
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use crate::sim::store::{Refusal, Resource};
 

@@ -1,6 +1,6 @@
 //! The kinds' own fields.
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use super::workload::{count_or_percent, not_negative, selector};
 use super::{Causes, names, pod, workload};
@@ -150,7 +150,7 @@ fn volume(spec: &Value, causes: &mut Causes) {
     for mode in modes.iter().filter(|m| !m.as_str().is_some_and(|m| MODES.contains(&m))) {
         causes.unsupported("spec.accessModes", mode, &MODES);
     }
-    if spec["capacity"].as_object().is_none_or(serde_json::Map::is_empty) {
+    if spec["capacity"].as_object().is_none_or(crate::sim::json::Map::is_empty) {
         causes.required("spec.capacity", "");
         causes.unsupported("spec.capacity", &spec["capacity"], &["storage"]);
     }

@@ -1,6 +1,6 @@
 //! Metadata, the same for every kind.
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use super::{Causes, names};
 use crate::sim::store::Resource;

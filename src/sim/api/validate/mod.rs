@@ -13,7 +13,7 @@ mod workload;
 
 pub(super) use cause::{Causes, refuse};
 
-use serde_json::Value;
+use crate::sim::json::Value;
 
 use super::custom;
 use crate::sim::store::{Refusal, Resource};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use crate::sim::json::{Text, Value, json};
 
 use super::metadata::labels;
 use super::{Causes, names};
@@ -78,7 +78,7 @@ fn volumes(spec: &Value, at: &str, causes: &mut Causes) -> BTreeSet<String> {
         let name = text(volume, "name");
         let sources = volume.as_object().map_or(0, |v| v.keys().filter(|k| *k != "name").count());
         if sources > 1 {
-            let mut kinds: Vec<&String> = volume.as_object().into_iter().flatten().map(|(k, _)| k).collect();
+            let mut kinds: Vec<&Text> = volume.as_object().into_iter().flatten().map(|(k, _)| k).collect();
             kinds.retain(|k| *k != "name");
             for kind in kinds.iter().skip(1) {
                 causes.forbidden(format!("{at}.{kind}"), "may not specify more than 1 volume type");

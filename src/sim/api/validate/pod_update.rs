@@ -1,6 +1,6 @@
 //! What of a pod may change.
 
-use serde_json::Value;
+use crate::sim::json::Value;
 
 use super::Causes;
 

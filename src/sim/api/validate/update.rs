@@ -1,6 +1,6 @@
 //! What of the kinds' own fields may change, and what new values have to be.
 
-use serde_json::Value;
+use crate::sim::json::{Map, Value};
 
 use super::{Causes, kinds, pod_update};
 use crate::sim::store::Resource;
@@ -87,7 +87,7 @@ fn stateful_set(old: &Value, new: &Value, causes: &mut Causes) {
         "persistentVolumeClaimRetentionPolicy",
         "minReadySeconds",
     ];
-    let rest = |v: &Value| -> Vec<(String, Value)> {
+    let rest = |v: &Value| -> Map {
         let fields = v.as_object().into_iter().flatten();
         fields.filter(|(k, _)| !MAY.contains(&k.as_str())).map(|(k, v)| (k.clone(), v.clone())).collect()
     };

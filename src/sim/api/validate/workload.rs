@@ -1,6 +1,6 @@
 //! The kinds that make pods: selectors, templates, counts.
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use super::metadata::labels;
 use super::{Causes, names, pod};
@@ -41,7 +41,7 @@ pub(super) fn selector(selector: &Value, at: &str, causes: &mut Causes) {
 pub(super) fn selected_template(spec: &Value, kind: &str, causes: &mut Causes) {
     let at = "spec.selector";
     let empty = |s: &Value| {
-        s["matchLabels"].as_object().is_none_or(serde_json::Map::is_empty)
+        s["matchLabels"].as_object().is_none_or(crate::sim::json::Map::is_empty)
             && s["matchExpressions"].as_array().is_none_or(Vec::is_empty)
     };
     let given = &spec["selector"];

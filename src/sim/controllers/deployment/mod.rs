@@ -5,8 +5,8 @@ mod roll;
 
 use std::time::Duration;
 
+use crate::sim::json::{Map, Value, json};
 use jiff::Timestamp;
-use serde_json::{Value, json};
 
 use super::pods;
 use crate::sim::store::{DeleteOptions, Key, Object, Store, mix_text};
@@ -127,7 +127,7 @@ fn revision(set: &Value) -> i64 {
 /// Whether two templates are one but for the hash of a set, as the API server compares: an absent map or list is an empty
 /// one.
 fn is_same_template(a: &Value, b: &Value) -> bool {
-    let none = serde_json::Map::new();
+    let none = Map::new();
     let (Some(x), Some(y)) = (a.as_object(), b.as_object()) else { return a == b };
     let maps = |path: &str, ignored: &[&str]| {
         let [x, y] = [a, b].map(|of| of.pointer(path).and_then(Value::as_object).unwrap_or(&none));
@@ -139,11 +139,7 @@ fn is_same_template(a: &Value, b: &Value) -> bool {
         && maps("/metadata/annotations", &[])
 }
 
-fn same_but(
-    x: &serde_json::Map<String, Value>,
-    y: &serde_json::Map<String, Value>,
-    ignored: &[&str],
-) -> bool {
+fn same_but(x: &Map, y: &Map, ignored: &[&str]) -> bool {
     let counts = |key: &str, value: &Value| !ignored.contains(&key) && !is_absent(value);
     x.iter().all(|(k, v)| !counts(k, v) || y.get(k).is_some_and(|w| is_same(v, w)))
         && y.iter().all(|(k, w)| !counts(k, w) || x.get(k).is_some_and(|v| !is_absent(v)))
@@ -164,7 +160,7 @@ fn is_absent(value: &Value) -> bool {
 }
 
 /// The annotations of a Deployment that its sets share.
-fn shared_annotations(deployment: &Value) -> serde_json::Map<String, Value> {
+fn shared_annotations(deployment: &Value) -> Map {
     let mut shared = deployment["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
     for own in [REVISION, HISTORY, DESIRED, MOST, APPLIED] {
         shared.remove(own);

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::sim::json::{Value, json};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
 
 use super::{DEPLOYMENTS, Rollout, asked, counted};
 use crate::sim::clock::{parse_time, seconds_text};

@@ -1,6 +1,6 @@
 //! How many pods each set of a Deployment is asked for.
 
-use serde_json::json;
+use crate::sim::json::json;
 
 use super::{DESIRED, MOST, Rollout, SETS, annotation, asked, counted, revision};
 use crate::sim::controllers::pods;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 const INDEX: &str = "batch.kubernetes.io/job-completion-index";
 

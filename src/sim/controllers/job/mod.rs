@@ -9,8 +9,8 @@ mod policy;
 
 use std::time::Duration;
 
+use crate::sim::json::{Value, json};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
 
 use super::{pods, until};
 use crate::sim::clock::{parse_time, seconds_text};

@@ -1,6 +1,6 @@
 //! `podFailurePolicy`: what a failed pod means, by exit code or condition.
 
-use serde_json::Value;
+use crate::sim::json::Value;
 
 use super::{Verdict, is_tracked};
 use crate::sim::controllers::pods;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use super::lab::{self, Lab, pass};
 use crate::sim::kubevirt::world::Kind;
@@ -83,7 +83,10 @@ async fn an_unlabelled_machine_type_is_asked_of_no_node() {
 
 const HOMELAB: &str = include_str!("../../../../examples/clusters/homelab.yaml");
 
-fn of_kind<'a>(objects: &'a [Value], kind: &'a str) -> impl Iterator<Item = &'a Value> {
+fn of_kind<'a>(
+    objects: &'a [serde_json::Value],
+    kind: &'a str,
+) -> impl Iterator<Item = &'a serde_json::Value> {
     objects.iter().filter(move |o| o["kind"] == kind)
 }
 
@@ -93,8 +96,8 @@ async fn a_copy_of_a_cluster_keeps_its_running_guests() {
     cluster.start().await;
     assert!(cluster.settle(Duration::from_secs(15), Duration::from_secs(600)).await);
     let before = cluster.dump();
-    let guests = |objects: &[Value]| -> Vec<(String, String, String)> {
-        let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+    let guests = |objects: &[serde_json::Value]| -> Vec<(String, String, String)> {
+        let text = |v: &serde_json::Value| v.as_str().unwrap_or_default().to_owned();
         of_kind(objects, "VirtualMachineInstance")
             .map(|v| {
                 (text(&v["metadata"]["uid"]), text(&v["status"]["phase"]), text(&v["status"]["nodeName"]))

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use crate::sim::json::{Value, json};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
-use serde_json::{Value, json};
 
 use super::super::Settings as KubeVirtSettings;
 use super::super::Version;
@@ -114,7 +114,7 @@ impl Lab {
     pub async fn captured(&self, resources: &Value) -> Self {
         let mut objects = self.cluster.dump();
         for pod in objects.iter_mut().filter(|o| o["metadata"]["labels"]["kubevirt.io"] == "virt-launcher") {
-            pod["spec"]["containers"][0]["resources"] = resources.clone();
+            pod["spec"]["containers"][0]["resources"] = resources.into();
         }
         let settings = Settings { start: self.cluster.now(), ..Settings::default() };
         let cluster = EmbeddedCluster::from_objects("captured", objects, settings).expect("loads");
@@ -141,12 +141,12 @@ impl Lab {
     /// Null if it isn't there.
     pub async fn get(&self, kind: Kind, name: &str) -> Value {
         let found = self.api(kind).get_opt(name).await.expect("answered");
-        found.map(|o| serde_json::to_value(o).expect("JSON")).unwrap_or_default()
+        found.map(|o| serde_json::to_value(o).expect("JSON").into()).unwrap_or_default()
     }
 
     pub async fn list(&self, kind: Kind) -> Vec<Value> {
         let list = self.api(kind).list(&Default::default()).await.expect("listed");
-        list.items.into_iter().map(|o| serde_json::to_value(o).expect("JSON")).collect()
+        list.items.into_iter().map(|o| serde_json::to_value(o).expect("JSON").into()).collect()
     }
 
     pub async fn vmi(&self, name: &str) -> Value {
@@ -284,7 +284,7 @@ impl Lab {
             "apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstanceMigration",
             "metadata": metadata, "spec": spec,
         });
-        let object: DynamicObject = serde_json::from_value(object).expect("an object");
+        let object: DynamicObject = serde_json::from_value(object.into()).expect("an object");
         match self.api(Kind::Migration).create(&PostParams::default(), &object).await {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) => Err((status.code, status.message.clone())),

@@ -1,6 +1,6 @@
 //! Launcher pods: what they request, and how those without a guest end.
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use super::lab::{self, Lab, MOVES, pass};
 use crate::sim::kubevirt::world::Kind;

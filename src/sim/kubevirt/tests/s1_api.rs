@@ -1,6 +1,6 @@
 //! §1: the API's surface: which subresources there are, and what they answer.
 
-use serde_json::json;
+use crate::sim::json::json;
 
 use super::lab::{self, Lab, MOVES, SLOW};
 use crate::sim::kubevirt::world::Kind;
@@ -46,7 +46,7 @@ async fn a_vmis_status_is_written_on_the_main_resource() {
 /// Where nothing is configured the fields are absent, not zero: clients take the defaults for them.
 #[tokio::test(start_paused = true)]
 async fn a_fresh_installation_is_deployed_and_says_nothing_else() {
-    let kubevirt = crate::sim::kubevirt::default_installation();
+    let kubevirt = crate::sim::json::Value::from(crate::sim::kubevirt::default_installation());
     assert_eq!(kubevirt["spec"], json!({"configuration": {}}));
     assert_eq!(kubevirt["status"]["phase"], "Deployed");
     assert_eq!(kubevirt["status"]["observedKubeVirtVersion"], "v1.9.0");

@@ -1,6 +1,6 @@
 //! §2: names, labels, owners and finalizers of what KubeVirt makes.
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use super::lab::{self, Lab, attachments, lab_with_a_disk, pass};
 use crate::sim::kubevirt::world::Kind;

@@ -1,7 +1,7 @@
 //! §3: the pod-eviction webhook: its decisions, its words, and what stands still while it is down.
 
+use crate::sim::json::{Value, json};
 use http_body_util::BodyExt;
-use serde_json::{Value, json};
 
 use super::lab::{self, Lab, MOVES, SLOW, pass};
 use crate::sim::kubevirt::world::Kind;
@@ -364,7 +364,7 @@ async fn no_status_is_written_while_virt_api_is_down() {
 /// What a real API server is told of the webhooks.
 #[test]
 fn a_real_api_server_is_told_of_the_webhooks() {
-    let of = |version: u32| webhook_configuration("https://h:1", "ca", Version::minor(version));
+    let of = |version: u32| Value::from(webhook_configuration("https://h:1", "ca", Version::minor(version)));
     let named = |all: &Value, name: &str| {
         let found = all["webhooks"].as_array().expect("webhooks").iter().find(|w| w["name"] == name);
         found.cloned().unwrap_or_default()

@@ -1,6 +1,6 @@
 //! §4: what a client that drains has to know.
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use super::lab::{self, Lab, MOVES, SLOW, pass, phase, schedulable};
 use crate::sim::kubevirt::world::Kind;
@@ -27,7 +27,7 @@ async fn priorities_are_kubevirts_own_to_set() {
         "apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstanceMigration",
         "metadata": {"name": "m", "namespace": "default"}, "spec": {"vmiName": "g", "priority": "system-critical"},
     });
-    let object = serde_json::from_value(migration.clone()).expect("an object");
+    let object = serde_json::from_value(migration.clone().into()).expect("an object");
     match lab.api(Kind::Migration).create(&Default::default(), &object).await {
         Err(kube::Error::Api(status)) => assert_eq!((status.code, status.reason.as_str()), (422, "Invalid")),
         other => panic!("{other:?}"),
@@ -182,10 +182,13 @@ async fn older_marks_are_patched_off() {
     let lab = Lab::new(2, &lab::vm("g", "Always", MOVES, SLOW), 6, "").await;
     assert_eq!(lab.evict_vmi("g").await.0, 429);
     pass(15).await;
-    let patch = serde_json::from_value(json!([
-        {"op": "test", "path": "/status/evacuationNodeName", "value": "n1"},
-        {"op": "remove", "path": "/status/evacuationNodeName"},
-    ]));
+    let patch = serde_json::from_value(
+        json!([
+            {"op": "test", "path": "/status/evacuationNodeName", "value": "n1"},
+            {"op": "remove", "path": "/status/evacuationNodeName"},
+        ])
+        .into(),
+    );
     let patch = kube::api::Patch::Json::<()>(patch.expect("a patch"));
     lab.api(Kind::Instance).patch("g", &Default::default(), &patch).await.expect("patched");
     let migration =

@@ -1,6 +1,6 @@
 //! §5.1: virt-controller's part of a VMI: phases, conditions, marks, finalizers.
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use super::lab::{self, Lab, MOVES, condition, pass};
 use crate::sim::kubevirt::world::Kind;

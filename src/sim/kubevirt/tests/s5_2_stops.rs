@@ -1,6 +1,6 @@
 //! §5.2: what becomes of VirtualMachines, replica sets and bare instances when a guest ends, and what the actions do.
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use super::lab::{self, Lab, pass};
 use crate::sim::kubevirt::world::Kind;

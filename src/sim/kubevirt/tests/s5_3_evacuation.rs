@@ -1,6 +1,6 @@
 //! §5.3: the evacuation controller.
 
-use serde_json::json;
+use crate::sim::json::json;
 
 use super::lab::{self, Lab, MOVES, SLOW, pass};
 use crate::sim::kubevirt::world::Kind;

@@ -1,6 +1,6 @@
 //! §5.4: which migrations are admitted.
 
-use serde_json::json;
+use crate::sim::json::json;
 
 use super::lab::{self, Lab, MOVES, pass, phase};
 use crate::sim::kubevirt::world::Kind;
@@ -59,7 +59,7 @@ async fn a_refusal_has_no_reason() {
         "apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstanceMigration",
         "metadata": {"name": "m", "namespace": "default"}, "spec": {"vmiName": "g"},
     });
-    let object = serde_json::from_value(migration).expect("an object");
+    let object = serde_json::from_value(migration.into()).expect("an object");
     match lab.api(Kind::Migration).create(&Default::default(), &object).await {
         Err(kube::Error::Api(status)) => {
             assert_eq!((status.code, status.reason.as_str(), status.details.is_none()), (400, "", true));

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::sim::json::{Value, json};
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use serde_json::{Value, json};
 
 use super::lab::{self, Lab, MOVES, condition, pass, phase};
 use crate::sim::extension::{Extension, Webhook};
@@ -108,14 +108,15 @@ async fn the_cluster_says_how_long_utility_volumes_are_waited_for() {
 struct Quota(Arc<AtomicBool>);
 
 impl Extension for Quota {
-    fn webhooks(&self) -> Vec<Webhook> {
-        vec![Webhook {
+    fn webhooks(&self, resource: &str) -> Vec<Webhook> {
+        let webhook = Webhook {
             name: "quota".to_owned(),
             resource: "pods".to_owned(),
             operations: vec!["CREATE"],
             name_prefix: String::new(),
             fail_closed: true,
-        }]
+        };
+        Vec::from_iter((resource == "pods").then_some(webhook))
     }
 
     fn admit(&self, _: Value) -> BoxFuture<'static, Result<Value, String>> {

@@ -1,6 +1,6 @@
 //! §5.5: which pending migrations begin: caps, priorities, backoff.
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use super::lab::{self, Lab, MOVES, pass};
 use crate::sim::kubevirt::world::Kind;

@@ -1,6 +1,6 @@
 //! §5.6: why a VMI can't migrate, and in which releases.
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use super::lab::{self, Lab, MOVES, condition, pass};
 use crate::sim::kubevirt::world::Kind;

@@ -1,6 +1,6 @@
 //! §5.8: nodes that reboot, lose their power, or are given up.
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use super::lab::{self, Lab, pass, reboot};
 use crate::sim::kubevirt::world::Kind;

@@ -1,6 +1,6 @@
 //! §5.9: hotplugged volumes and their attachment pods.
 
-use serde_json::json;
+use crate::sim::json::json;
 
 use super::lab::{self, Lab, attachments, lab_with_a_disk, pass};
 use crate::sim::kubevirt::Settings;

@@ -1,6 +1,6 @@
 //! §6: what differs between releases.
 
-use serde_json::json;
+use crate::sim::json::json;
 
 use super::lab::{self, Lab, MOVES, attachments, condition, pass};
 use crate::sim::kubevirt::world::Kind;
@@ -63,7 +63,7 @@ async fn budgets_of_older_releases_are_cleared_away() {
             "apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
             "metadata": {"name": name, "namespace": "default", "ownerReferences": [owner]}, "spec": {"minAvailable": 1},
         });
-        let budget = serde_json::from_value(budget).expect("an object");
+        let budget = serde_json::from_value(budget.into()).expect("an object");
         lab.api(Kind::Budget).create(&Default::default(), &budget).await.expect("created");
     }
     pass(2).await;
@@ -183,7 +183,8 @@ async fn each_release_has_its_words() {
         );
         pass(15).await;
         // The mark is taken off, so that its target is asked for as such.
-        let patch = serde_json::from_value(json!([{"op": "remove", "path": "/status/evacuationNodeName"}]));
+        let patch =
+            serde_json::from_value(json!([{"op": "remove", "path": "/status/evacuationNodeName"}]).into());
         let patch = kube::api::Patch::Json::<()>(patch.expect("a patch"));
         lab.api(Kind::Instance).patch("g", &Default::default(), &patch).await.expect("patched");
         let target =

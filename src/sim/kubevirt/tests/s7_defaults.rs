@@ -1,6 +1,6 @@
 //! §7: defaults, policies, deadlines, and how long a transfer takes.
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use super::lab::{self, Lab, SLOW, pass, phase};
 use crate::sim::kubevirt::Settings;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use serde_json::{Value, json};
+use crate::sim::json::{Value, json};
 
 use super::super::world::{Kind, World};
 use super::super::{Settings, Version, evacuation, launcher, migration_queue, run};
