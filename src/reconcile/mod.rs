@@ -25,7 +25,7 @@ pub use admission::ZONE_LABEL;
 pub use decide::decide;
 pub use effect::{Effect, HookRunId, HookScope, NodePatch, StateChange};
 pub use hold::{Hold, Prospect, Stage};
-pub use ledger::{EvictionAnswer, EvictionAttempt, HookStatus, Ledger, VmRequest};
+pub use ledger::{EvictionAnswer, EvictionAttempt, HookStatus, Ledger, ScaleRequest, VmRequest};
 pub use state::{DrainedVm, HookProgress, NodePhase, NodeState, REBOOT_ANNOTATION, STATE_ANNOTATION};
 pub use view::{Decision, End, NodeProgress, View};
 

@@ -37,6 +37,8 @@ pub struct Story {
     hooks: Vec<HookRun>,
     obstructed: BTreeMap<String, String>,
     warnings: Vec<String>,
+    /// Workloads that were scaled up for a drain.
+    surged: BTreeSet<String>,
     cluster: Sizes,
     last: Option<Timestamp>,
 }
@@ -102,6 +104,11 @@ impl Story {
             EventKind::PodEvicted { node, vm: Some(vm), .. } => {
                 self.leaving.entry(vm.clone()).or_insert((at, node.clone()));
             }
+            EventKind::WorkloadScaled { workload, from, to, .. } => {
+                if to > from {
+                    self.surged.insert(workload.clone());
+                }
+            }
             EventKind::EvictionRefused { pod, node, why, budgets, .. } => {
                 self.refusal(pod, node, why, budgets, at);
             }
@@ -116,6 +123,7 @@ impl Story {
             EventKind::CampaignEnded { .. } => self.close(at),
             EventKind::NodeWaits { .. }
             | EventKind::PodEvicted { vm: None, .. }
+            | EventKind::PodDeletedPastBudget { .. }
             | EventKind::PodLeft { .. }
             | EventKind::Stopping { .. } => {}
         }
@@ -143,6 +151,11 @@ impl Story {
 
     pub(super) fn obstructed(&self) -> &BTreeMap<String, String> {
         &self.obstructed
+    }
+
+    /// Workloads that were scaled up for a drain.
+    pub(super) fn surged(&self) -> &BTreeSet<String> {
+        &self.surged
     }
 
     pub(super) fn moves(&self) -> &[Move] {
@@ -396,6 +409,9 @@ pub(super) fn names(hold: &Hold) -> (CauseKind, Vec<String>) {
         Hold::Stopped { .. }
         | Hold::Budget { .. }
         | Hold::ManyBudgets { .. }
+        | Hold::Override { .. }
+        | Hold::Surge { .. }
+        | Hold::ScaleBack { .. }
         | Hold::Terminating { .. }
         | Hold::Refused { .. }
         | Hold::Migrating { .. }

@@ -24,6 +24,7 @@ mod groups;
 mod hosts;
 pub mod instance;
 pub mod model;
+mod overrides;
 pub mod policies;
 pub mod problem;
 pub mod search;
@@ -33,4 +34,5 @@ mod stage;
 mod warnings;
 
 pub use groups::{GroupNodes, Misfit, resolve, resume};
+pub use overrides::{overridable, override_of};
 pub use warnings::short_timeouts;

@@ -15,6 +15,7 @@ mod report;
 mod scene;
 mod served;
 mod snapshot;
+mod surges;
 mod what_if;
 
 #[path = "../scenarios/mod.rs"]
