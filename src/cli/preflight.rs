@@ -49,7 +49,10 @@ pub(super) fn check(asked: &Asked, report: &Report) -> EvictionCheck {
 
 fn finding(answered: &Preflight, played: &BTreeMap<(&str, &str), VmOutcome>) -> Option<EvictionFinding> {
     let fate = answered.guest.as_ref().map(|(_, fate)| fate);
-    let (class, says) = classify(&answered.answer, fate)?;
+    let (class, mut says) = classify(&answered.answer, fate)?;
+    if let Some(way) = answered.by_plan.as_deref().filter(|_| class == "budget") {
+        says = format!("{says} ({way})");
+    }
     let vm = answered.guest.as_ref().map(|(name, _)| name);
     let outcome = vm.and_then(|vm| played.get(&(vm.namespace.as_str(), vm.name.as_str())).copied());
     Some(EvictionFinding {

@@ -8,7 +8,7 @@ use kube::core::{ObjectMeta, Status};
 use serde_json::{Value, json};
 
 use super::{Error, wire};
-use crate::inventory::{Node, ObjectName, Taint};
+use crate::inventory::{Node, ObjectName, ScalableKind, ScalableName, Taint};
 use crate::reconcile::{EvictionAnswer, NodePatch, STATE_ANNOTATION, StateChange};
 
 /// Carries out effects.
@@ -110,6 +110,43 @@ impl Actor {
             Ok(_) => EvictionAnswer::Granted,
             Err(kube::Error::Api(status)) => classify(&status),
             Err(error) => EvictionAnswer::Trouble { message: super::error::chain(&error) },
+        }
+    }
+
+    /// Changes the number of replicas of a Deployment or StatefulSet, if it is still the same object with as many replicas as
+    /// were seen.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if it isn't; other refusals in words.
+    pub async fn scale(&self, workload: &ScalableName, uid: &str, from: u32, to: u32) -> Result<(), Error> {
+        let (kind, plural) = match workload.kind {
+            ScalableKind::Deployment => ("Deployment", "deployments"),
+            ScalableKind::StatefulSet => ("StatefulSet", "statefulsets"),
+        };
+        let resource = kube::api::ApiResource {
+            group: "apps".into(),
+            version: "v1".into(),
+            api_version: "apps/v1".into(),
+            kind: kind.into(),
+            plural: plural.into(),
+        };
+        let ObjectName { namespace, name } = &workload.name;
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &resource);
+        // What matters is the number, not the revision, which each new status changes.
+        let patch = json!([
+            {"op": "test", "path": "/metadata/uid", "value": uid},
+            {"op": "test", "path": "/spec/replicas", "value": from},
+            {"op": "replace", "path": "/spec/replicas", "value": to},
+        ]);
+        let patch: json_patch::Patch = serde_json::from_value(patch).unwrap_or_default();
+        let params = PatchParams { dry_run: self.dry_run, ..PatchParams::default() };
+        let what = format!("scale {workload} from {from} to {to}");
+        match api.patch_scale(name, &params, &Patch::Json::<()>(patch)).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 422 => {
+                Err(Error::Conflict(format!("{what}: it was changed by somebody else meanwhile")))
+            }
+            Err(error) => Err(Error::of(&what, error)),
         }
     }
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::wire;
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, ScalableKind};
 
 /// Reads the objects that an inventory has a place for, in any order; others are left out.
 pub fn inventory_of<'a>(objects: impl IntoIterator<Item = &'a Value>) -> Inventory {
@@ -14,6 +14,8 @@ pub fn inventory_of<'a>(objects: impl IntoIterator<Item = &'a Value>) -> Invento
             "Pod" => inventory.put_pod(wire::pod(object)),
             "PodDisruptionBudget" => inventory.put_budget(wire::budget(object)),
             "DaemonSet" => inventory.put_daemon_set(wire::daemon_set(object)),
+            "Deployment" => inventory.put_scalable(wire::scalable(object, ScalableKind::Deployment)),
+            "StatefulSet" => inventory.put_scalable(wire::scalable(object, ScalableKind::StatefulSet)),
             "PersistentVolume" => inventory.put_volume(wire::volume(object)),
             "VolumeAttachment" => inventory.put_attachment(wire::attachment(object)),
             "VirtualMachine" => inventory.put_vm(wire::vm(object)),

@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 
 use super::lean::Lean;
 use super::{Error, wire};
-use crate::inventory::{Inventory, ObjectName};
+use crate::inventory::{Inventory, ObjectName, ScalableKind, ScalableName};
 
 /// Pods of this many nodes are watched node by node; of more, all pods.
 const FEW_NODES: usize = 10;
@@ -42,6 +42,8 @@ enum Kind {
     Pod,
     Budget,
     DaemonSet,
+    Deployment,
+    StatefulSet,
     Attachment,
     Volume,
     KubeVirt,
@@ -59,6 +61,8 @@ impl Kind {
             Self::Pod | Self::Target => ("", "Pod", "pods"),
             Self::Budget => ("policy", "PodDisruptionBudget", "poddisruptionbudgets"),
             Self::DaemonSet => ("apps", "DaemonSet", "daemonsets"),
+            Self::Deployment => ("apps", "Deployment", "deployments"),
+            Self::StatefulSet => ("apps", "StatefulSet", "statefulsets"),
             Self::Attachment => ("storage.k8s.io", "VolumeAttachment", "volumeattachments"),
             Self::Volume => ("", "PersistentVolume", "persistentvolumes"),
             Self::KubeVirt => ("kubevirt.io", "KubeVirt", "kubevirts"),
@@ -88,6 +92,8 @@ pub struct Scope {
     pub without_nodes: bool,
     /// Volume attachments, which only power-off asks for.
     pub volumes: bool,
+    /// Deployments and StatefulSets, which only a drain with `surge` asks for.
+    pub workloads: bool,
     /// What only the planner asks for: PersistentVolumes, which bind pods to nodes. Whoever may not list them does without.
     pub placement: bool,
 }
@@ -105,6 +111,7 @@ enum Slim {
     Pod(crate::inventory::Pod),
     Budget(crate::inventory::Budget),
     DaemonSet(crate::inventory::Workload),
+    Scalable(crate::inventory::Scalable),
     Attachment(crate::inventory::VolumeAttachment),
     Volume(crate::inventory::Volume),
     KubeVirt(crate::inventory::KubeVirt),
@@ -119,6 +126,8 @@ fn slim(kind: Kind, object: &Value) -> Slim {
         Kind::Pod | Kind::Target => Slim::Pod(wire::pod(object)),
         Kind::Budget => Slim::Budget(wire::budget(object)),
         Kind::DaemonSet => Slim::DaemonSet(wire::daemon_set(object)),
+        Kind::Deployment => Slim::Scalable(wire::scalable(object, ScalableKind::Deployment)),
+        Kind::StatefulSet => Slim::Scalable(wire::scalable(object, ScalableKind::StatefulSet)),
         Kind::Attachment => Slim::Attachment(wire::attachment(object)),
         Kind::Volume => Slim::Volume(wire::volume(object)),
         Kind::KubeVirt => Slim::KubeVirt(wire::kubevirt(object)),
@@ -148,6 +157,9 @@ impl Observer {
         }
         if scope.volumes {
             kinds.push(Kind::Attachment);
+        }
+        if scope.workloads {
+            kinds.extend([Kind::Deployment, Kind::StatefulSet]);
         }
         if scope.placement {
             kinds.push(Kind::Volume);
@@ -227,6 +239,7 @@ fn put(inventory: &mut Inventory, object: Slim) -> bool {
         Slim::Pod(pod) => inventory.put_pod(pod),
         Slim::Budget(budget) => inventory.put_budget(budget),
         Slim::DaemonSet(set) => inventory.put_daemon_set(set),
+        Slim::Scalable(scalable) => inventory.put_scalable(scalable),
         Slim::Attachment(attachment) => inventory.put_attachment(attachment),
         Slim::Volume(volume) => inventory.put_volume(volume),
         Slim::KubeVirt(kubevirt) => {
@@ -247,6 +260,8 @@ fn remove(inventory: &mut Inventory, kind: Kind, name: &ObjectName) {
         Kind::Pod | Kind::Target => inventory.remove_pod(name),
         Kind::Budget => inventory.remove_budget(name),
         Kind::DaemonSet => inventory.remove_daemon_set(name),
+        Kind::Deployment => inventory.remove_scalable(&scalable(ScalableKind::Deployment, name)),
+        Kind::StatefulSet => inventory.remove_scalable(&scalable(ScalableKind::StatefulSet, name)),
         Kind::Attachment => inventory.remove_attachment(&name.name),
         Kind::Volume => inventory.remove_volume(&name.name),
         Kind::KubeVirt => inventory.kubevirt = None,
@@ -256,8 +271,16 @@ fn remove(inventory: &mut Inventory, kind: Kind, name: &ObjectName) {
     }
 }
 
+fn scalable(kind: ScalableKind, name: &ObjectName) -> ScalableName {
+    ScalableName { kind, name: name.clone() }
+}
+
 fn known(inventory: &Inventory, kind: Kind, node: Option<&str>) -> Vec<ObjectName> {
     let cluster_scoped = |name: &String| ObjectName::new("", name);
+    let scaled = |kind| {
+        let names = inventory.scalables().keys().filter(move |n| n.kind == kind);
+        names.map(|n| n.name.clone()).collect()
+    };
     match (kind, node) {
         (Kind::Node, _) => inventory.nodes().keys().map(cluster_scoped).collect(),
         (Kind::Pod, Some(node)) => inventory.pods_on(node).map(|p| p.name.clone()).collect(),
@@ -270,6 +293,8 @@ fn known(inventory: &Inventory, kind: Kind, node: Option<&str>) -> Vec<ObjectNam
         (Kind::Vm, _) => inventory.vms().keys().cloned().collect(),
         (Kind::Vmi, _) => inventory.vmis().keys().cloned().collect(),
         (Kind::Migration, _) => inventory.migrations().keys().cloned().collect(),
+        (Kind::Deployment, _) => scaled(ScalableKind::Deployment),
+        (Kind::StatefulSet, _) => scaled(ScalableKind::StatefulSet),
         (Kind::DaemonSet, _) => inventory.daemon_sets().keys().cloned().collect(),
         (Kind::Attachment, _) => inventory.attachments().keys().map(cluster_scoped).collect(),
         (Kind::Volume, _) => inventory.volumes().keys().map(cluster_scoped).collect(),

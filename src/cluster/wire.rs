@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use crate::inventory::{
     Budget, Condition, KubeVirt, Migration, MigrationState, Node, ObjectName, Owner, Pod, PodPhase,
-    Readiness, RunStrategy, Taint, UnhealthyPodEvictionPolicy, VirtualMachine, VirtualMachineInstance,
-    VmiPhase, Volume, VolumeAttachment, Workload,
+    Readiness, RunStrategy, Scalable, ScalableKind, ScalableName, Taint, UnhealthyPodEvictionPolicy,
+    VirtualMachine, VirtualMachineInstance, VmiPhase, Volume, VolumeAttachment, Workload,
 };
 
 fn text(value: &Value) -> String {
@@ -195,6 +195,18 @@ pub(super) fn budget(object: &Value) -> Budget {
 /// A DaemonSet.
 pub(super) fn daemon_set(object: &Value) -> Workload {
     Workload { name: name(object), uid: text(&object["metadata"]["uid"]) }
+}
+
+/// A Deployment or StatefulSet.
+pub(super) fn scalable(object: &Value, kind: ScalableKind) -> Scalable {
+    let refused = conditions(object).remove("ReplicaFailure").filter(|c| c.status == "True");
+    Scalable {
+        name: ScalableName { kind, name: name(object) },
+        uid: text(&object["metadata"]["uid"]),
+        // The API server's default, for manifests that haven't been through it.
+        replicas: object["spec"]["replicas"].as_u64().map_or(1, |n| u32::try_from(n).unwrap_or(u32::MAX)),
+        refused: refused.map(|c| c.message),
+    }
 }
 
 /// A VolumeAttachment.

@@ -14,6 +14,7 @@ use crate::inventory::{Inventory, Node};
 use crate::journal::{Event, EventKind};
 use crate::plan::v1alpha1::{
     CampaignPhase, MaintenanceCampaign, MaintenanceCampaignStatus, MaintenancePlan, MaintenancePlanSpec,
+    Surge,
 };
 use crate::reconcile::drain::{DrainOptions, obstacles};
 use crate::reconcile::{End, GroupNodes, NodeState, ZONE_LABEL};
@@ -75,8 +76,15 @@ pub fn prepare(plan: &MaintenancePlan, inventory: &Inventory) -> Result<Vec<Grou
 pub async fn run_campaign(run: Run<'_>, sink: Sink<'_>) -> Result<Outcome, Error> {
     let client = run.client.clone();
     let mut inventory = Inventory::new();
-    let scope = Scope { volumes: true, placement: true, ..Scope::default() };
+    let workloads = run.plan.spec.drain.surge == Surge::SingleReplica;
+    let scope = Scope { volumes: true, placement: true, workloads, ..Scope::default() };
     let mut observer = Observer::start(&client, scope, &mut inventory).await?;
+    // A plan that doesn't surge any more still has to scale back what was scaled up before.
+    if !workloads && surges_left(&inventory) {
+        let scope = Scope { volumes: true, placement: true, workloads: true, ..Scope::default() };
+        inventory = Inventory::new();
+        observer = Observer::start(&client, scope, &mut inventory).await?;
+    }
     refuse_drain_taint(&inventory)?;
     let all = cluster::campaigns(&client).await?;
     let plan_name = run.plan.name_any();
@@ -138,6 +146,18 @@ pub async fn run_campaign(run: Run<'_>, sink: Sink<'_>) -> Result<Outcome, Error
     driver.run(resumed.is_some(), sink).await
 }
 
+fn surged_words(state: &NodeState) -> String {
+    let surged: Vec<String> =
+        state.drain.open_surges().map(|s| format!("{} to {}", s.workload, s.found)).collect();
+    if surged.is_empty() { String::new() } else { format!("; and scale back {}", surged.join(", ")) }
+}
+
+/// Whether workloads have one replica more for the drain of a node.
+fn surges_left(inventory: &Inventory) -> bool {
+    let states = inventory.nodes().values().filter_map(|node| NodeState::of(node)?.ok());
+    states.into_iter().any(|state| state.drain.open_surges().next().is_some())
+}
+
 fn phase(campaign: &MaintenanceCampaign) -> CampaignPhase {
     campaign.status.as_ref().map(|s| s.phase).unwrap_or_default()
 }
@@ -195,7 +215,7 @@ fn announce(
                 state.campaign,
                 state.phase.name(),
                 node.name
-            );
+            ) + &surged_words(&state);
             tell(EventKind::Warning { text });
         }
     }

@@ -13,7 +13,7 @@ use super::{Clock, Error, Sink};
 use crate::cluster::{Actor, Observer, Scope};
 use crate::inventory::{Inventory, ObjectName};
 use crate::journal::{Event, EventKind};
-use crate::reconcile::drain::{DrainOptions, DrainStep, Pending, drain_node, filter};
+use crate::reconcile::drain::{DrainOptions, DrainRecord, DrainStep, Pending, drain_node, filter};
 use crate::reconcile::{EvictionAnswer, Hold, Ledger, NodePhase};
 
 /// What to drain, and how.
@@ -163,7 +163,7 @@ impl Work {
         let only = initial.into_iter().flatten().filter(|uid| !through(uid)).cloned().collect();
         let ask_anyway = self.drain.dry_run;
         let options = DrainOptions { only: Some(only), ask_anyway, ..self.drain.options.clone() };
-        drain_node(&self.inventory, &self.ledger, pending, node, &options, now)
+        drain_node(&self.inventory, &self.ledger, pending, node, &options, &DrainRecord::default(), now)
     }
 
     /// Carries out a step: warnings, failures, ends, requests, waits.
@@ -223,7 +223,7 @@ impl Work {
     fn take_in(&mut self, outcome: tasks::Outcome, sink: Sink<'_>) {
         use EvictionAnswer::{Evacuating, Granted};
         let now = self.drain.clock.now();
-        if let tasks::Outcome::Answered { pod, uid, node, answer: Granted | Evacuating } = &outcome {
+        if let tasks::Outcome::Answered { pod, uid, node, answer: Granted | Evacuating, .. } = &outcome {
             self.leaving.insert(uid.clone(), (pod.clone(), node.clone()));
         }
         if let Some(kind) = tasks::absorb(outcome, &mut self.ledger, &mut self.inventory, now) {

@@ -90,10 +90,8 @@ pub(super) fn take_out(
             phase: NodePhase::Skipped.name().to_owned(),
             reason: Some(words(&conflict)),
             started_at: Some(now),
-            drained_at: None,
             finished_at: Some(now),
-            pods_evicted: 0,
-            virtual_machines: 0,
+            ..CampaignNode::default()
         });
     }
 }

@@ -10,8 +10,8 @@ use kube::Client;
 
 use super::Error;
 use crate::cluster::{Actor, Observer, Scope};
-use crate::inventory::{Inventory, ObjectName};
-use crate::plan::v1alpha1::MaintenancePlan;
+use crate::inventory::{Inventory, ObjectName, Pod};
+use crate::plan::v1alpha1::{MaintenancePlan, Surge};
 use crate::reconcile::EvictionAnswer;
 use crate::reconcile::drain::filter::{self, Verdict};
 use crate::reconcile::drain::{DrainOptions, VmFate, fate};
@@ -28,6 +28,8 @@ pub struct Preflight {
     pub pod: ObjectName,
     /// The VM behind it, and what the model expects of it.
     pub guest: Option<(ObjectName, VmFate)>,
+    /// What the plan does before it asks, or instead, so that a budget's refusal now isn't the last word.
+    pub by_plan: Option<String>,
     /// What the API server said.
     pub answer: EvictionAnswer,
 }
@@ -42,7 +44,9 @@ pub async fn preflight(
     now: Timestamp,
 ) -> Result<Vec<Preflight>, Error> {
     let mut inventory = Inventory::new();
-    let _observer = Observer::start(client, Scope::default(), &mut inventory).await?;
+    let workloads = plan.spec.drain.surge == Surge::SingleReplica;
+    let scope = Scope { workloads, ..Scope::default() };
+    let _observer = Observer::start(client, scope, &mut inventory).await?;
     let groups = super::prepare(plan, &inventory)?;
     let options = DrainOptions::of_plan(&plan.spec.drain, &plan.spec.virtual_machines);
     let actor = Actor::new(client.clone(), true);
@@ -54,16 +58,26 @@ pub async fn preflight(
             }
             let vmi = inventory.vmi_of(pod).filter(|_| pod.is_launcher());
             let guest = vmi.map(|vmi| (vmi.name.clone(), fate(&inventory, pod)));
-            asked.push((node.clone(), pod.name.clone(), pod.uid.clone(), guest));
+            let by_plan = by_plan(&options, &inventory, pod);
+            asked.push((node.clone(), pod.name.clone(), pod.uid.clone(), guest, by_plan));
         }
     }
     asked.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
-    let requests = asked.into_iter().map(|(node, pod, uid, guest)| {
+    let requests = asked.into_iter().map(|(node, pod, uid, guest, by_plan)| {
         let actor = actor.clone();
         async move {
             let answer = actor.evict(&pod, &uid, None).await;
-            Preflight { node, pod, guest, answer }
+            Preflight { node, pod, guest, by_plan, answer }
         }
     });
     Ok(futures::stream::iter(requests).buffered(AT_ONCE).collect().await)
+}
+
+/// What the plan does about a budget that keeps a pod.
+fn by_plan(options: &DrainOptions, inventory: &Inventory, pod: &Pod) -> Option<String> {
+    if options.surges(inventory, pod) {
+        return Some("the plan's drain.surge gives its workload a second replica first".to_owned());
+    }
+    let over = options.override_of(pod)?;
+    Some(format!("the plan's drain.overrides lets it be deleted past that after {}", over.after))
 }

@@ -10,13 +10,13 @@ use tokio::time::timeout;
 use super::Clock;
 use super::hooks::{self, Context};
 use crate::cluster::{self, Actor};
-use crate::inventory::{Inventory, Node, ObjectName};
+use crate::inventory::{Inventory, Node, ObjectName, ScalableName};
 use crate::journal::EventKind;
-use crate::plan::v1alpha1::MaintenanceCampaign;
+use crate::plan::v1alpha1::{MaintenanceCampaign, PastBudget};
 use crate::reconcile::drain::{budget::budgets_of, retry_after};
 use crate::reconcile::{
     Effect, EvictionAnswer, EvictionAttempt, HookRunId, HookScope, HookStatus, Ledger, NodeState,
-    StateChange, VmRequest,
+    ScaleRequest, StateChange, VmRequest,
 };
 
 /// Requests under way at once.
@@ -32,7 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(35);
 /// What came of an effect.
 pub(super) enum Outcome {
     Patched(String, Result<Node, cluster::Error>),
-    Answered { pod: ObjectName, uid: String, node: String, answer: EvictionAnswer },
+    Answered { pod: ObjectName, uid: String, node: String, answer: EvictionAnswer, past: Option<PastBudget> },
+    Scaled { workload: ScalableName, from: u32, to: u32, node: String, result: Result<(), cluster::Error> },
     VmAsked(ObjectName, Result<(), cluster::Error>),
     Hook(HookRunId, String, Result<(), String>),
     Recorded(Result<Box<MaintenanceCampaign>, cluster::Error>),
@@ -86,14 +87,29 @@ impl Tasks {
                 note(ledger, &pod, &uid, &node, now);
                 self.spawn(async move {
                     let answer = answer(actor.evict(&pod, &uid, grace_seconds)).await;
-                    Outcome::Answered { pod, uid, node, answer }
+                    Outcome::Answered { pod, uid, node, answer, past: None }
                 });
             }
             Effect::Delete { pod, uid, node, grace_seconds } => {
                 note(ledger, &pod, &uid, &node, now);
                 self.spawn(async move {
                     let answer = answer(actor.delete_pod(&pod, &uid, grace_seconds)).await;
-                    Outcome::Answered { pod, uid, node, answer }
+                    Outcome::Answered { pod, uid, node, answer, past: None }
+                });
+            }
+            Effect::DeletePastBudget { pod, node, grace_seconds, past } => {
+                let uid = past.uid.clone();
+                note(ledger, &pod, &uid, &node, now);
+                self.spawn(async move {
+                    let answer = answer(actor.delete_pod(&pod, &uid, grace_seconds)).await;
+                    Outcome::Answered { pod, uid, node, answer, past: Some(past) }
+                });
+            }
+            Effect::Scale { workload, uid, from, to, node } => {
+                ledger.scales.insert(workload.clone(), ScaleRequest { to, asked_at: now, refused: None });
+                self.spawn(async move {
+                    let result = answered(actor.scale(&workload, &uid, from, to)).await;
+                    Outcome::Scaled { workload, from, to, node, result }
                 });
             }
             Effect::StartVm { vm } => {
@@ -206,13 +222,29 @@ pub(super) fn absorb(
                 Err(error) => Some(EventKind::Warning { text: error.to_string() }),
             }
         }
-        Outcome::Answered { pod, uid, node, answer } => {
+        Outcome::Answered { pod, uid, node, answer, past } => {
             let attempt = ledger.evictions.get_mut(&uid)?;
             let again = retry_after(attempt, &answer).as_secs();
-            let event = answer_event(&pod, &node, &answer, again, inventory);
+            let event = match past {
+                Some(past) if answer == EvictionAnswer::Granted => {
+                    let PastBudget { workload, budgets, reason, .. } = past;
+                    Some(EventKind::PodDeletedPastBudget { pod, node, workload, budgets, reason })
+                }
+                _ => answer_event(&pod, &node, &answer, again, inventory),
+            };
             attempt.answer = Some(answer);
             event
         }
+        Outcome::Scaled { workload, from, to, node, result } => match result {
+            Ok(()) => Some(EventKind::WorkloadScaled { workload: workload.to_string(), from, to, node }),
+            Err(error) => {
+                let text = error.to_string();
+                if let Some(request) = ledger.scales.get_mut(&workload) {
+                    request.refused = Some(text.clone());
+                }
+                Some(EventKind::Warning { text })
+            }
+        },
         Outcome::VmAsked(vm, result) => {
             let error = result.err()?.to_string();
             if let Some(request) = ledger.vm_requests.get_mut(&vm) {

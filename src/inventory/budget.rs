@@ -59,6 +59,21 @@ impl Budget {
         labels.iter().next().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
+    /// Healthy pods that it wants of so many; percentages round up, as the disruption controller rounds them.
+    pub fn desired_of(&self, expected: u32) -> u32 {
+        let count = |written: &str| match written.strip_suffix('%') {
+            Some(percent) => {
+                percent.parse::<u64>().ok().map(|p| (u64::from(expected) * p).div_ceil(100) as u32)
+            }
+            None => written.parse().ok(),
+        };
+        match (&self.min_available, &self.max_unavailable) {
+            (Some(min), _) => count(min).unwrap_or(expected),
+            (None, Some(max)) => expected.saturating_sub(count(max).unwrap_or(0)),
+            (None, None) => expected,
+        }
+    }
+
     /// Its own terms, such as `minAvailable 2`.
     pub fn terms(&self) -> String {
         match (&self.min_available, &self.max_unavailable) {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::budget::BudgetsByLabel;
 use super::{
-    Budget, KubeVirt, Migration, Needs, Node, ObjectName, Pod, VirtualMachine, VirtualMachineInstance,
-    Volume, VolumeAttachment,
+    Budget, KubeVirt, Migration, Needs, Node, ObjectName, Pod, Scalable, ScalableKind, ScalableName,
+    VirtualMachine, VirtualMachineInstance, Volume, VolumeAttachment,
 };
 
 /// A DaemonSet, as far as its pods' fate depends on it: whether it still exists.
@@ -30,6 +30,7 @@ pub struct Inventory {
     budgets: BTreeMap<ObjectName, Budget>,
     budgets_by_label: BudgetsByLabel,
     daemon_sets: BTreeMap<ObjectName, Workload>,
+    scalables: BTreeMap<ScalableName, Scalable>,
     volumes: BTreeMap<String, Volume>,
     volumes_by_claim: BTreeMap<ObjectName, String>,
     attachments: BTreeMap<String, VolumeAttachment>,
@@ -227,6 +228,38 @@ impl Inventory {
     /// Forgets a DaemonSet.
     pub fn remove_daemon_set(&mut self, name: &ObjectName) {
         self.daemon_sets.remove(name);
+    }
+
+    /// All Deployments and StatefulSets by kind and name.
+    pub fn scalables(&self) -> &BTreeMap<ScalableName, Scalable> {
+        &self.scalables
+    }
+
+    /// The Deployment or StatefulSet that a pod belongs to, if it is known.
+    pub fn scalable_of(&self, pod: &Pod) -> Option<&Scalable> {
+        let (kind, name) = pod.workload();
+        let kind = match kind {
+            "Deployment" => ScalableKind::Deployment,
+            "StatefulSet" => ScalableKind::StatefulSet,
+            _ => return None,
+        };
+        let name = ScalableName { kind, name: ObjectName::new(&pod.name.namespace, name) };
+        self.scalables.get(&name).filter(|scalable| scalable.has(pod))
+    }
+
+    /// The pods of a Deployment or StatefulSet, in order of their names.
+    pub fn pods_of<'a>(&'a self, scalable: &'a Scalable) -> impl Iterator<Item = &'a Pod> {
+        self.pods_in(&scalable.name.name.namespace).filter(|pod| scalable.has(pod))
+    }
+
+    /// Adds or replaces a Deployment or StatefulSet.
+    pub fn put_scalable(&mut self, scalable: Scalable) -> bool {
+        put(&mut self.scalables, scalable.name.clone(), scalable)
+    }
+
+    /// Forgets a Deployment or StatefulSet.
+    pub fn remove_scalable(&mut self, name: &ScalableName) {
+        self.scalables.remove(name);
     }
 
     /// All PersistentVolumes by name.

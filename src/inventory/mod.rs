@@ -18,6 +18,7 @@ mod name;
 mod needs;
 mod node;
 mod pod;
+mod scalable;
 mod volume;
 
 pub use budget::{Budget, UnhealthyPodEvictionPolicy};
@@ -33,4 +34,5 @@ pub use needs::{
 };
 pub use node::{Node, Readiness, Taint, ZONE};
 pub use pod::{Owner, Pod, PodPhase};
+pub use scalable::{Scalable, ScalableKind, ScalableName};
 pub use volume::{Volume, VolumeAttachment};

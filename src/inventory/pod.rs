@@ -114,6 +114,15 @@ impl Pod {
         self.labels.get("app.kubernetes.io/managed-by").is_some_and(|v| v == "virtroll")
     }
 
+    /// Kind and name of the object that an operator knows behind it: of a ReplicaSet with a template's hash in its name the
+    /// Deployment, else the controlling owner, else the pod itself.
+    pub fn workload(&self) -> (&str, &str) {
+        let Some(owner) = &self.controller else { return ("Pod", &self.name.name) };
+        let hash = self.labels.get("pod-template-hash").filter(|_| owner.kind == "ReplicaSet");
+        let deployment = hash.and_then(|hash| owner.name.strip_suffix(hash.as_str())?.strip_suffix('-'));
+        deployment.map_or((&owner.kind, &owner.name), |name| ("Deployment", name))
+    }
+
     /// True if the controlling owner has this kind.
     pub fn is_owned_by(&self, kind: &str) -> bool {
         self.controller.as_ref().is_some_and(|o| o.kind == kind)

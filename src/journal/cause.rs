@@ -25,6 +25,8 @@ pub enum CauseKind {
     Stopped,
     /// A PodDisruptionBudget.
     Budget,
+    /// A second pod of a workload that has only one.
+    Surge,
     /// Pods that are shutting down.
     Termination,
     /// An eviction that was refused for another reason.
@@ -94,6 +96,16 @@ impl From<&Hold> for Cause {
             }
             Hold::ManyBudgets { pod, .. } => {
                 cause(Kind::Budget, pod.to_string(), format!("pod {pod} under more than one budget"))
+            }
+            Hold::Override { budgets, .. } => {
+                let budgets = budgets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                cause(Kind::Budget, budgets.clone(), format!("budget {budgets}, until the plan's override"))
+            }
+            Hold::Surge { workload, .. } => {
+                cause(Kind::Surge, workload.to_string(), format!("a second pod of {workload}"))
+            }
+            Hold::ScaleBack { workload, .. } => {
+                cause(Kind::Surge, workload.to_string(), format!("{workload} being scaled back"))
             }
             Hold::Terminating { .. } => plain(Kind::Termination, "pods shutting down"),
             Hold::Refused { .. } => plain(Kind::Refusal, "evictions not granted"),

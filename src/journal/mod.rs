@@ -84,6 +84,30 @@ pub enum EventKind {
         /// The VMI that it is the launcher of.
         vm: Option<ObjectName>,
     },
+    /// A pod is deleted past its budgets, as the plan's override says.
+    PodDeletedPastBudget {
+        /// The pod.
+        pod: ObjectName,
+        /// The node that it leaves.
+        node: String,
+        /// The workload that the plan names.
+        workload: String,
+        /// The budgets that kept it.
+        budgets: Vec<String>,
+        /// Why the plan allows it.
+        reason: String,
+    },
+    /// A workload was given one more replica for a node's drain, or was scaled back.
+    WorkloadScaled {
+        /// The workload: `Deployment shop/web`.
+        workload: String,
+        /// Replicas before.
+        from: u32,
+        /// Replicas that it is to have.
+        to: u32,
+        /// The node.
+        node: String,
+    },
     /// An eviction was refused.
     EvictionRefused {
         /// The pod.

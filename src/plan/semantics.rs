@@ -7,7 +7,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use super::diagnostic::Diagnostics;
 use super::structure::nearest;
 use super::tree::Located;
-use super::v1alpha1::{Concurrency, Group, Hook, HookPoint, IntOrPercent, MaintenancePlanSpec, WaitForHook};
+use super::v1alpha1::{
+    Concurrency, Group, Hook, HookPoint, IntOrPercent, MaintenancePlanSpec, OnTimeout, WaitForHook,
+};
 
 struct Check<'a> {
     spec: &'a MaintenancePlanSpec,
@@ -24,6 +26,7 @@ pub(super) fn check(spec: &MaintenancePlanSpec, tree: &Located, found: &mut Diag
     check.limits();
     check.times();
     check.selectors();
+    check.overrides();
     check.not_kept_yet();
 }
 
@@ -237,6 +240,41 @@ impl Check<'_> {
         }
         if let Some(schedule) = self.spec.schedule.clone() {
             self.cron(&["spec", "schedule"], &schedule.cron, schedule.time_zone.as_deref());
+        }
+    }
+
+    fn overrides(&mut self) {
+        let drain = &self.spec.drain;
+        for (index, over) in drain.overrides.iter().enumerate() {
+            let at = index.to_string();
+            let base = ["spec", "drain", "overrides", at.as_str()];
+            let path = |fields: &[&'static str]| [&base[..], fields].concat();
+            let workload = &over.workload;
+            if over.reason.trim().is_empty() {
+                let message = format!("the override for {workload} gives no reason");
+                self.error(
+                    &path(&["reason"]),
+                    message,
+                    "say why its budget may be passed: it stands in the report",
+                );
+            }
+            for (field, value) in [("namespace", &workload.namespace), ("name", &workload.name)] {
+                if value.trim().is_empty() {
+                    let message = format!("an override's {field} is empty: it names one workload");
+                    self.error(&path(&["workload", field]), message, format!("the workload's {field}"));
+                }
+            }
+            if drain.overrides[..index].iter().any(|o| o.workload == *workload) {
+                let message = format!("two overrides are for {workload}");
+                self.error(&path(&["workload"]), message, "one for each workload");
+            }
+            if over.after.0 >= drain.timeout.0 && drain.on_timeout != OnTimeout::Wait {
+                let message = format!(
+                    "after {}, but the drain has {}: the override would never be used",
+                    over.after, drain.timeout
+                );
+                self.error(&path(&["after"]), message, "less than drain.timeout");
+            }
         }
     }
 

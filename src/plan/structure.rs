@@ -77,6 +77,10 @@ fn check_choice(choices: &[String], node: &Located, path: &str, found: &mut Diag
     };
     if !choices.contains(&given) {
         let hint = match nearest(&given, choices.iter().map(String::as_str)) {
+            _ if is_guest_among_workloads(&given, choices) => {
+                "a budget is not what keeps a VM: the plan's virtualMachines says what may happen to it"
+                    .to_owned()
+            }
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("want one of {}", choices.join(", ")),
         };
@@ -86,6 +90,11 @@ fn check_choice(choices: &[String], node: &Located, path: &str, found: &mut Diag
             hint,
         );
     }
+}
+
+/// A VM where a workload's kind is asked for: none of the choices is meant.
+fn is_guest_among_workloads(given: &str, choices: &[String]) -> bool {
+    given.starts_with("VirtualMachine") && choices.iter().any(|c| c == "Deployment")
 }
 
 fn check_scalar(

@@ -93,6 +93,8 @@ fn record_of(node: &str, state: &NodeState) -> CampaignNode {
         finished_at: state.finished_at,
         pods_evicted: state.pods_evicted,
         virtual_machines: state.vms.len() as u32,
+        past_budgets: state.drain.past_budgets.clone(),
+        surged: state.drain.open_surges().map(|s| s.workload.to_string()).collect(),
     }
 }
 
@@ -159,8 +161,12 @@ pub(super) fn end_untouched(
     decision: &mut Decision,
     name: &str,
     phase: NodePhase,
-    reason: String,
+    mut reason: String,
 ) {
+    let surged = decision.record(name).map(|n| n.surged.join(", ")).filter(|s| !s.is_empty());
+    if let Some(surged) = surged {
+        reason.push_str(&format!("; scaled up for its drain, and not back again: {surged}"));
+    }
     let group = view.nodes().find(|(_, n)| *n == name).map_or("", |(g, _)| g.name.as_str());
     let known = decision.record(name);
     let record = CampaignNode {
@@ -174,12 +180,18 @@ pub(super) fn end_untouched(
         finished_at: Some(view.now),
         pods_evicted: known.map_or(0, |n| n.pods_evicted),
         virtual_machines: known.map_or(0, |n| n.virtual_machines),
+        past_budgets: known.map_or_else(Vec::new, |n| n.past_budgets.clone()),
+        surged: known.map_or_else(Vec::new, |n| n.surged.clone()),
     };
     decision.put(record);
 }
 
 fn step_nodes(view: &View<'_>, states: &States<'_>, decision: &mut Decision) {
     let mut pending = Pending::count(view.inventory, view.ledger);
+    // They are only observed where a drain scales, or has scaled, them.
+    if !view.inventory.scalables().is_empty() {
+        pending.count_surges(view.inventory);
+    }
     for (group, name) in view.nodes() {
         let record = decision.record(name);
         let progress = NodeProgress {

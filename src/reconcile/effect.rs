@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 
-use crate::inventory::{ObjectName, Taint};
+use crate::inventory::{ObjectName, ScalableName, Taint};
+use crate::plan::v1alpha1::PastBudget;
 use crate::reconcile::NodeState;
 
 /// A change of a Node object, sent as one patch with the observed resourceVersion as its precondition, so that cordon
@@ -73,7 +74,7 @@ pub enum Effect {
         /// Grace period to ask for, seconds; `None` leaves the pod's own (always so for launcher pods).
         grace_seconds: Option<i64>,
     },
-    /// Delete a pod directly, with its UID as the precondition (only `--disable-eviction`, or a plan that says so).
+    /// Delete a pod directly, with its UID as the precondition (only `--disable-eviction`).
     Delete {
         /// The pod.
         pod: ObjectName,
@@ -83,6 +84,30 @@ pub enum Effect {
         node: String,
         /// Grace period to ask for, seconds; `None` leaves the pod's own.
         grace_seconds: Option<i64>,
+    },
+    /// Delete a pod past its budgets, with its UID as the precondition, as the plan's override says and the node's record holds.
+    DeletePastBudget {
+        /// The pod.
+        pod: ObjectName,
+        /// Node that it is drained from.
+        node: String,
+        /// Grace period to ask for, seconds; `None` leaves the pod's own.
+        grace_seconds: Option<i64>,
+        /// What is on record.
+        past: PastBudget,
+    },
+    /// Change the number of replicas of a workload, if it has as many as were seen.
+    Scale {
+        /// The workload.
+        workload: ScalableName,
+        /// Its UID.
+        uid: String,
+        /// Replicas that were seen: the precondition.
+        from: u32,
+        /// Replicas that it is to have.
+        to: u32,
+        /// Node for whose drain.
+        node: String,
     },
     /// Ask KubeVirt to start a VirtualMachine (`subresources.kubevirt.io` start).
     StartVm {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use crate::inventory::ObjectName;
+use crate::inventory::{ObjectName, ScalableName};
 use crate::schedule::Wait;
 
 /// Whether waiting can help.
@@ -93,6 +93,37 @@ pub enum Hold {
         /// The budgets.
         budgets: Vec<ObjectName>,
     },
+    /// Budgets keep a pod that the plan allows to be deleted past them after a while.
+    Override {
+        /// The pod that waits.
+        pod: ObjectName,
+        /// The budgets.
+        budgets: Vec<ObjectName>,
+        /// Words: what they need, what they have.
+        why: String,
+        /// Until when they are respected.
+        until: Timestamp,
+    },
+    /// The only pod of a workload waits until a second one serves.
+    Surge {
+        /// The pod that waits.
+        pod: ObjectName,
+        /// Its workload.
+        workload: ScalableName,
+        /// How far the second one is.
+        why: String,
+        /// Whether waiting helps.
+        prospect: Prospect,
+    },
+    /// A workload that got one more replica for this node's drain isn't scaled back yet.
+    ScaleBack {
+        /// The workload.
+        workload: ScalableName,
+        /// Replicas as they were found.
+        to: u32,
+        /// What is waited for.
+        why: String,
+    },
     /// The pod is shutting down.
     Terminating {
         /// The pod.
@@ -167,6 +198,7 @@ impl Hold {
             Self::Budget { prospect, .. }
             | Self::Refused { prospect, .. }
             | Self::Migrating { prospect, .. }
+            | Self::Surge { prospect, .. }
             | Self::VirtualMachine { prospect, .. } => *prospect,
             Self::ManyBudgets { .. } => Prospect::Never,
             Self::Turn { wait: Wait::Place { .. } } => Prospect::Uncertain,
@@ -177,6 +209,8 @@ impl Hold {
             | Self::Turn { .. }
             | Self::Inbound { .. }
             | Self::Stopped { .. }
+            | Self::Override { .. }
+            | Self::ScaleBack { .. }
             | Self::Terminating { .. }
             | Self::Unsafe { .. }
             | Self::Tier { .. }
@@ -222,6 +256,19 @@ impl fmt::Display for Hold {
                 budgets.len(),
                 list(budgets)
             ),
+            Self::Override { pod, budgets, why, until } => write!(
+                f,
+                "pod {pod} waits for budget {}: {why}; respected until {}, then the pod is deleted past it, as the plan's override \
+                 says",
+                list(budgets),
+                until.strftime("%H:%M:%S UTC")
+            ),
+            Self::Surge { pod, workload, why, .. } => {
+                write!(f, "pod {pod} waits for a second one of {workload}: {why}")
+            }
+            Self::ScaleBack { workload, to, why } => {
+                write!(f, "{workload} is to be scaled back to {to}: {why}")
+            }
             Self::Terminating { pod, until: Some(until) } => {
                 write!(
                     f,

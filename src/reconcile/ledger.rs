@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::inventory::ObjectName;
+use crate::inventory::{ObjectName, ScalableName};
 use crate::reconcile::{HookRunId, Turns};
 
 /// What the API server (or KubeVirt's webhook) answered to an eviction.
@@ -117,6 +117,19 @@ pub struct Ledger {
     pub turns: Turns,
     /// VMIs for which a restart, start or cancellation is under way or was answered, and when it was asked.
     pub vm_requests: BTreeMap<ObjectName, VmRequest>,
+    /// Workloads that were to be scaled.
+    pub scales: BTreeMap<ScalableName, ScaleRequest>,
+}
+
+/// A request for another number of replicas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScaleRequest {
+    /// Replicas that were asked for.
+    pub to: u32,
+    /// When it was sent last.
+    pub asked_at: Timestamp,
+    /// Why it was refused, if it was; `None` while under way or after success.
+    pub refused: Option<String>,
 }
 
 /// A request for a VM that isn't an eviction.

@@ -28,7 +28,7 @@ pub use begin::Turns;
 pub use decide::decide;
 pub use effect::{Effect, HookRunId, HookScope, NodePatch, StateChange};
 pub use hold::{Hold, Prospect, Stage};
-pub use ledger::{EvictionAnswer, EvictionAttempt, HookStatus, Ledger, VmRequest};
+pub use ledger::{EvictionAnswer, EvictionAttempt, HookStatus, Ledger, ScaleRequest, VmRequest};
 pub use state::{DrainedVm, HookProgress, NodePhase, NodeState, REBOOT_ANNOTATION, STATE_ANNOTATION};
 pub use steering::STEERING_TAINT;
 pub use view::{Decision, End, NodeProgress, View};

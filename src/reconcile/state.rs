@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::inventory::{Node, ObjectName};
 use crate::plan::v1alpha1::{Hook, HookPoint};
+use crate::reconcile::drain::{DrainRecord, SurgeStage};
 
 /// The annotation on a node that holds its [`NodeState`] as JSON.
 pub const STATE_ANNOTATION: &str = "virtroll.dev/maintenance";
@@ -174,6 +175,9 @@ pub struct NodeState {
     /// VMs that were here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub vms: Vec<DrainedVm>,
+    /// What it keeps of its drain.
+    #[serde(default, skip_serializing_if = "DrainRecord::is_empty")]
+    pub drain: DrainRecord,
     /// Times that somebody else uncordoned it in the middle and virtroll cordoned it again.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub recordoned: u32,
@@ -218,6 +222,9 @@ impl NodeState {
     /// which are owed to the next failure, too.
     pub fn retried(&self, hooks: &[Hook], now: Timestamp) -> Self {
         let mut state = Self { reason: None, finished_at: None, ..self.enter(NodePhase::Cordoned, now) };
+        // A pod's time under its budgets counts from when this drain wants it out.
+        state.drain.held.clear();
+        state.drain.surges.retain(|s| s.stage != SurgeStage::Over);
         state.hooks_done.retain(|index| hooks.get(*index).is_none_or(|h| h.at != HookPoint::OnFailure));
         state
     }

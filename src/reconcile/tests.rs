@@ -1,5 +1,7 @@
 //! Tables of decisions: what is seen on the left, what is done on the right, written by hand.
 
+mod surges;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::*;

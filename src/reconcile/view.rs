@@ -50,8 +50,8 @@ impl<'a> View<'a> {
     }
 
     /// What the record, as last written, says of a node.
-    pub(super) fn recorded_phase(&self, node: &str) -> Option<NodePhase> {
-        self.status.nodes.iter().find(|n| n.name == node).map(phase_of)
+    pub(super) fn recorded(&self, node: &str) -> Option<&'a CampaignNode> {
+        self.status.nodes.iter().find(|n| n.name == node)
     }
 }
 

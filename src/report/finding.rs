@@ -10,7 +10,7 @@ use super::story::Story;
 use super::summary::{Report, ReportNode};
 use super::words::{capital, count, duration};
 use crate::journal::CauseKind;
-use crate::plan::v1alpha1::VmOutcome;
+use crate::plan::v1alpha1::{PastBudget, VmOutcome};
 use crate::reconcile::NodePhase;
 
 /// A constraint that held a drain for less, added up over nodes, isn't worth a word.
@@ -57,6 +57,8 @@ pub(super) fn all(report: &Report, story: &Story) -> Vec<Finding> {
         found.extend(slow(report, constraint));
     }
     refusals(report, &mut found);
+    past_budgets(report, &mut found);
+    surges(story, &mut found);
     vms(report, &mut found);
     windows(report, &mut found);
     found.extend(report.warnings.iter().map(|text| warning(text)));
@@ -313,6 +315,10 @@ fn slow(report: &Report, constraint: &Constraint) -> Option<Finding> {
             "Evictions are not granted".to_owned(),
             "See the server's words below; without the right to create pods/eviction nothing can be drained.",
         ),
+        CauseKind::Surge => (
+            format!("Drains wait for a second pod of {}", constraint.subject),
+            "Nothing has to be done. With two replicas from the start no drain would wait for it.",
+        ),
         CauseKind::GroupOrder
         | CauseKind::Order
         | CauseKind::Soak
@@ -387,6 +393,52 @@ fn refusals(report: &Report, found: &mut Vec<Finding>) {
             }),
         }
     }));
+}
+
+/// Pods that were deleted past their budgets: each is told.
+fn past_budgets(report: &Report, found: &mut Vec<Finding>) {
+    let used: Vec<_> = report.nodes.iter().flat_map(|n| n.past_budgets.iter().map(move |p| (n, p))).collect();
+    if used.is_empty() {
+        return;
+    }
+    let line = |(node, past): &(&ReportNode, &PastBudget)| sentence(&format!("on {}, {past}", node.name));
+    let more = used.len().saturating_sub(OF_A_KIND);
+    let more = (more > 0).then(|| format!("And {more} more; the JSON report has them all, node by node."));
+    found.push(Finding {
+        level: Level::Warning,
+        title: format!(
+            "{} deleted past {} budget",
+            was(used.len(), "pod"),
+            if used.len() == 1 { "its" } else { "their" }
+        ),
+        objects: used.iter().take(SHOWN).map(|(_, past)| format!("Pod {}", past.pod)).collect(),
+        details: used.iter().take(OF_A_KIND).map(line).chain(more).collect(),
+        help: Some("The plan's drain.overrides allows it; take out what isn't needed any more.".to_owned()),
+    });
+}
+
+/// `1 pod was`, `3 pods were`.
+fn was(n: usize, one: &str) -> String {
+    format!("{} {}", count(n, one), if n == 1 { "was" } else { "were" })
+}
+
+/// Workloads that had a second replica meanwhile.
+fn surges(story: &Story, found: &mut Vec<Finding>) {
+    let surged: Vec<&str> = story.surged().iter().map(String::as_str).collect();
+    if surged.is_empty() {
+        return;
+    }
+    let (have, its) = if surged.len() == 1 { ("has", "its") } else { ("have", "their") };
+    found.push(Finding {
+        level: Level::Note,
+        title: format!(
+            "{} of one replica {have} a second one while {its} node is drained",
+            count(surged.len(), "workload")
+        ),
+        objects: surged.iter().take(SHOWN).map(|s| (*s).to_owned()).collect(),
+        details: vec![list(surged.iter().copied()) + "."],
+        help: None,
+    });
 }
 
 fn vms(report: &Report, found: &mut Vec<Finding>) {

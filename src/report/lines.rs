@@ -57,6 +57,14 @@ fn words(kind: &EventKind) -> Option<(String, String)> {
         }
         EventKind::NodeWaits { node, why } => (node.clone(), format!("waits: {why}")),
         EventKind::PodEvicted { pod, node, .. } => (node.clone(), format!("evicting pod {pod}")),
+        EventKind::PodDeletedPastBudget { pod, node, workload, budgets, reason } => {
+            let budgets = budgets.join(", ");
+            (node.clone(), format!("deleting pod {pod} of {workload} past budget {budgets}: {reason}"))
+        }
+        EventKind::WorkloadScaled { workload, from, to, node } => {
+            let words = if to > from { "for the time of the drain" } else { "as it was found" };
+            (node.clone(), format!("{workload} scaled from {from} to {to}, {words}"))
+        }
         EventKind::EvictionRefused { pod, node, why, .. } => {
             (node.clone(), format!("eviction of pod {pod} refused: {why}"))
         }

@@ -40,6 +40,8 @@ pub struct Story {
     obstructed: BTreeMap<String, String>,
     warnings: Vec<String>,
     planned: Option<Planned>,
+    /// Workloads that were scaled up for a drain.
+    surged: BTreeSet<String>,
     cluster: Sizes,
     last: Option<Timestamp>,
 }
@@ -105,6 +107,11 @@ impl Story {
             EventKind::PodEvicted { node, vm: Some(vm), .. } => {
                 self.leaving.entry(vm.clone()).or_insert((at, node.clone()));
             }
+            EventKind::WorkloadScaled { workload, from, to, .. } => {
+                if to > from {
+                    self.surged.insert(workload.clone());
+                }
+            }
             EventKind::EvictionRefused { pod, node, why, budgets, .. } => {
                 self.refusal(pod, node, why, budgets, at);
             }
@@ -124,6 +131,7 @@ impl Story {
             EventKind::Reordered
             | EventKind::NodeWaits { .. }
             | EventKind::PodEvicted { vm: None, .. }
+            | EventKind::PodDeletedPastBudget { .. }
             | EventKind::PodLeft { .. }
             | EventKind::Stopping { .. } => {}
         }
@@ -156,6 +164,11 @@ impl Story {
 
     pub(super) fn obstructed(&self) -> &BTreeMap<String, String> {
         &self.obstructed
+    }
+
+    /// Workloads that were scaled up for a drain.
+    pub(super) fn surged(&self) -> &BTreeSet<String> {
+        &self.surged
     }
 
     pub(super) fn moves(&self) -> &[Move] {
@@ -412,6 +425,9 @@ pub(super) fn names(hold: &Hold) -> (CauseKind, Vec<String>) {
         | Hold::Stopped { .. }
         | Hold::Budget { .. }
         | Hold::ManyBudgets { .. }
+        | Hold::Override { .. }
+        | Hold::Surge { .. }
+        | Hold::ScaleBack { .. }
         | Hold::Terminating { .. }
         | Hold::Refused { .. }
         | Hold::Migrating { .. }

@@ -12,7 +12,7 @@ use super::story::{self, NodeStory, Story};
 use super::windows;
 use crate::journal::CauseKind;
 use crate::plan::v1alpha1::{
-    CampaignNode, MaintenanceCampaignStatus, MaintenancePlan, MaintenancePlanSpec, VmOutcome,
+    CampaignNode, MaintenanceCampaignStatus, MaintenancePlan, MaintenancePlanSpec, PastBudget, VmOutcome,
 };
 use crate::reconcile::NodePhase;
 use crate::schedule::GroupNodes;
@@ -165,6 +165,9 @@ pub struct ReportNode {
     pub pods_evicted: u32,
     /// Virtual machines that were on it when its maintenance began.
     pub virtual_machines: u32,
+    /// Pods that its drain deleted past their budgets.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub past_budgets: Vec<PastBudget>,
     /// What it waited for last before it began.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waited_for: Option<String>,
@@ -316,6 +319,7 @@ fn one_node(record: &CampaignNode, story: &Story, end: Option<Timestamp>) -> Rep
         finished_at: record.finished_at,
         pods_evicted: record.pods_evicted,
         virtual_machines: record.virtual_machines,
+        past_budgets: record.past_budgets.clone(),
         waited_for: before.map(ToString::to_string),
         held_by,
         phases: told.map(|n| spans(record, n, end)).unwrap_or_default(),

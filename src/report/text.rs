@@ -49,6 +49,7 @@ pub fn tables(report: &Report, zone: &TimeZone) -> String {
     }
     let mut text = trimmed(&nodes);
     text.push_str(&vms(report));
+    text.push_str(&past_budgets(report));
     text.push_str("\n\n");
     text.push_str(&closing(report));
     text
@@ -69,6 +70,13 @@ fn vms(report: &Report) -> String {
         vms.add_row([format!("{}/{}", vm.namespace, vm.name), outcome, vm.moves.to_string()]);
     }
     format!("\n\n{}", trimmed(&vms))
+}
+
+/// What was done past a budget is told, line by line, where everybody looks.
+fn past_budgets(report: &Report) -> String {
+    let used = report.nodes.iter().flat_map(|n| n.past_budgets.iter().map(move |past| (n, past)));
+    let lines: Vec<String> = used.map(|(node, past)| format!("{}: {past}", node.name)).collect();
+    if lines.is_empty() { String::new() } else { format!("\n\n{}", lines.join("\n")) }
 }
 
 fn closing(report: &Report) -> String {
@@ -151,7 +159,10 @@ pub fn forecast(report: &Report, zone: &TimeZone) -> String {
         text.push_str(&format!("\n\nVIRTUAL MACHINES\n{}", groups.join("\n")));
     }
     let failed = report.nodes.iter().filter_map(|n| Some(format!("  {}  {}", n.name, n.reason.as_ref()?)));
-    let watch: Vec<String> = failed.chain(report.warnings.iter().map(|w| format!("  {w}"))).collect();
+    let past =
+        report.nodes.iter().flat_map(|n| n.past_budgets.iter().map(move |p| format!("  {}  {p}", n.name)));
+    let watch: Vec<String> =
+        failed.chain(past).chain(report.warnings.iter().map(|w| format!("  {w}"))).collect();
     if !watch.is_empty() {
         text.push_str(&format!("\n\nWATCH OUT\n{}", watch.join("\n")));
     }

@@ -24,6 +24,7 @@ mod groups;
 mod hosts;
 pub mod instance;
 pub mod model;
+mod overrides;
 mod planned;
 pub mod policies;
 pub mod problem;
@@ -35,6 +36,7 @@ mod turn;
 mod warnings;
 
 pub use groups::{GroupNodes, Misfit, resolve, resume};
+pub use overrides::{overridable, override_of};
 pub use planned::{NoSchedule, Planned, TakenOut};
 pub use turn::{Guide, Wait};
 pub use warnings::short_timeouts;

@@ -7,10 +7,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use crate::inventory::{
     Budget, Condition, Inventory, KubeVirt, Needs, Node, NodeTerm, ObjectName, Owner, Pod, PodPhase, PodTerm,
-    Readiness, Requirement, Resources, RunStrategy, Selector, Spread, Test, VirtualMachine,
-    VirtualMachineInstance, VmiPhase, Volume, ZONE,
+    Readiness, Requirement, Resources, RunStrategy, Scalable, ScalableKind, ScalableName, Selector, Spread,
+    Test, VirtualMachine, VirtualMachineInstance, VmiPhase, Volume, ZONE,
 };
-use crate::plan::v1alpha1::{Group, MaintenancePlanSpec, NodeSelection};
+use crate::plan::v1alpha1::{
+    BudgetOverride, Duration, Group, MaintenancePlanSpec, NodeSelection, WorkloadKind, WorkloadName,
+};
 use crate::schedule::{GroupNodes, resolve};
 
 pub(super) const HOST: &str = "kubernetes.io/hostname";
@@ -138,6 +140,13 @@ impl Stage {
         self
     }
 
+    /// A StatefulSet of so many replicas, which owns the app's pods.
+    pub fn scalable(&mut self, app: &str, replicas: u32) -> &mut Self {
+        let name = ScalableName { kind: ScalableKind::StatefulSet, name: name(app) };
+        self.inventory.put_scalable(Scalable { name, uid: format!("owner-{app}"), replicas, refused: None });
+        self
+    }
+
     /// A budget over an app, counted by its controller: so many pods, so many of them wanted healthy.
     pub fn budget(&mut self, budget: &str, app: &str, expected: i32, desired: i32) -> &mut Self {
         self.budget_with(budget, app, expected, desired, |_| {})
@@ -229,4 +238,10 @@ pub(super) fn plan(nodes: &[&str]) -> MaintenancePlanSpec {
     let group =
         Group { name: "all".into(), nodes: NodeSelection { names, selector: None }, ..Group::default() };
     MaintenancePlanSpec { groups: vec![group], ..MaintenancePlanSpec::default() }
+}
+
+/// An override of ten minutes for a workload of namespace `ns`.
+pub(super) fn over(kind: WorkloadKind, app: &str) -> BudgetOverride {
+    let workload = WorkloadName { kind, namespace: "ns".into(), name: app.into() };
+    BudgetOverride { workload, reason: "it may".into(), after: Duration::from_secs(600) }
 }

@@ -161,3 +161,36 @@ fn a_rehearsal_takes_the_shipped_role_and_says_what_is_missing() {
     };
     assert_eq!(same(crate::fingerprint(&plane)), same(before), "nothing was changed");
 }
+
+/// The roles for `drain.surge` and `drain.overrides`: each for its own, and no more.
+#[test]
+fn the_roles_of_a_drain_allow_what_it_asks_for() {
+    let plane = crate::cluster("drain-rights", 1, 1, "1");
+    let roles = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/rbac/drain.yaml");
+    assert!(plane.kubectl(&["create", "-f", roles]).status.success());
+    let scale = ["patch", "deployments", "--subresource=scale"];
+    let set_scale = ["patch", "statefulsets", "--subresource=scale"];
+    let delete = ["delete", "pods"];
+    let can = |user: &str, what: &[&str]| {
+        plane.kubectl(&[&["auth", "can-i"], what, &["--as", user]].concat()).status.success()
+    };
+    for (role, allowed, denied) in [
+        (
+            "virtroll-surge",
+            vec![&scale[..], &set_scale, &["watch", "deployments"], &["list", "statefulsets"]],
+            vec![&delete[..], &["patch", "deployments"], &["delete", "deployments"]],
+        ),
+        ("virtroll-override", vec![&delete[..]], vec![&scale[..], &["list", "pods"]]),
+    ] {
+        let user = format!("user-of-{role}");
+        let binding = ["create", "clusterrolebinding", role, "--clusterrole", role, "--user", &user];
+        assert!(plane.kubectl(&binding).status.success());
+        plane.wait("the binding to count", |_| can(&user, allowed[0]));
+        for what in allowed {
+            assert!(can(&user, what), "{role} {what:?}");
+        }
+        for what in denied {
+            assert!(!can(&user, what), "{role} {what:?}");
+        }
+    }
+}

@@ -17,6 +17,7 @@ mod report;
 mod scene;
 mod served;
 mod snapshot;
+mod surges;
 mod what_if;
 
 #[path = "../scenarios/mod.rs"]

@@ -3,6 +3,7 @@
 //! Each has nodes, a namespace and a plan of its own, all named after it, so that they can share one cluster.
 
 pub mod api;
+pub mod budgets;
 pub mod drains;
 pub mod hooks;
 pub mod nodes;
@@ -30,6 +31,11 @@ macro_rules! with_all_scenarios {
             api::refusals_answer_as_the_api_server_does,
             api::verbs_answer_as_the_api_server_does,
             api::watches_tell_what_the_api_server_tells,
+            budgets::a_single_replica_leaves_when_a_second_one_serves,
+            budgets::a_budget_that_allows_nothing_stands_against_a_surge_too,
+            budgets::a_second_replica_that_finds_no_node_is_told_and_taken_back,
+            budgets::what_somebody_scales_meanwhile_stays,
+            budgets::an_override_passes_a_budget_after_its_time,
             drains::filters_speak_as_kubectls,
             drains::only_virtual_machines_leave_by_the_guides_first_recipe,
             drains::a_budget_refuses_and_recovers,

@@ -38,8 +38,8 @@ const PLAIN: &str = "
     selinuxContext observedKubeVirtVersion targetKubeVirtVersion defaultArchitecture workloadUpdateMethods batchEvictionInterval
     defaultNetworkInterface domainAttachmentType vmRolloutStrategy action scope priority
     lastFailedVMIUID migrationUid finalizers
-    at strategy timeout expected backoff soak onTimeout onUncordoned nonMigratable shutDown staysOff external onFailure onConflict optimizeFor steering by
-    condition jsonPath maxUnavailablePerZone cron timeZone duration gracePeriodSeconds url method";
+    at strategy timeout expected backoff soak onTimeout onUncordoned nonMigratable shutDown staysOff external onFailure onConflict
+    optimizeFor steering by after surge condition jsonPath maxUnavailablePerZone cron timeZone duration gracePeriodSeconds url method";
 
 /// Fields that map label keys to label values.
 const LABELS: [&str; 10] = [
@@ -129,6 +129,15 @@ fn walk(value: &mut Value, field: &str, give: Give<'_>) {
                     (renamed_key(&key, give), value)
                 })
                 .collect();
+        }
+        // An override's reason is somebody's own words, unlike a condition's.
+        Value::Object(fields) if field == "overrides" => {
+            for (name, value) in fields.iter_mut() {
+                match value {
+                    Value::String(text) if name == "reason" => *text = renamed(text, give),
+                    other => walk(other, name, give),
+                }
+            }
         }
         // By the pods' names.
         Value::Object(fields) if field == "disruptedPods" => {

@@ -1,5 +1,6 @@
 //! A campaign: one execution of a plan. Its status is the record that any driver goes on from.
 
+use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -105,6 +106,44 @@ pub struct CampaignNode {
     /// Virtual machines that were on it when its maintenance began.
     #[serde(default)]
     pub virtual_machines: u32,
+    /// Pods that its drain deleted past their budgets, as the plan's `drain.overrides` allow.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub past_budgets: Vec<PastBudget>,
+    /// Workloads that have one replica more for its drain, until they are scaled back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub surged: Vec<String>,
+}
+
+/// A pod that a drain deleted past its budgets.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PastBudget {
+    /// Namespace and name of the pod.
+    pub pod: String,
+    /// Its UID.
+    pub uid: String,
+    /// The workload that the plan names: `Deployment shop/web`.
+    pub workload: String,
+    /// The budgets that kept it, by namespace and name.
+    pub budgets: Vec<String>,
+    /// Why the plan allows it.
+    pub reason: String,
+    /// When it was decided.
+    #[schemars(with = "String")]
+    pub at: Timestamp,
+}
+
+impl fmt::Display for PastBudget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pod, workload, budgets, reason, .. } = self;
+        let of = if workload.starts_with("Pod ") { String::new() } else { format!(" of {workload}") };
+        let budgets = match budgets.as_slice() {
+            [] => "its budget".to_owned(),
+            [one] => format!("budget {one}"),
+            many => format!("budgets {}", many.join(", ")),
+        };
+        write!(f, "pod {pod}{of} was deleted past {budgets}: {reason}")
+    }
 }
 
 /// What became of a VM.

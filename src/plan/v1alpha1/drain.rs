@@ -1,5 +1,7 @@
 //! How nodes are drained, and what may happen to virtual machines.
 
+use std::fmt;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -33,6 +35,11 @@ pub struct Drain {
     /// Order within a drain, after the VMs: pods that match a tier leave when those of all earlier tiers have left; pods
     /// of no tier leave right after the VMs. Default: one last tier of the system priority classes.
     pub tiers: Vec<Tier>,
+    /// Which workloads get one more replica before their pod leaves. Default: Off.
+    pub surge: Surge,
+    /// Workloads whose pods may be deleted past their budgets (PodDisruptionBudgets), and why. Default: none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<BudgetOverride>,
 }
 
 impl Default for Drain {
@@ -55,6 +62,8 @@ impl Default for Drain {
                 ],
                 selector: None,
             }],
+            surge: Surge::Off,
+            overrides: Vec::new(),
         }
     }
 }
@@ -89,6 +98,62 @@ pub enum OnUncordoned {
     Recordon,
     /// The node has failed; it is left as it is.
     Fail,
+}
+
+/// Which workloads get one more replica before their pod leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum Surge {
+    /// None.
+    #[default]
+    Off,
+    /// Deployments and StatefulSets of one replica: scaled to two, their pod leaves when the second one is Ready on another
+    /// node, and they are scaled back to one afterwards.
+    SingleReplica,
+}
+
+/// A workload whose pods may be deleted when their budgets have kept them for too long. Each use is recorded and reported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BudgetOverride {
+    /// Whose pods.
+    pub workload: WorkloadName,
+    /// Why this may be; it stands in the record and in the report.
+    pub reason: String,
+    /// How long the budgets are respected: from the moment at which the node's drain first wants the pod out and may not evict
+    /// it.
+    pub after: Duration,
+}
+
+/// A workload by its kind and name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct WorkloadName {
+    /// Its kind.
+    pub kind: WorkloadKind,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl fmt::Display for WorkloadName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {}/{}", self.kind, self.namespace, self.name)
+    }
+}
+
+/// Kinds of workloads that an override may name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum WorkloadKind {
+    /// Its pods are those of its ReplicaSets.
+    Deployment,
+    /// Its pods keep their names.
+    StatefulSet,
+    /// By itself, or one of a Deployment's.
+    ReplicaSet,
+    /// Its pods are made anew until enough have succeeded.
+    Job,
+    /// One pod, whoever made it.
+    Pod,
 }
 
 /// Pods that leave together.

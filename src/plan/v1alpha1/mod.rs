@@ -9,11 +9,11 @@ mod spec;
 
 pub use campaign::{
     CampaignHook, CampaignNode, CampaignPhase, CampaignVm, MaintenanceCampaign, MaintenanceCampaignSpec,
-    MaintenanceCampaignStatus, VmOutcome,
+    MaintenanceCampaignStatus, PastBudget, VmOutcome,
 };
 pub use drain::{
-    Drain, ExternalPolicy, NonMigratable, OnTimeout, OnUncordoned, Scope, ShutDown, StaysOff, Tier,
-    VirtualMachines,
+    BudgetOverride, Drain, ExternalPolicy, NonMigratable, OnTimeout, OnUncordoned, Scope, ShutDown, StaysOff,
+    Surge, Tier, VirtualMachines, WorkloadKind, WorkloadName,
 };
 pub use hook::{ExecHook, Hook, HookAction, HookPoint, HttpHook, JobHook, RebootBy, RebootHook, WaitForHook};
 pub use quantity::{Duration, IntOrPercent};

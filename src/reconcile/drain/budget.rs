@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::inventory::{Budget, Inventory, ObjectName, Pod, PodPhase, UnhealthyPodEvictionPolicy};
+use crate::inventory::{
+    Budget, Inventory, ObjectName, Pod, PodPhase, ScalableName, UnhealthyPodEvictionPolicy,
+};
 use crate::plan::selector;
-use crate::reconcile::{EvictionAnswer, Ledger, Prospect};
+use crate::reconcile::{EvictionAnswer, Ledger, NodeState, Prospect};
 
 /// What the budgets say to the eviction of one pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,9 +46,19 @@ pub fn budgets_of<'a>(inventory: &'a Inventory, pod: &'a Pod) -> impl Iterator<I
         .filter(|budget| budget.selector.as_ref().is_some_and(|s| selector::matches(s, &pod.labels)))
 }
 
+/// Whether a budget would let one of its pods go if there were one more, and all of them were healthy.
+pub fn allows_with_one_more(budget: &Budget) -> bool {
+    let more = u32::try_from(budget.expected_pods).unwrap_or(0).saturating_add(1);
+    budget.sync_failed.is_none() && budget.desired_of(more) < more
+}
+
 /// Disruptions that were granted (or asked for) and that the budgets' observed status doesn't count yet.
 #[derive(Debug, Default)]
-pub struct Pending(BTreeMap<ObjectName, i32>);
+pub struct Pending {
+    disruptions: BTreeMap<ObjectName, i32>,
+    /// Workloads that have one replica more for a node's drain, or are about to, each with the node.
+    surged: BTreeMap<ScalableName, String>,
+}
 
 impl Pending {
     /// Counts them from the ledger.
@@ -84,11 +96,31 @@ impl Pending {
 
     /// Takes one disruption of a budget.
     pub fn take(&mut self, budget: &ObjectName) {
-        *self.0.entry(budget.clone()).or_default() += 1;
+        *self.disruptions.entry(budget.clone()).or_default() += 1;
+    }
+
+    /// Takes in the surges that nodes have on record. Of two nodes with the same one, the first by name has it.
+    pub fn count_surges(&mut self, inventory: &Inventory) {
+        for node in inventory.nodes().values() {
+            let Some(Ok(state)) = NodeState::of(node) else { continue };
+            for surge in state.drain.open_surges() {
+                self.surge(&surge.workload, &node.name);
+            }
+        }
+    }
+
+    /// Takes in a surge for a node, unless another one has it.
+    pub(super) fn surge(&mut self, workload: &ScalableName, node: &str) {
+        self.surged.entry(workload.clone()).or_insert_with(|| node.to_owned());
+    }
+
+    /// The node for whose drain a workload has one replica more.
+    pub(super) fn surged_for(&self, workload: &ScalableName) -> Option<&str> {
+        self.surged.get(workload).map(String::as_str)
     }
 
     fn of(&self, budget: &ObjectName) -> i32 {
-        self.0.get(budget).copied().unwrap_or_default()
+        self.disruptions.get(budget).copied().unwrap_or_default()
     }
 }
 

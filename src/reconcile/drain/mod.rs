@@ -11,6 +11,9 @@ pub mod budget;
 pub mod filter;
 mod guests;
 mod options;
+mod overrides;
+mod record;
+mod surge;
 mod vm;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,10 +22,13 @@ use jiff::{SignedDuration, Timestamp};
 
 pub use budget::Pending;
 pub use options::{DrainOptions, VmConsent};
+pub use record::{DrainRecord, HeldPod, Surge, SurgeStage};
+pub(super) use surge::scale_wait;
 pub use vm::{Comeback, VmFate, fate};
 
 use crate::inventory::{Inventory, ObjectName, Pod};
 use crate::reconcile::{Effect, EvictionAnswer, EvictionAttempt, Hold, Ledger, Prospect, Stage};
+use crate::schedule::overridable;
 use budget::BudgetAnswer;
 use filter::Verdict;
 
@@ -48,6 +54,8 @@ pub struct DrainStep {
     pub fatal: BTreeMap<String, Vec<ObjectName>>,
     /// Nothing is left, and nothing is fatal.
     pub done: bool,
+    /// The node's record of this drain as it must be written before anything that it tells of is done; `None`: it stays.
+    pub record: Option<DrainRecord>,
     /// Look again then, even if nothing is observed.
     pub wake_at: Option<Timestamp>,
 }
@@ -61,13 +69,15 @@ impl DrainStep {
     }
 }
 
-/// Looks at a node once. `pending` carries, from node to node within one decision, what budgets were asked for.
+/// Looks at a node once. `pending` carries, from node to node within one decision, what budgets were asked for; `record` is what
+/// the node keeps of this drain.
 pub fn drain_node(
     inventory: &Inventory,
     ledger: &Ledger,
     pending: &mut Pending,
     node: &str,
     options: &DrainOptions,
+    record: &DrainRecord,
     now: Timestamp,
 ) -> DrainStep {
     let mut step = DrainStep::default();
@@ -93,7 +103,8 @@ pub fn drain_node(
     if !step.fatal.is_empty() {
         return step;
     }
-    let mut look = Look { inventory, ledger, options, node, now };
+    let mut look = Look { inventory, ledger, options, record, node, now };
+    look.forgets_unused(&mut step);
     let mut tiers = leaving.into_iter();
     if let Some((tier, pods)) = tiers.next() {
         for pod in pods {
@@ -126,17 +137,33 @@ pub fn obstacles(inventory: &Inventory, node: &str, options: &DrainOptions, now:
 }
 
 fn budget_obstacle(inventory: &Inventory, pod: &Pod, options: &DrainOptions) -> Option<String> {
-    if options.disable_eviction {
+    if options.disable_eviction || options.override_of(pod).is_some() {
         return None;
     }
-    let hold = match budget::ask(inventory, pod, &Pending::default(), true, budget::Asked::Eviction) {
+    let by_override = overridable(pod.workload().0);
+    match budget::ask(inventory, pod, &Pending::default(), true, budget::Asked::Eviction) {
         BudgetAnswer::Blocked { budget, why, prospect: Prospect::Never } => {
-            Hold::Budget { pod: pod.name.clone(), budget, why, prospect: Prospect::Never }
+            let known = inventory.budgets().get(&budget);
+            let would_allow = known.is_some_and(budget::allows_with_one_more);
+            // Of a workload that is just being scaled back, budget and replicas needn't have been seen at the same moment.
+            let scaled = inventory.scalable_of(pod).filter(|_| would_allow && options.surge);
+            if scaled.is_some_and(|w| w.replicas == 1 || known.is_some_and(|b| b.expected_pods == 1)) {
+                return None;
+            }
+            // Replicas are only observed where they may be scaled: without that, a budget of one pod tells.
+            let is_single = would_allow
+                && !options.surge
+                && known.is_some_and(|b| b.expected_pods == 1)
+                && matches!(pod.workload().0, "Deployment" | "StatefulSet");
+            let by_surge = if is_single { "set drain.surge: SingleReplica, or " } else { "" };
+            let hold = Hold::Budget { pod: pod.name.clone(), budget, why, prospect: Prospect::Never };
+            Some(format!("{hold}, or {by_surge}{by_override}"))
         }
-        BudgetAnswer::Many(budgets) => Hold::ManyBudgets { pod: pod.name.clone(), budgets },
-        BudgetAnswer::Blocked { .. } | BudgetAnswer::Free(_) => return None,
-    };
-    Some(hold.to_string())
+        BudgetAnswer::Many(budgets) => {
+            Some(format!("{}, or {by_override}", Hold::ManyBudgets { pod: pod.name.clone(), budgets }))
+        }
+        BudgetAnswer::Blocked { .. } | BudgetAnswer::Free(_) => None,
+    }
 }
 
 /// One look, with what it looks at.
@@ -144,6 +171,7 @@ struct Look<'a> {
     inventory: &'a Inventory,
     ledger: &'a Ledger,
     options: &'a DrainOptions,
+    record: &'a DrainRecord,
     node: &'a str,
     now: Timestamp,
 }
@@ -164,7 +192,15 @@ impl Look<'_> {
         if pod.is_launcher() && !pod.phase.is_terminal() {
             return self.launcher(pod, pending, step);
         }
+        if self.is_past_budget(pod, pending, step) || self.waits_for_surge(pod, pending, step) {
+            return;
+        }
         self.evict_within_budget(pod, pending, step);
+    }
+
+    /// The record as this step leaves it.
+    fn note<'s>(&self, step: &'s mut DrainStep) -> &'s mut DrainRecord {
+        step.record.get_or_insert_with(|| self.record.clone())
     }
 
     fn delete(&self, pod: &Pod, step: &mut DrainStep) {
@@ -207,10 +243,15 @@ impl Look<'_> {
                 }
             }
             BudgetAnswer::Blocked { budget, why, prospect } => {
-                step.holds.push(Hold::Budget { pod: pod.name.clone(), budget, why, prospect });
+                let until = self.override_hold(pod, std::slice::from_ref(&budget), &why);
+                let plain = || Hold::Budget { pod: pod.name.clone(), budget, why, prospect };
+                step.holds.push(until.unwrap_or_else(plain));
             }
             BudgetAnswer::Many(budgets) => {
-                step.holds.push(Hold::ManyBudgets { pod: pod.name.clone(), budgets });
+                let until =
+                    self.override_hold(pod, &budgets, "the eviction API always refuses a pod under several");
+                let plain = || Hold::ManyBudgets { pod: pod.name.clone(), budgets };
+                step.holds.push(until.unwrap_or_else(plain));
                 // By hand: the API server says it, too, and that ends the drain of this pod.
                 if self.options.consent.is_none() {
                     act(step);

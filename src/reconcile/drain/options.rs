@@ -6,11 +6,13 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use super::vm::{Comeback, VmFate, not_migratable_text};
-use crate::inventory::{ObjectName, Pod};
+use crate::inventory::{Inventory, ObjectName, Pod};
 use crate::plan::selector;
 use crate::plan::v1alpha1::{
-    Drain, ExternalPolicy, NonMigratable, Scope, ShutDown, StaysOff, Tier, VirtualMachines,
+    BudgetOverride, Drain, ExternalPolicy, NonMigratable, Scope, ShutDown, StaysOff, Surge, Tier,
+    VirtualMachines,
 };
+use crate::schedule::override_of;
 
 /// What a drain may do: kubectl's flags, and for campaigns what the plan consents to for VMs.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -35,6 +37,10 @@ pub struct DrainOptions {
     pub only: Option<BTreeSet<String>>,
     /// Tiers after the VMs and the pods of no tier.
     pub tiers: Vec<Tier>,
+    /// Single replicas get a second one first.
+    pub surge: bool,
+    /// Workloads whose pods may be deleted past their budgets.
+    pub overrides: Vec<BudgetOverride>,
     /// What the plan consents to; `None` (`virtroll drain`): the operator asked for this eviction by hand.
     pub consent: Option<VmConsent>,
 }
@@ -55,8 +61,20 @@ impl DrainOptions {
             skip_wait_for_delete: None,
             only: None,
             tiers: drain.tiers.clone(),
+            surge: drain.surge == Surge::SingleReplica,
+            overrides: drain.overrides.clone(),
             consent: Some(VmConsent(vms.clone())),
         }
+    }
+
+    /// Whether a pod gets a second one beside it before it leaves.
+    pub fn surges(&self, inventory: &Inventory, pod: &Pod) -> bool {
+        self.surge && inventory.scalable_of(pod).is_some_and(|workload| workload.replicas == 1)
+    }
+
+    /// The override that the plan has for a pod.
+    pub fn override_of(&self, pod: &Pod) -> Option<&BudgetOverride> {
+        override_of(&self.overrides, pod)
     }
 
     /// 0 for launcher pods, 1 for pods of no tier, then the tiers in their order.

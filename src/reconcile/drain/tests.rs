@@ -1,5 +1,8 @@
 //! Tables for the drain step, expectations written by hand.
 
+mod overrides;
+mod surge;
+
 use std::collections::BTreeMap;
 
 use super::*;
@@ -45,7 +48,19 @@ fn budget(expected: i32, desired: i32, current: i32) -> Budget {
 }
 
 fn step(inventory: &Inventory, ledger: &Ledger, options: &DrainOptions) -> DrainStep {
-    drain_node(inventory, ledger, &mut Pending::count(inventory, ledger), "w1", options, now())
+    step_with(inventory, ledger, options, &DrainRecord::default(), now())
+}
+
+fn step_with(
+    inventory: &Inventory,
+    ledger: &Ledger,
+    options: &DrainOptions,
+    record: &DrainRecord,
+    now: Timestamp,
+) -> DrainStep {
+    let mut pending = Pending::count(inventory, ledger);
+    pending.count_surges(inventory);
+    drain_node(inventory, ledger, &mut pending, "w1", options, record, now)
 }
 
 fn with_pods(pods: impl IntoIterator<Item = Pod>) -> Inventory {
@@ -177,7 +192,8 @@ fn a_budget_that_never_allows_is_told_from_a_slow_one() {
         found,
         [
             "pod shop/a waits for budget shop/web: minAvailable 2 of 2 pods never allows a disruption (needs 2 healthy, \
-          has 2); waiting will not help: scale the workload up or relax the budget"
+          has 2); waiting will not help: scale the workload up or relax the budget, or name the workload in the plan's \
+          drain.overrides"
         ]
     );
 }

@@ -13,8 +13,8 @@ impl Step<'_, '_> {
         DrainOptions::of_plan(&self.view.plan.drain, &self.view.plan.virtual_machines)
     }
 
-    /// Evicts what may be evicted now. True when nothing is left to leave.
-    fn drain(&mut self) -> bool {
+    /// Evicts what may be evicted now. `None` while the node's record is being written; true when nothing is left to leave.
+    fn drain(&mut self) -> Option<bool> {
         let options = self.options();
         let mut step = drain_node(
             self.view.inventory,
@@ -22,6 +22,7 @@ impl Step<'_, '_> {
             self.pending,
             &self.node.name,
             &options,
+            &self.state.drain,
             self.view.now,
         );
         self.progress.pods_left = step.left.len();
@@ -37,7 +38,12 @@ impl Step<'_, '_> {
         for (message, pods) in &step.fatal {
             self.hold(Hold::Unsafe { why: filter::group(message, pods) });
         }
-        step.done
+        // Nothing new is begun for a stop, so nothing new is recorded either.
+        if let Some(drain) = step.record.filter(|_| self.view.stopping.is_none()) {
+            self.write(NodeState { drain, ..self.state.clone() });
+            return None;
+        }
+        Some(step.done)
     }
 
     pub(super) fn draining(&mut self) {
@@ -47,8 +53,10 @@ impl Step<'_, '_> {
         if self.records_starts() {
             return;
         }
-        if self.drain() {
-            return self.enter(NodePhase::Drained);
+        match self.drain() {
+            None => return,
+            Some(true) => return self.enter(NodePhase::Drained),
+            Some(false) => {}
         }
         if self.deadline(self.view.plan.drain.timeout.0) && self.view.stopping.is_none() {
             let waits = self.worst_hold();
@@ -108,7 +116,9 @@ impl Step<'_, '_> {
             return;
         }
         // What arrived meanwhile (a VM whose migration to here was under way) leaves like the others.
-        self.drain();
+        if self.drain().is_none() {
+            return;
+        }
         let blockers = self.blockers();
         if blockers.is_empty() {
             return self.enter(NodePhase::SafeToPowerOff);

@@ -2,12 +2,13 @@
 
 mod leaving;
 mod starts;
+mod surges;
 
-use super::drain::Pending;
+use super::drain::{DrainRecord, Pending};
 use super::hooks::{self, HookStep};
 use super::{Decision, NodeProgress, View, verify};
 use crate::inventory::Node;
-use crate::plan::v1alpha1::{HookPoint, OnUncordoned};
+use crate::plan::v1alpha1::{CampaignNode, HookPoint, OnUncordoned};
 use crate::reconcile::{
     Effect, EvictionAnswer, Hold, HookScope, NodePatch, NodePhase, NodeState, StateChange,
 };
@@ -27,6 +28,8 @@ pub(super) fn admitted(
     }
     let mut vms = starts::drained_vms(view, node);
     vms.extend(found.iter().flat_map(|s| &s.vms).filter(|vm| vm.start_afterwards).cloned());
+    // What an earlier campaign scaled up is still to be scaled back.
+    let surges = found.iter().flat_map(|s| s.drain.open_surges()).cloned().collect();
     NodeState {
         campaign: view.campaign.to_owned(),
         group: group.to_owned(),
@@ -38,6 +41,7 @@ pub(super) fn admitted(
         boot_id: node.boot_id.clone(),
         had_kvm: node.kvm.is_some_and(|devices| devices > 0),
         vms,
+        drain: DrainRecord { surges, ..DrainRecord::default() },
         ..NodeState::default()
     }
 }
@@ -70,6 +74,7 @@ impl Step<'_, '_> {
             }
         }
         self.start_vms();
+        self.scale_back();
         self.decision.nodes.insert(self.node.name.clone(), self.progress);
     }
 
@@ -280,7 +285,10 @@ impl Step<'_, '_> {
     fn finished(&mut self) {
         self.progress.reason.clone_from(&self.state.reason);
         // The annotation is what remembers which VMs are to be started again.
-        if self.view.recorded_phase(&self.node.name) == Some(self.state.phase) && !self.owes_starts() {
+        let holds_result =
+            |r: &CampaignNode| r.surged.is_empty() && NodePhase::named(&r.phase) == self.state.phase;
+        let is_recorded = self.view.recorded(&self.node.name).is_some_and(holds_result);
+        if is_recorded && !self.owes_scaling() && !self.owes_starts() {
             self.patch(StateChange::Remove, None);
         }
     }

@@ -95,6 +95,7 @@ impl Drawing<'_> {
         let slows = matches!(
             wait.cause.kind,
             CauseKind::Budget
+                | CauseKind::Surge
                 | CauseKind::MigrationLimit
                 | CauseKind::Capacity
                 | CauseKind::VirtualMachine

@@ -1,5 +1,7 @@
 //! The cases that an operator meets, and properties of what is found.
 
+mod by_plan;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
@@ -48,8 +50,9 @@ fn a_single_replica_that_must_be_available_never_goes() {
         conflict.why,
         "budget ns/db (minAvailable 1) never allows a disruption of StatefulSet ns/db: it wants 1 pod healthy and has 1 in all"
     );
-    assert_eq!(conflict.members[1].help, "want 0 at most, or run more replicas");
-    assert_eq!(conflict.members[2].help, "run 2 replicas or more");
+    let by_plan = "or name the workload in the plan's drain.overrides";
+    assert_eq!(conflict.members[1].help, format!("want 0 at most, or run more replicas, {by_plan}"));
+    assert_eq!(conflict.members[2].help, format!("run 2 replicas or more, {by_plan}"));
     let nevers = nevers(&problem);
     assert_eq!(nevers.len(), 1);
     assert_eq!((nevers[0].member.name.as_str(), nevers[0].nodes.as_slice()), ("db", &["a".to_owned()][..]));
@@ -78,7 +81,10 @@ fn a_budget_that_nobody_can_count_or_that_allows_nothing_is_told_so() {
     let problem = of(&stage, &plan(&["a", "b"]));
     let nevers = nevers(&problem);
     assert_eq!(nevers[0].nodes, ["a", "b"], "one never, two nodes");
-    assert_eq!(nevers[0].member.help, "allow 1 or more, or run more replicas");
+    assert_eq!(
+        nevers[0].member.help,
+        "allow 1 or more, or run more replicas, or name the workload in the plan's drain.overrides"
+    );
     assert_eq!(sort_out(&problem).len(), 2);
 }
 
@@ -413,6 +419,7 @@ fn small(capacities: &[u64], due: &[bool], draws: &[Draw], most: [u32; 2]) -> Pr
             expected: 9,
             desired: 9 - most[n],
             most: most[n],
+            allows_with_one_more: false,
             uncounted: None,
         })
         .collect();

@@ -2,6 +2,7 @@
 
 use super::{Member, Object, Reason};
 use crate::inventory::remedy;
+use crate::schedule::overridable;
 use crate::schedule::problem::{Problem, Workload};
 
 /// The node that a reason is about.
@@ -143,6 +144,24 @@ fn group_name(problem: &Problem, group: u32) -> &str {
     problem.instance.groups.get(group as usize).map_or("", |g| g.name.as_str())
 }
 
+/// What the plan itself could allow.
+fn by_plan(problem: &Problem, reason: &Reason) -> String {
+    let (Reason::NeverAllows { workload, .. } | Reason::ManyBudgets { workload, .. }) = reason else {
+        return String::new();
+    };
+    let kind = problem.workloads[*workload as usize].kind.as_str();
+    if kind.starts_with("VirtualMachine") {
+        return String::new();
+    }
+    let surge_helps = |budget: u32| problem.budgets[budget as usize].allows_with_one_more;
+    match reason {
+        Reason::NeverAllows { budget, .. } if problem.singles.contains(workload) && surge_helps(*budget) => {
+            format!(", or set drain.surge: SingleReplica in the plan, or {}", overridable(kind))
+        }
+        _ => format!(", or {}", overridable(kind)),
+    }
+}
+
 fn of_budget(problem: &Problem, reason: &Reason, budget: u32) -> Member {
     let terms = &problem.budgets[budget as usize];
     let (field, help) = match reason {
@@ -164,7 +183,7 @@ fn of_budget(problem: &Problem, reason: &Reason, budget: u32) -> Member {
         namespace: terms.name.namespace.clone(),
         name: terms.name.name.clone(),
         field: field.to_owned(),
-        help,
+        help: help + &by_plan(problem, reason),
     }
 }
 
@@ -232,6 +251,6 @@ fn of_workload(problem: &Problem, reason: &Reason, workload: &Workload) -> Membe
         namespace: workload.name.namespace.clone(),
         name: workload.name.name.clone(),
         field,
-        help,
+        help: help + &by_plan(problem, reason),
     }
 }

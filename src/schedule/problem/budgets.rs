@@ -21,6 +21,8 @@ pub struct BudgetTerms {
     pub desired: u32,
     /// Disruptions at once with all pods healthy; 0: never any.
     pub most: u32,
+    /// One more pod, healthy like all others, would let one go.
+    pub allows_with_one_more: bool,
     /// Why the disruption controller can't count its pods, if so.
     pub uncounted: Option<String>,
 }
@@ -97,7 +99,7 @@ fn tables(budget: &inventory::Budget, counted: u32, ready: Millis) -> (Budget, B
     let (expected, desired) = if is_counted {
         (narrow(budget.expected_pods), narrow(budget.desired_healthy))
     } else {
-        (counted, desired(budget, counted))
+        (counted, budget.desired_of(counted))
     };
     let most = if budget.sync_failed.is_some() { 0 } else { expected.saturating_sub(desired) };
     let allowed = if is_counted { narrow(budget.disruptions_allowed).min(most) } else { most };
@@ -108,22 +110,10 @@ fn tables(budget: &inventory::Budget, counted: u32, ready: Millis) -> (Budget, B
         expected,
         desired,
         most,
+        allows_with_one_more: budget.sync_failed.is_none() && budget.desired_of(expected + 1) <= expected,
         uncounted: budget.sync_failed.clone(),
     };
     // Units in use come back when the pods that have them are Ready again.
     let returns = vec![ready; (most - allowed) as usize];
     (Budget { name: budget.name.to_string(), allowed, returns }, terms)
-}
-
-/// Healthy pods that a budget wants of so many; percentages round up, as the disruption controller rounds them.
-fn desired(budget: &inventory::Budget, expected: u32) -> u32 {
-    let count = |written: &str| match written.strip_suffix('%') {
-        Some(percent) => percent.parse::<u64>().ok().map(|p| (u64::from(expected) * p).div_ceil(100) as u32),
-        None => written.parse().ok(),
-    };
-    match (&budget.min_available, &budget.max_unavailable) {
-        (Some(min), _) => count(min).unwrap_or(expected),
-        (None, Some(max)) => expected.saturating_sub(count(max).unwrap_or(0)),
-        (None, None) => expected,
-    }
 }

@@ -30,7 +30,8 @@ use super::instance::{
     Goal, Instance, ItemSpec, Landing, Millis, NONE, NodeSpec, Slots, Standing, Strategy, UNLIMITED, Way,
 };
 use crate::inventory::{Inventory, Node, ObjectName, Pod, VirtualMachineInstance};
-use crate::plan::v1alpha1::{self, HookPoint, MaintenancePlanSpec};
+use crate::plan::v1alpha1::{self, HookPoint, MaintenancePlanSpec, Surge};
+use crate::schedule::override_of;
 use durations::Learned;
 use leaving::Leaving;
 use shapes::{Amounts, Shapes};
@@ -86,6 +87,8 @@ pub struct Problem {
     pub refused: Vec<(u32, Vec<u32>)>,
     /// Items that ought to migrate and can't. In the instance they restart.
     pub stranded: Vec<Stranded>,
+    /// Workloads of one replica that the plan doesn't surge.
+    pub singles: BTreeSet<u32>,
     /// Names of zones by number.
     pub zones: Vec<String>,
 }
@@ -288,13 +291,13 @@ impl<'a> Filler<'_, 'a> {
                 items.push((candidate, asked, workload, owner));
             }
         }
-        for (candidate, asked, workload, owner) in items {
-            self.item(candidate, asked, workload, owner);
-        }
         let ready = self.durations.ready;
         let (budgets, terms) = self.budgets.tables(&counted, ready);
         self.problem.instance.budgets = budgets;
         self.problem.budgets = terms;
+        for (candidate, asked, workload, owner) in items {
+            self.item(candidate, asked, workload, owner);
+        }
         self.problem.instance.classes = self.shapes.classes;
         self.problem.instance.shapes = self.shapes.shapes;
         let mut workloads: Vec<(u32, Workload)> = self.workloads.into_iter().map(|(w, id)| (id, w)).collect();
@@ -303,7 +306,34 @@ impl<'a> Filler<'_, 'a> {
         self.owners.finish(&mut self.problem.instance, &self.problem.workloads, self.inventory);
     }
 
-    fn item(&mut self, candidate: Candidate<'a>, asked: Vec<u32>, workload: u32, owner: u32) {
+    /// Whether a pod gets a second one beside it first, which takes nothing from its budget.
+    fn is_surged(&mut self, pod: &Pod, asked: &[u32], workload: u32) -> bool {
+        if self.inventory.scalable_of(pod).is_none_or(|scalable| scalable.replicas != 1) {
+            return false;
+        }
+        if self.plan.drain.surge == Surge::Off {
+            self.problem.singles.insert(workload);
+            return false;
+        }
+        match asked {
+            [] => true,
+            [budget] => self.problem.budgets[*budget as usize].allows_with_one_more,
+            _ => false,
+        }
+    }
+
+    /// How much later a pod leaves because its budgets are respected first, if the plan lets it pass them then.
+    fn override_after(&self, pod: &Pod, asked: &[u32]) -> Option<Millis> {
+        let is_never = match asked {
+            [] => false,
+            [budget] => self.problem.budgets[*budget as usize].most == 0,
+            _ => true,
+        };
+        let over = override_of(&self.plan.drain.overrides, pod).filter(|_| is_never)?;
+        Some(u64::try_from(over.after.0.as_millis()).unwrap_or(Millis::MAX))
+    }
+
+    fn item(&mut self, candidate: Candidate<'a>, mut asked: Vec<u32>, workload: u32, owner: u32) {
         let Candidate { node, pod, guest, way, tier, returns, stranded } = candidate;
         let shape = self.shapes.shape(node, pod, guest.filter(|_| way == Way::Migration));
         let durations = self.durations;
@@ -319,9 +349,22 @@ impl<'a> Filler<'_, 'a> {
             (_, None) => {
                 let leave = durations.stop(pod, self.plan.drain.grace_period_seconds);
                 let ready = self.learned.ready(pod, durations);
+                let surged = self.is_surged(pod, &asked, workload).then_some(ready);
+                let wait = surged.or_else(|| self.override_after(pod, &asked));
+                if wait.is_some() {
+                    asked.clear();
+                }
+                let leave = leave.saturating_add(wait.unwrap_or(0));
                 // A ReplicaSet doesn't wait for the end of what it replaces; others do.
                 let at_once = pod.is_owned_by("ReplicaSet") || pod.is_owned_by("ReplicationController");
-                (leave, if at_once { ready } else { leave.saturating_add(ready) })
+                (
+                    leave,
+                    if at_once {
+                        ready.saturating_add(wait.unwrap_or(0))
+                    } else {
+                        leave.saturating_add(ready)
+                    },
+                )
             }
         };
         let budget = match asked.as_slice() {
@@ -366,11 +409,6 @@ fn workload(candidate: &Candidate<'_>) -> Workload {
         let kind = if is_machine { "VirtualMachine" } else { "VirtualMachineInstance" };
         return owned(kind, &vmi.name.name);
     }
-    let Some(owner) = &pod.controller else { return owned("Pod", &pod.name.name) };
-    let hash = pod.labels.get("pod-template-hash").filter(|_| owner.kind == "ReplicaSet");
-    let deployment = hash.and_then(|hash| owner.name.strip_suffix(hash.as_str())?.strip_suffix('-'));
-    match deployment {
-        Some(name) => owned("Deployment", name),
-        None => owned(&owner.kind, &owner.name),
-    }
+    let (kind, name) = pod.workload();
+    owned(kind, name)
 }

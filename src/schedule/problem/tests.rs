@@ -1,9 +1,11 @@
 //! Small clusters by hand, and what they become.
 
 use super::*;
-use crate::plan::v1alpha1::{Concurrency, Group, Hook, HookPoint, IntOrPercent, NodeSelection, RebootHook};
+use crate::plan::v1alpha1::{
+    Concurrency, Group, Hook, HookPoint, IntOrPercent, NodeSelection, RebootHook, Surge, WorkloadKind,
+};
 use crate::schedule::instance::{Class, Limit, Scope};
-use crate::schedule::stage::{HOST, Stage, apart, asks, gib, is, name, plan, spread};
+use crate::schedule::stage::{HOST, Stage, apart, asks, gib, is, name, over, plan, spread};
 
 fn made(stage: &Stage, plan: &MaintenancePlanSpec) -> Problem {
     of(plan, &stage.groups(plan), &stage.inventory, &Durations::default(), &Progress::default())
@@ -258,6 +260,38 @@ fn budgets_say_what_they_allow_now_and_at_best() {
     let one = item(&problem, "ns/one-0") as u32;
     assert_eq!(problem.refused, [(one, vec![2, 3])]);
     assert_eq!(problem.instance.items.budget[one as usize], NONE);
+}
+
+/// 30 s to end, 30 s to get Ready.
+#[test]
+fn a_surged_pod_and_one_past_its_budget_take_their_time_and_nothing_from_the_budget() {
+    let mut stage = Stage::default();
+    stage.node("a", "z").node("b", "z");
+    stage.pod("StatefulSet", "db", 0, "a", asks(100, 1)).scalable("db", 1).budget("db", "db", 1, 1);
+    stage.pod("ReplicaSet", "web", 0, "a", asks(100, 1)).budget("web", "web", 1, 1);
+    stage.pod("ReplicaSet", "api", 0, "a", asks(100, 1)).budget("api", "api", 2, 1);
+    let mut plan = plan(&["a"]);
+    plan.drain.surge = Surge::SingleReplica;
+    plan.drain.overrides = vec![over(WorkloadKind::ReplicaSet, "web"), over(WorkloadKind::ReplicaSet, "api")];
+    let problem = made(&stage, &plan);
+    let items = &problem.instance.items;
+    let of = |name: &str| {
+        let item = item(&problem, name);
+        (items.leave[item], items.ready[item], items.budget[item])
+    };
+    // A second one first, then its end, then it starts again under its name.
+    assert_eq!(of("ns/db-0"), (60_000, 90_000, NONE));
+    // Ten minutes of respect, then its end; its set replaces it meanwhile.
+    assert_eq!(of("ns/web-0"), (630_000, 630_000, NONE));
+    // Its budget lets it go.
+    assert_eq!(of("ns/api-0"), (30_000, 30_000, 0));
+    assert!(problem.singles.is_empty());
+    plan.drain = v1alpha1::Drain::default();
+    let problem = made(&stage, &plan);
+    let items = &problem.instance.items;
+    let db = item(&problem, "ns/db-0");
+    assert_eq!((items.leave[db], items.ready[db], items.budget[db]), (30_000, 60_000, 1));
+    assert_eq!(problem.singles.len(), 1);
 }
 
 #[test]
