@@ -244,9 +244,12 @@ fn one_request_in_ten_fails() {
             let driving = async {
                 for driver in 0..20 {
                     let trouble = Trouble::OneInTen(random.clone());
-                    if let Some(Ok(outcome)) =
-                        drive(&cluster, trouble, &format!("driver-{driver}"), A_DAY).await
-                    {
+                    let driven = drive(&cluster, trouble, &format!("driver-{driver}"), A_DAY).await;
+                    eprintln!(
+                        "XXX {:?}",
+                        driven.as_ref().map(|d| d.as_ref().map(|_| ()).map_err(ToString::to_string))
+                    );
+                    if let Some(Ok(outcome)) = driven {
                         return outcome;
                     }
                 }

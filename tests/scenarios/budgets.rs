@@ -53,7 +53,7 @@ pub async fn a_single_replica_leaves_when_a_second_one_serves(stage: &mut Stage)
     stage.nodes(3).await;
     stage.web(1, "minAvailable: 1").await;
     db(stage).await;
-    let outcome = stage.roll("").await;
+    let outcome = stage.roll("  onConflict: Proceed\n").await;
     assert!(matches!(outcome.end, End::Paused { .. }), "{outcome:#?}");
     assert!(reason(&outcome).contains("or set drain.surge: SingleReplica"), "{outcome:#?}");
     assert_eq!((scales(stage), stage.evictions()), (vec![], 0));
@@ -78,7 +78,7 @@ pub async fn a_single_replica_leaves_when_a_second_one_serves(stage: &mut Stage)
 pub async fn a_budget_that_allows_nothing_stands_against_a_surge_too(stage: &mut Stage) {
     stage.nodes(2).await;
     stage.web(1, "maxUnavailable: 0").await;
-    let outcome = stage.roll(SURGE).await;
+    let outcome = stage.roll(&format!("  onConflict: Proceed\n{SURGE}")).await;
     assert!(reason(&outcome).contains("maxUnavailable 0"), "{outcome:#?}");
     assert_eq!((scales(stage), stage.evictions()), (vec![], 0));
 }

@@ -18,6 +18,7 @@ mod limits;
 mod shapes;
 #[cfg(test)]
 mod tests;
+mod unplaced;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -43,6 +44,9 @@ pub struct Progress {
     pub done: BTreeSet<String>,
     /// Nodes in work, with what is over of the time before their drain and after it.
     pub under_way: BTreeMap<String, (Millis, Millis)>,
+    /// Keep room for pods that have no node at the moment: what has just been evicted has not arrived yet. Not where a proof is
+    /// wanted, for such a pod may never be placed.
+    pub keeps_room: bool,
 }
 
 /// Who owns items: the object that an operator knows.
@@ -114,7 +118,9 @@ pub fn of(
 ) -> Problem {
     let node_ids: BTreeMap<&str, u32> = inventory.nodes().keys().map(String::as_str).zip(0..).collect();
     let (candidates, staying) = sort_out(plan, inventory, &node_ids);
-    let moving: Vec<&Pod> = candidates.iter().map(|c| c.pod).collect();
+    let unplaced: Vec<&Pod> =
+        if progress.keeps_room { unplaced::unplaced(inventory).collect() } else { Vec::new() };
+    let moving: Vec<&Pod> = candidates.iter().map(|c| c.pod).chain(unplaced.iter().copied()).collect();
     let amounts = Amounts::of(inventory, &moving);
     let mut zones = limits::Zones::default();
     let mut instance = Instance::new(&amounts.names());
@@ -153,7 +159,7 @@ pub fn of(
         filler.stay(node, pod);
     }
     let empty = filler.problem.instance.nodes.capacity.clone();
-    filler.fill(candidates);
+    filler.fill(candidates, &unplaced);
     apart::pin(&mut problem.instance, &empty);
     problem
 }
@@ -272,7 +278,7 @@ impl<'a> Filler<'_, 'a> {
         id
     }
 
-    fn fill(mut self, candidates: Vec<Candidate<'a>>) {
+    fn fill(mut self, candidates: Vec<Candidate<'a>>, unplaced: &[&'a Pod]) {
         let mut counted = vec![0; self.budgets.len()];
         let mut items = Vec::with_capacity(candidates.len());
         // Who stays on a node that is never due is a load, and nothing more, unless others count with it. All of them come
@@ -291,6 +297,8 @@ impl<'a> Filler<'_, 'a> {
                 items.push((candidate, asked, workload, owner));
             }
         }
+        let instance = &mut self.problem.instance;
+        unplaced::keep_room(unplaced.iter().copied(), &mut self.shapes, self.amounts, instance);
         let ready = self.durations.ready;
         let (budgets, terms) = self.budgets.tables(&counted, ready);
         self.problem.instance.budgets = budgets;

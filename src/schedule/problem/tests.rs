@@ -375,8 +375,11 @@ fn a_campaign_under_way_goes_on_from_where_it_is() {
     stage.node("a", "z").node("b", "z").node("c", "z");
     stage.change("b", |n| n.unschedulable = true);
     let plan = plan(&["a", "b", "c"]);
-    let progress =
-        Progress { done: ["a".to_owned()].into(), under_way: [("b".to_owned(), (0, 1234))].into() };
+    let progress = Progress {
+        done: ["a".to_owned()].into(),
+        under_way: [("b".to_owned(), (0, 1234))].into(),
+        keeps_room: false,
+    };
     let problem = of(&plan, &stage.groups(&plan), &stage.inventory, &Durations::default(), &progress);
     let nodes = &problem.instance.nodes;
     assert_eq!(nodes.group, [NONE, 0, 0]);
@@ -413,4 +416,35 @@ fn what_nodes_have_taken_corrects_what_is_expected() {
     let problem = of(&plan, &stage.groups(&plan), &stage.inventory, &durations, &Progress::default());
     // (3 · 5 s + 50 s) / 5
     assert_eq!(problem.instance.nodes.tail, [13_000, 13_000]);
+}
+
+#[test]
+fn what_was_evicted_a_moment_ago_keeps_room() {
+    let mut stage = Stage::default();
+    stage.node("a", "z").node("b", "z").node("c", "z");
+    stage.change("a", |n| n.unschedulable = true);
+    // One waits for a node; one is on its way out, and comes again when it has ended.
+    stage.pod("ReplicaSet", "web", 0, "a", asks(300, 1));
+    stage.pod("StatefulSet", "db", 0, "a", asks(200, 1));
+    let mut pods: Vec<Pod> = stage.inventory.pods().values().cloned().collect();
+    for pod in &mut pods {
+        if pod.name.name.starts_with("web") {
+            (pod.node, pod.phase) = (None, PodPhase::Pending);
+        } else {
+            pod.deletion = Some(jiff::Timestamp::UNIX_EPOCH);
+        }
+        stage.inventory.put_pod(pod.clone());
+    }
+    let plan = plan(&["a", "b", "c"]);
+    let under_way = BTreeMap::from([("a".to_owned(), (0, 0))]);
+    let cpu = |keeps_room: bool| {
+        let progress = Progress { under_way: under_way.clone(), keeps_room, ..Progress::default() };
+        let problem = of(&plan, &stage.groups(&plan), &stage.inventory, &Durations::default(), &progress);
+        let at = problem.instance.resources.iter().position(|r| r == "cpu").expect("cpu");
+        let width = problem.instance.resources.len();
+        (0..3).map(|n| problem.instance.nodes.capacity[n * width + at]).collect::<Vec<_>>()
+    };
+    let (without, with) = (cpu(false), cpu(true));
+    // Both on the first node in service: the tightest fit after the first is there, too.
+    assert_eq!(with, [without[0], without[1] - 500, without[2]]);
 }
