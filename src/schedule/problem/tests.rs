@@ -429,7 +429,7 @@ fn what_was_evicted_a_moment_ago_keeps_room() {
     let mut pods: Vec<Pod> = stage.inventory.pods().values().cloned().collect();
     for pod in &mut pods {
         if pod.name.name.starts_with("web") {
-            (pod.node, pod.phase) = (None, PodPhase::Pending);
+            (pod.node, pod.phase) = (None, crate::inventory::PodPhase::Pending);
         } else {
             pod.deletion = Some(jiff::Timestamp::UNIX_EPOCH);
         }
