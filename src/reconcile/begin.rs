@@ -148,7 +148,7 @@ fn turns(
 
 /// Who is through and who is in work, for the planner. How long they still take doesn't matter to what may begin now.
 fn progress(view: &View<'_>, decision: &Decision) -> Progress {
-    let mut progress = Progress { keeps_room: true, ..Progress::default() };
+    let mut progress = Progress { keeps_room: Some(view.now), ..Progress::default() };
     for (_, name) in view.nodes() {
         let phase = decision.phase(name).unwrap_or_default();
         if phase.is_terminal() {

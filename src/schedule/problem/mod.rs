@@ -23,6 +23,8 @@ mod unplaced;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use jiff::Timestamp;
+
 pub use budgets::BudgetTerms;
 pub use durations::{Durations, Took};
 
@@ -44,9 +46,9 @@ pub struct Progress {
     pub done: BTreeSet<String>,
     /// Nodes in work, with what is over of the time before their drain and after it.
     pub under_way: BTreeMap<String, (Millis, Millis)>,
-    /// Keep room for pods that have no node at the moment: what has just been evicted has not arrived yet. Not where a proof is
+    /// Keep room for pods that have no node at this time: what has just been evicted has not arrived yet. Not where a proof is
     /// wanted, for such a pod may never be placed.
-    pub keeps_room: bool,
+    pub keeps_room: Option<Timestamp>,
 }
 
 /// Who owns items: the object that an operator knows.
@@ -119,7 +121,7 @@ pub fn of(
     let node_ids: BTreeMap<&str, u32> = inventory.nodes().keys().map(String::as_str).zip(0..).collect();
     let (candidates, staying) = sort_out(plan, inventory, &node_ids);
     let unplaced: Vec<&Pod> =
-        if progress.keeps_room { unplaced::unplaced(inventory).collect() } else { Vec::new() };
+        progress.keeps_room.map_or_else(Vec::new, |now| unplaced::unplaced(inventory, now).collect());
     let moving: Vec<&Pod> = candidates.iter().map(|c| c.pod).chain(unplaced.iter().copied()).collect();
     let amounts = Amounts::of(inventory, &moving);
     let mut zones = limits::Zones::default();

@@ -378,7 +378,7 @@ fn a_campaign_under_way_goes_on_from_where_it_is() {
     let progress = Progress {
         done: ["a".to_owned()].into(),
         under_way: [("b".to_owned(), (0, 1234))].into(),
-        keeps_room: false,
+        keeps_room: None,
     };
     let problem = of(&plan, &stage.groups(&plan), &stage.inventory, &Durations::default(), &progress);
     let nodes = &problem.instance.nodes;
@@ -426,25 +426,30 @@ fn what_was_evicted_a_moment_ago_keeps_room() {
     // One waits for a node; one is on its way out, and comes again when it has ended.
     stage.pod("ReplicaSet", "web", 0, "a", asks(300, 1));
     stage.pod("StatefulSet", "db", 0, "a", asks(200, 1));
+    stage.pod("ReplicaSet", "old", 0, "a", asks(100, 1));
+    let at = |seconds: i64| jiff::Timestamp::from_second(1_000 + seconds).expect("a time");
     let mut pods: Vec<Pod> = stage.inventory.pods().values().cloned().collect();
     for pod in &mut pods {
         if pod.name.name.starts_with("web") {
             (pod.node, pod.phase) = (None, crate::inventory::PodPhase::Pending);
         } else {
-            pod.deletion = Some(jiff::Timestamp::UNIX_EPOCH);
+            // Asked for 25 s ago: the StatefulSet's comes again all the same, another would have been replaced.
+            (pod.deletion, pod.deletion_grace_seconds) = (Some(at(5)), Some(30));
         }
         stage.inventory.put_pod(pod.clone());
     }
     let plan = plan(&["a", "b", "c"]);
     let under_way = BTreeMap::from([("a".to_owned(), (0, 0))]);
-    let cpu = |keeps_room: bool| {
+    let cpu = |keeps_room: Option<jiff::Timestamp>| {
         let progress = Progress { under_way: under_way.clone(), keeps_room, ..Progress::default() };
         let problem = of(&plan, &stage.groups(&plan), &stage.inventory, &Durations::default(), &progress);
         let at = problem.instance.resources.iter().position(|r| r == "cpu").expect("cpu");
         let width = problem.instance.resources.len();
         (0..3).map(|n| problem.instance.nodes.capacity[n * width + at]).collect::<Vec<_>>()
     };
-    let (without, with) = (cpu(false), cpu(true));
+    let (without, with) = (cpu(None), cpu(Some(at(0))));
     // Both on the first node in service: the tightest fit after the first is there, too.
     assert_eq!(with, [without[0], without[1] - 500, without[2]]);
+    // 4 s after it was asked for, nobody's successor has been seen.
+    assert_eq!(cpu(Some(at(-21)))[1], without[1] - 600);
 }

@@ -1,15 +1,26 @@
 //! Room for pods that have no node at the moment, and will have one: what was evicted a moment ago.
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::shapes::{Amounts, Shapes};
 use crate::inventory::{Inventory, Pod, PodPhase};
 use crate::schedule::instance::{Instance, Standing};
 
-/// Pods that wait for a node, and those on their way out that come again only when they have ended.
-pub(super) fn unplaced(inventory: &Inventory) -> impl Iterator<Item = &Pod> {
+/// A ReplicaSet has made another pod, and that has been seen, within this of an eviction.
+const REPLACED_WITHIN: SignedDuration = SignedDuration::from_secs(5);
+
+/// Pods that wait for a node, and those on their way out whose successors aren't there yet.
+pub(super) fn unplaced(inventory: &Inventory, now: Timestamp) -> impl Iterator<Item = &Pod> {
     let waits = |pod: &Pod| pod.node.is_none() && pod.phase == PodPhase::Pending && pod.deletion.is_none();
-    // A ReplicaSet has made another one already.
-    let comes_again =
-        |pod: &Pod| pod.node.is_some() && pod.deletion.is_some() && pod.is_owned_by("StatefulSet");
+    let is_fresh = move |pod: &Pod, ends: Timestamp| {
+        let grace = SignedDuration::from_secs(pod.deletion_grace_seconds.unwrap_or(0));
+        ends.checked_sub(grace).is_ok_and(|asked| now.duration_since(asked) < REPLACED_WITHIN)
+    };
+    let comes_again = move |pod: &Pod| {
+        let goes = pod.deletion.filter(|_| pod.node.is_some() && pod.controller.is_some());
+        goes.is_some_and(|ends| pod.is_owned_by("StatefulSet") || is_fresh(pod, ends))
+    };
+
     let placed_by_itself = |pod: &Pod| pod.is_launcher() || pod.is_mirror || pod.is_owned_by("DaemonSet");
     inventory.pods().values().filter(move |p| (waits(p) || comes_again(p)) && !placed_by_itself(p))
 }
