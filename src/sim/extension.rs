@@ -1,8 +1,9 @@
 //! Where another part of the embedded cluster joins the API server: validating webhooks and aggregated APIs.
 
-use crate::sim::json::Value;
 use bytes::Bytes;
 use futures::future::BoxFuture;
+
+use crate::sim::json::Value;
 
 /// A validating webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,12 +7,11 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use crate::sim::json::{Value, json};
-
 use super::api::fill_defaults;
 use super::error::Error;
 use super::kubevirt;
 use super::store::{Key, Store};
+use crate::sim::json::{Value, json};
 
 /// Reads the objects of a file, in the order in which they can be created.
 ///

@@ -28,8 +28,9 @@ pub mod store;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::sim::json::Value;
 use jiff::Timestamp;
+
+use crate::sim::json::Value;
 
 pub use clock::{Clock, parse_time, seconds_text};
 pub use error::Error;

@@ -9,13 +9,13 @@ mod workloads;
 
 use std::time::Duration;
 
-use crate::sim::json::json;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::policy::v1::{Eviction, PodDisruptionBudget};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 
 use super::{EmbeddedCluster, Settings};
+use crate::sim::json::json;
 
 const TWO_NODES: &str = r#"
 apiVersion: v1

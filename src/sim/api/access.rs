@@ -1,9 +1,9 @@
 //! Questions about access: who am I, what may I do? There is no authentication and no authorisation, and the answers say so.
 
-use crate::sim::json::{Value, json};
 use http::Method;
 
 use super::service::Call;
+use crate::sim::json::{Value, json};
 use crate::sim::store::Refusal;
 
 /// The groups of these questions.

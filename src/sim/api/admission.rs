@@ -1,11 +1,11 @@
 //! Validating webhooks: asked before a write, without the store's lock.
 
-use crate::sim::json::{Value, json};
 use http::Method;
 
 use super::route::Route;
 use super::service::Call;
 use crate::sim::extension::{Extension, Webhook};
+use crate::sim::json::{Value, json};
 use crate::sim::store::Refusal;
 
 /// What a request would do, as webhooks are asked about it: resource (with its subresource, but for `status`) and operation.

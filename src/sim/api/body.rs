@@ -1,6 +1,5 @@
 //! Request bodies: read as JSON, checked to be the kind that the path is about, and brought into their canonical form.
 
-use crate::sim::json::{Map, Text, Value, json};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::custom;
@@ -9,6 +8,7 @@ use super::route::Route;
 use super::service::Call;
 use super::types::Types;
 use super::validate::{self, Causes};
+use crate::sim::json::{Map, Text, Value, json};
 use crate::sim::store::{Refusal, Resource};
 
 /// Where a value stands: as a text it is needed only of what is wrong.

@@ -1,10 +1,9 @@
 //! Bodies as the API server takes them: checked against the built-in types, unknown fields noted and dropped, and brought
 //! into the form in which the API server gives objects back (empty fields left out, or there, as the type says).
 
-use crate::sim::json::{Map, Value, json};
-
 use super::quantity;
 use super::types::{Field, Shape, Struct, Types};
+use crate::sim::json::{Map, Value, json};
 
 /// What is wrong with an object's form.
 #[derive(Debug, Default)]

@@ -4,9 +4,8 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use crate::sim::json::{Value, json};
-
 use super::access;
+use crate::sim::json::{Value, json};
 use crate::sim::store::{Resource, Store};
 
 /// The media type of the aggregated form.

@@ -1,7 +1,6 @@
 //! `pods/eviction`: the API server's own arithmetic and answers.
 
 use crate::sim::json::{Value, json};
-
 use crate::sim::store::{DeleteOptions, Key, Refusal, Store};
 
 /// Evicts a pod, or says why not. `dry_run` asks only.

@@ -2,11 +2,10 @@
 
 use std::fmt::Write;
 
-use crate::sim::json::{Value, json};
-
 use super::route::Route;
 use super::selector::Selector;
 use super::service::Call;
+use crate::sim::json::{Value, json};
 use crate::sim::store::{Key, Object, Refusal, Store};
 
 /// Where a page begins: after this object, in the list as it was at that revision.

@@ -1,9 +1,9 @@
 //! Options in the query of a request: `dryRun`, `fieldValidation`, `fieldManager`, `propagationPolicy`.
 
-use crate::sim::json::{Value, json};
 use http::Method;
 
 use super::service::Call;
+use crate::sim::json::{Value, json};
 use crate::sim::store::Refusal;
 
 fn unsupported(kind: &str, field: &str, given: &str, supported: &[&str]) -> Refusal {

@@ -1,9 +1,8 @@
 //! The four patch types: JSON patch (RFC 6902), merge patch (RFC 7386), strategic merge patch, server-side apply.
 
-use crate::sim::json::{self, Map, Text, Value, json};
-
 use super::service::Call;
 use super::types::{Patch, Shape, Struct, Types};
+use crate::sim::json::{self, Map, Text, Value, json};
 use crate::sim::store::Refusal;
 
 fn media_type(content_type: &str) -> &str {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::sim::json::{Value, json};
-
 use crate::sim::store::{Refusal, Resource, ScalePaths, Store, full_name};
 
 /// Kinds that a real API server has and this one doesn't.

@@ -1,9 +1,8 @@
 //! `scale`: how many there are, how many shall be.
 
-use crate::sim::json::{Value, json};
-
 use super::custom;
 use super::route::Route;
+use crate::sim::json::{Value, json};
 use crate::sim::store::Refusal;
 
 /// What `/scale` shows of an object.

@@ -1,7 +1,6 @@
 //! Label and field selectors of list and watch requests. (`sim` imports nothing of the crate, so that it can judge it.)
 
 use crate::sim::json::Value;
-
 use crate::sim::store::{Refusal, Resource};
 
 /// A test of one label.

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::sim::json::Value;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use http::{Method, Request, Response, StatusCode};
@@ -22,6 +21,7 @@ use super::route::{self, Route};
 use super::table::Presenter;
 use super::{access, admission, discovery, eviction, openapi, options, protobuf, watch, write};
 use crate::sim::extension::Extension;
+use crate::sim::json::Value;
 use crate::sim::store::{Refusal, Store};
 
 /// What a response carries.

@@ -1,7 +1,6 @@
 //! What the kinds' own strategies do to an object on its way into the store.
 
 use crate::sim::json::{Value, json};
-
 use crate::sim::store::{Refusal, Resource, Store};
 
 /// A new object.

@@ -5,12 +5,12 @@
 //! server for its own kinds, `additionalPrinterColumns` for custom ones. Ages count by the cluster's clock, which may be
 //! faster than the client's.
 
-use crate::sim::json::{Value, json};
 use jiff::Timestamp;
 
 use super::columns::{Column, of_kind};
 use super::route::Route;
 use crate::sim::clock::Clock;
+use crate::sim::json::{Value, json};
 use crate::sim::store::Store;
 
 /// What a row says of its object.

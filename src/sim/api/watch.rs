@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::sim::json::{Value, json};
 use bytes::Bytes;
 use futures::Stream;
 use tokio::time::Instant;
@@ -13,6 +12,7 @@ use super::route::Route;
 use super::selector::Selector;
 use super::service::Call;
 use super::table::Presenter;
+use crate::sim::json::{Value, json};
 use crate::sim::store::{Change, ChangeKind, Refusal, Store};
 
 /// How often an idle watch with bookmarks is told the newest revision (the API server: about once a minute).

@@ -1,12 +1,12 @@
 //! Writes: create, replace, patch, delete, and the subresources `status`, `scale` and `binding`.
 
-use crate::sim::json::{Value, json};
 use http::StatusCode;
 
 use super::managed::{self, Writer};
 use super::route::Route;
 use super::service::Call;
 use super::{body, custom, decode, defaults, patch as patches, scale, strategy, validate};
+use crate::sim::json::{Value, json};
 use crate::sim::store::{DeleteOptions, Key, Object, Refusal, Resource, Store};
 
 /// What `managedFields` of a written object shall be.

@@ -1,9 +1,8 @@
 //! Adoption: what a workload selects and nobody controls becomes its own; what it selects no more is let go.
 
-use crate::sim::json::{Value, json};
-
 use super::pods;
 use crate::sim::api::selects;
+use crate::sim::json::{Value, json};
 use crate::sim::store::{Change, ChangeKind, Key, Object, Store};
 
 /// Kinds that adopt pods, in the order in which they are asked.

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::sim::json::{Map, Value, json};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{pods, until};
 use crate::sim::clock::{parse_time, seconds_text};
+use crate::sim::json::{Map, Value, json};
 use crate::sim::scheduler::set_condition;
 use crate::sim::store::{Key, Object, Store};
 

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use crate::sim::json::{Value, json};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{pods, until};
 use crate::sim::api::fill_defaults;
 use crate::sim::clock::{parse_time, seconds_text};
+use crate::sim::json::{Value, json};
 use crate::sim::store::{DeleteOptions, Key, Object, Store};
 
 const CRONS: &str = "cronjobs.batch";

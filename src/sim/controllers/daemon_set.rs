@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::sim::json::{Value, json};
 use jiff::Timestamp;
 
 use super::pods;
 use super::revision::{self, LABEL};
+use crate::sim::json::{Value, json};
 use crate::sim::scheduler::{affine, pod_tolerates};
 use crate::sim::store::{DeleteOptions, Key, Object, Store};
 

@@ -1,7 +1,6 @@
 //! CustomResourceDefinitions: their names are accepted, and they are established. The store serves them at once.
 
 use crate::sim::json::{Value, json};
-
 use crate::sim::scheduler::set_condition;
 use crate::sim::store::{Key, Store};
 

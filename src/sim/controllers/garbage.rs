@@ -1,8 +1,7 @@
 //! The garbage collector: objects whose owners are gone, and the finalizers of foreground and orphaning deletions.
 
-use crate::sim::json::Value;
-
 use super::{Controller, Work};
+use crate::sim::json::Value;
 use crate::sim::store::{Change, ChangeKind, DeleteOptions, Key, Object, Store};
 
 const FOREGROUND: &str = "foregroundDeletion";

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::sim::json::Value;
-
 use super::{Controller, Work, adoption, daemon_set, garbage, node, pods, volume};
+use crate::sim::json::Value;
 use crate::sim::store::{Change, ChangeKind, Key, Object, Store};
 
 /// The controllers that a change concerns, and the keys for which they run.

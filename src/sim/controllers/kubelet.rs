@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::sim::json::{Value, json};
 use jiff::{SignedDuration, Timestamp};
 
 use super::node::{annotation, duration};
 use super::{pods, until, volume};
 use crate::sim::clock::{parse_time, seconds_text};
+use crate::sim::json::{Value, json};
 use crate::sim::scheduler::set_condition;
 use crate::sim::store::{DeleteOptions, Key, Store, mix_text};
 

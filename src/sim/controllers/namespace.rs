@@ -1,7 +1,6 @@
 //! Namespaces on their way out: emptied, pods first, then gone.
 
 use crate::sim::json::Value;
-
 use crate::sim::store::{DeleteOptions, Key, Store};
 
 const FINALIZER: &str = "kubernetes";

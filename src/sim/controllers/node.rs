@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::sim::json::{Map, Value, json};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{pods, until};
 use crate::sim::clock::{parse_time, seconds_text};
+use crate::sim::json::{Map, Value, json};
 use crate::sim::scheduler::{pod_tolerates, set_condition};
 use crate::sim::store::{DeleteOptions, Key, Object, Store, mix_text};
 

@@ -4,12 +4,12 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::sim::json::{Value, json};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Controller, Work, until};
 use crate::sim::api::fill_defaults;
 use crate::sim::clock::parse_time;
+use crate::sim::json::{Value, json};
 use crate::sim::store::{Key, Object, Store};
 
 /// The controller that an object's controlling owner belongs to.

@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 
 use crate::sim::json::{Value, json};
-
 use crate::sim::scheduler::{requests_of, thousandths};
 use crate::sim::store::{Key, Object, Refusal, Store};
 

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::sim::json::{Value, json};
 use jiff::Timestamp;
 
 use super::pods;
 use crate::sim::clock::seconds_text;
+use crate::sim::json::{Value, json};
 use crate::sim::scheduler::set_condition;
 use crate::sim::store::{DeleteOptions, Key, Object, Store};
 

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::sim::json::{Value, json};
-
 use super::pods;
+use crate::sim::json::{Value, json};
 use crate::sim::store::{DeleteOptions, Key, Store, mix_text};
 
 /// The label of a pod that says which revision it is of: a name for StatefulSets, the hash alone for DaemonSets.

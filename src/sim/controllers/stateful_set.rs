@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::sim::json::{Value, json};
 use jiff::Timestamp;
 
 use super::pods;
 use super::revision::{self, LABEL};
+use crate::sim::json::{Value, json};
 use crate::sim::store::{DeleteOptions, Key, Object, Store};
 
 const SETS: &str = "statefulsets.apps";

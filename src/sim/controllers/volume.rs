@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::sim::json::{Value, json};
 use jiff::{SignedDuration, Timestamp};
 
 use super::until;
 use crate::sim::clock::{parse_time, seconds_text};
+use crate::sim::json::{Value, json};
 use crate::sim::scheduler::{fits, thousandths, waits_for_consumer};
 use crate::sim::store::{DeleteOptions, Key, Object, Store};
 

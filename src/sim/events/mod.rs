@@ -12,11 +12,11 @@ mod workload;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use crate::sim::json::{Value, json};
 use jiff::Timestamp;
 
 use super::clock::seconds_text;
 use super::store::{Change, DeleteOptions, Key, Store};
+use crate::sim::json::{Value, json};
 
 /// How long an event is kept after it was seen last; the API server's default.
 const KEPT: Duration = Duration::from_secs(3600);

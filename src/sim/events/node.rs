@@ -1,8 +1,7 @@
 //! Of nodes and what is attached to them.
 
-use crate::sim::json::{Value, json};
-
 use super::{Told, list, reference, text};
+use crate::sim::json::{Value, json};
 use crate::sim::store::{Change, ChangeKind, Store};
 
 /// As the kubelet refers to its node: by the name in place of the UID.

@@ -1,8 +1,7 @@
 //! Of pods: scheduled or not, started, stopped, evicted; and what that says of their owners.
 
-use crate::sim::json::{Value, json};
-
 use super::{Told, begins_to_go, controller, list, reference, text};
+use crate::sim::json::{Value, json};
 use crate::sim::store::{Change, ChangeKind, Store};
 
 pub(super) fn tell(store: &Store, change: &Change, told: &mut Vec<Told>) {

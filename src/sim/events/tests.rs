@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::sim::json::{Value, json};
-
 use crate::sim::store::Key;
 use crate::sim::{EmbeddedCluster, Settings};
 

@@ -1,8 +1,7 @@
 //! Of Deployments, told from their ReplicaSets, and of Jobs.
 
-use crate::sim::json::Value;
-
 use super::{Told, controller, list, reference, text};
+use crate::sim::json::Value;
 use crate::sim::store::{Change, ChangeKind};
 
 /// A ReplicaSet whose number changed was scaled by its Deployment.

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use crate::sim::json::{Value, json};
-
 use super::world::{Kind, Trouble, World, is_deleting, text};
+use crate::sim::json::{Value, json};
 use crate::sim::store::Key;
 
 const API: &str = "virt-api";

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use crate::sim::json::{Value, json};
-
 use super::instance::{is_terminal, launchers};
 use super::world::{Kind, Object, Trouble, World, is_deleting, is_final, text};
 use super::{conditions, migration};
+use crate::sim::json::{Value, json};
 use crate::sim::store::Key;
 
 /// KubeVirt's `nodeDrainTaintKey`, where the cluster names no other.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::sim::json::Value;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -14,6 +13,7 @@ use super::world::World;
 use super::{review, run, subresource};
 use crate::sim::clock::Clock;
 use crate::sim::extension::{Extension, Webhook};
+use crate::sim::json::Value;
 
 /// KubeVirt on a cluster. Cheap to clone; all clones are the same.
 #[derive(Clone)]

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::sim::json::Value;
 use jiff::SignedDuration;
 
 use super::settings::Settings;
+use crate::sim::json::Value;
 
 /// How a guest answers the ACPI shutdown signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::sim::json::{Value, json};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::api::Api;
 
@@ -13,6 +12,7 @@ use super::migratable::{self, Verdict};
 use super::node::is_alive;
 use super::world::{Kind, Object, Since, Trouble, World, is_deleting, is_final, text, uid};
 use super::{conditions, transfer};
+use crate::sim::json::{Value, json};
 use crate::sim::store::Key;
 
 /// How labels begin that name the model of a node's CPU.

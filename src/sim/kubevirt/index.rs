@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use crate::sim::json::Value;
-
 use super::world::{Kind, is_deleting, is_final, owners, text, uid, vmi_of};
+use crate::sim::json::Value;
 use crate::sim::store::Key;
 
 const JOB: &str = "kubevirt.io/migrationJobUID";

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use crate::sim::json::{Value, json};
-
 use super::handler::left;
 use super::world::{Kind, Object, Trouble, World, is_deleting, is_final, owned_by, text, uid};
 use super::{conditions, launcher};
+use crate::sim::json::{Value, json};
 use crate::sim::store::Key;
 
 const FINALIZER: &str = "kubevirt.io/foregroundDeleteVirtualMachine";

@@ -1,10 +1,9 @@
 //! The pods that KubeVirt makes: launchers, migration targets, and attachment pods of hotplugged volumes.
 
-use crate::sim::json::{Value, json};
-
 use super::guest::{self, memory};
 use super::instance;
 use super::world::{Object, World, reference, text, uid};
+use crate::sim::json::{Value, json};
 
 /// Memory beside the guest's: launcher, libvirt, QEMU. KubeVirt computes it from devices and vCPUs; this is what that
 /// comes to for a small guest.

@@ -1,8 +1,7 @@
 //! Whether a VMI can live-migrate: the condition `LiveMigratable`, its reasons in virt-handler's order.
 
-use crate::sim::json::Value;
-
 use super::world::text;
+use crate::sim::json::Value;
 
 /// What is said about a VMI.
 #[derive(Debug, Clone, PartialEq, Eq)]

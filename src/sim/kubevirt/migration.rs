@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use crate::sim::json::{Value, json};
-
 use super::handler::left;
 use super::instance::{attachment_ready, is_terminal, launchers};
 use super::world::{Kind, Object, Trouble, World, is_deleting, is_final, owners, text, uid, vmi_of};
 use super::{conditions, launcher, obstacle, transfer};
 use crate::sim::clock::parse_time;
+use crate::sim::json::{Value, json};
 use crate::sim::store::Key;
 
 pub(super) const FINALIZER: &str = "kubevirt.io/migrationJobFinalize";

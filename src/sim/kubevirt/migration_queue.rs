@@ -4,14 +4,13 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
-use crate::sim::json::{Value, json};
-
 use super::index::Place;
 use super::instance::{is_terminal, launchers};
 use super::migration::enter;
 use super::world::{Kind, Object, Trouble, World, is_deleting, is_final, text, uid, vmi_of};
 use super::{conditions, launcher, obstacle};
 use crate::sim::clock::parse_time;
+use crate::sim::json::{Value, json};
 use crate::sim::store::Key;
 
 const QUOTA: &str = "migrationRejectedByResourceQuota";

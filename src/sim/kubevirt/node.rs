@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::sim::json::{Value, json};
 use jiff::SignedDuration;
 
 use super::conditions;
@@ -10,6 +9,7 @@ use super::handler::left;
 use super::instance::{is_terminal, launchers};
 use super::world::{Kind, Trouble, World, is_deleting, is_final, text, uid};
 use crate::sim::clock::parse_time;
+use crate::sim::json::{Value, json};
 use crate::sim::store::Key;
 
 const SCHEDULABLE: &str = "kubevirt.io/schedulable";

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::sim::json::{Value, json};
 use jiff::SignedDuration;
 
 use super::conditions;
@@ -11,6 +10,7 @@ use super::migration;
 use super::world::{Kind, is_deleting};
 use super::world::{Object, Trouble, World, text, uid};
 use crate::sim::clock::parse_time;
+use crate::sim::json::{Value, json};
 use crate::sim::store::Key;
 
 const BACKUP: &str = "migrationBlockedByBackup";

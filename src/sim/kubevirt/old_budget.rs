@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use crate::sim::json::{Value, json};
-
 use super::conditions;
 use super::world::{Kind, Object, Trouble, World, is_deleting, is_final, reference, text, uid};
+use crate::sim::json::{Value, json};
 use crate::sim::store::Key;
 
 const PREFIX: &str = "kubevirt-disruption-budget-";

@@ -2,10 +2,9 @@
 
 use std::cmp::Reverse;
 
-use crate::sim::json::{Value, json};
-
 use super::evacuation::DRAIN_TAINT;
 use super::world::{Kind, World, text};
+use crate::sim::json::{Value, json};
 use crate::sim::store::Key;
 
 const OVERRIDES: [&str; 5] = [

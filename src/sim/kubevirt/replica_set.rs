@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use crate::sim::json::{Value, json};
-
 use super::conditions;
 use super::world::{Kind, Object, Trouble, World, is_deleting, is_final, reference, uid};
+use crate::sim::json::{Value, json};
 use crate::sim::store::Key;
 
 /// At most so many VMIs are made or deleted in one pass.

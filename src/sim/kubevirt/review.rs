@@ -1,6 +1,5 @@
 //! virt-api's webhooks: evictions of launcher and attachment pods, and new migrations.
 
-use crate::sim::json::{self, Value, json};
 use kube::Client;
 use kube::Resource as _;
 use kube::api::{Api, Patch, PatchParams};
@@ -10,6 +9,7 @@ use super::settings::Version;
 use super::world::{Kind, is_final, owners, text};
 use super::{conditions, evacuation};
 use crate::sim::extension::Webhook;
+use crate::sim::json::{self, Value, json};
 
 const LAUNCHERS: &str = "virt-launcher-eviction-interceptor.kubevirt.io";
 const ATTACHMENTS: &str = "hotplug-pod-eviction-interceptor.kubevirt.io";

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::sim::json::Value;
 use kube::api::Api;
 use tokio::sync::mpsc;
 
@@ -16,6 +15,7 @@ use super::{
     virtual_machine,
 };
 use crate::sim::clock::sleep_until;
+use crate::sim::json::Value;
 use crate::sim::queue::Queue;
 use crate::sim::store::Key;
 

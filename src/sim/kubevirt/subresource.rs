@@ -1,6 +1,5 @@
 //! virt-api's subresources: start, stop, restart, migrate, and the end of an evacuation.
 
-use crate::sim::json::{Value, json};
 use bytes::Bytes;
 use http::{Method, Response, StatusCode};
 use kube::Client;
@@ -12,6 +11,7 @@ use super::review;
 use super::settings::Version;
 use super::virtual_machine::run_strategy;
 use super::world::{Kind, is_final, text, uid};
+use crate::sim::json::{Value, json};
 
 const PREFIX: &str = "/apis/subresources.kubevirt.io";
 

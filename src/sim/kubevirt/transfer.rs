@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use crate::sim::json::{Value, json};
-
 use super::guest::{Guest, MigrationFailures, bytes, copied_disks, memory};
 use super::handler::left;
 use super::instance::{current, is_terminal, launchers};
@@ -11,6 +9,7 @@ use super::migration::{enter, target_pod};
 use super::node::has_handler;
 use super::world::{Kind, Object, Trouble, World, is_deleting, text, uid};
 use super::{conditions, policy};
+use crate::sim::json::{Value, json};
 use crate::sim::store::Key;
 
 const TARGET_LABEL: &str = "kubevirt.io/migrationTargetNodeName";

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::sim::json::{Value, json};
 use jiff::SignedDuration;
 
 use super::conditions::has_been;
 use super::world::{Kind, Object, Trouble, World, is_deleting, is_final, owned_by, reference, text, uid};
 use crate::sim::clock::{parse_time, seconds_text};
+use crate::sim::json::{Value, json};
 use crate::sim::store::Key;
 
 /// `spec.runStrategy`, or what `spec.running` means.

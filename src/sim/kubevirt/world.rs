@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::sim::json::{Value, json};
 use http_body_util::BodyExt;
 use jiff::Timestamp;
 use kube::Client;
@@ -17,6 +16,7 @@ use super::item::Item;
 use super::settings::{Settings, Version};
 use crate::sim::api::handed::Handed;
 use crate::sim::clock::{Clock, seconds_text};
+use crate::sim::json::{Value, json};
 use crate::sim::store::Key;
 
 /// The kinds that the model watches.

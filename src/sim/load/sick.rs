@@ -4,10 +4,10 @@
 //! why a budget refuses and a drain hangs, would be well in a rehearsal. What replaces a sick pod is made from its
 //! template and starts as any other.
 
-use crate::sim::json::{Value, json};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::sim::clock::parse_time;
+use crate::sim::json::{Value, json};
 
 /// A pod that isn't ready for longer is more than slow.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(2);

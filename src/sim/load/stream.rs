@@ -2,8 +2,9 @@
 
 use std::io::Read;
 
-use crate::sim::json::{Map, Value};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+
+use crate::sim::json::{Map, Value};
 
 /// Reads JSON documents; what stands in a list's `items` comes one by one.
 pub(super) fn documents(

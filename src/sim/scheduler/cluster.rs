@@ -11,11 +11,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::sim::json::Value;
-
 use super::labels::{ByLabel, Handles, Selector};
 use super::pod::{PodInfo, Term, Terms};
 use super::quantity::{self, Resources};
+use crate::sim::json::Value;
 use crate::sim::store::{Key, Object};
 
 /// A node with what is bound to it.

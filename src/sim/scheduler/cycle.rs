@@ -3,13 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::sim::json::Value;
-
 use super::cluster::{Cluster, Node, Says};
 use super::filter::{affine, has_affinity, untolerated};
 use super::labels::Selector;
 use super::pod::{PodInfo, Term};
 use super::volumes::Claims;
+use crate::sim::json::Value;
 use crate::sim::store::Store;
 
 /// Counts by topology key and value.

@@ -1,10 +1,9 @@
 //! The scheduler's filters, in the real one's order, each with the real one's words.
 
-use crate::sim::json::Value;
-
 use super::cluster::Node;
 use super::cycle::{Cycle, at};
 use crate::sim::api::selects;
+use crate::sim::json::Value;
 use crate::sim::store::Store;
 
 /// Why a node can't take a pod.

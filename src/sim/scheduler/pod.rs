@@ -1,9 +1,8 @@
 //! What the scheduler knows of a pod, read once.
 
-use crate::sim::json::Value;
-
 use super::labels::Selector;
 use super::quantity::{self, Resources};
+use crate::sim::json::Value;
 use crate::sim::store::{Key, Store};
 
 /// A pod.

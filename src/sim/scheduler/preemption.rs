@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::sim::json::json;
-
 use super::cluster::{Cluster, Node};
 use super::cycle::Cycle;
 use super::filter::{Refusal, refusal};
 use super::labels::Selector;
 use super::pod::PodInfo;
 use super::set_condition;
+use crate::sim::json::json;
 use crate::sim::store::{DeleteOptions, Key, Store};
 
 /// Who goes from a node.

@@ -3,12 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::sim::json::Value;
-
 use super::cluster::{Cluster, Node, Says};
 use super::cycle::{Constraint, Counts, Cycle, at, meant};
 use super::filter::{node_term, pod_tolerates};
 use super::labels::Selector;
+use crate::sim::json::Value;
 use crate::sim::store::{Store, mix_text};
 
 const BEST: i64 = 100;

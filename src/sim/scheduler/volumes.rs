@@ -1,10 +1,9 @@
 //! The scheduler's filters over a pod's volumes, and binding of those that wait for their first consumer.
 
-use crate::sim::json::{Value, json};
-
 use super::cluster::Node;
 use super::filter::{Refusal, node_term};
 use super::quantity::thousandths;
+use crate::sim::json::{Value, json};
 use crate::sim::store::{Key, Object, Store};
 
 /// Where a claim's volume is to be made: what the scheduler tells the volume controller.

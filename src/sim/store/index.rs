@@ -4,9 +4,8 @@ use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::sim::json::{Text, Value};
-
 use super::Key;
+use crate::sim::json::{Text, Value};
 
 /// The name of the kind of attached volumes.
 pub(super) const ATTACHMENTS: &str = "volumeattachments.storage.k8s.io";

@@ -16,8 +16,9 @@ mod write;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::sim::json::{Text, Value, json};
 use tokio::sync::Notify;
+
+use crate::sim::json::{Text, Value, json};
 
 pub(in crate::sim) use names::mix_text;
 pub use refusal::Refusal;

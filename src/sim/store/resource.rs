@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::sim::json::Value;
-
 use super::schema::Version;
+use crate::sim::json::Value;
 
 /// A kind of object and how it is addressed.
 #[derive(Debug, Clone)]

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::sim::json::{Map, Value};
 use regex::Regex;
+
+use crate::sim::json::{Map, Value};
 
 /// How the items of a list belong together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

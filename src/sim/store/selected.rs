@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::sim::json::Value;
-
 use super::{Key, Object, Store};
 use crate::sim::api::selects;
+use crate::sim::json::Value;
 
 /// The kind of budgets.
 pub(super) const BUDGETS: &str = "poddisruptionbudgets.policy";

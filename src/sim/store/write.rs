@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::sim::json::{Text, Value, json};
 use jiff::SignedDuration;
 
 use super::{DeleteOptions, Key, Object, Refusal, Resource, Store};
 use crate::sim::clock::{parse_time, seconds_text};
 use crate::sim::controllers::quota;
+use crate::sim::json::{Text, Value, json};
 
 impl Store {
     /// Creates an object. Metadata that a dump brings along (`uid`, `creationTimestamp`) is kept.

@@ -1,8 +1,7 @@
 //! The API server's answers that an ordinary, well-behaved client seldom meets.
 
-use crate::sim::json::{Value, json};
-
 use super::*;
+use crate::sim::json::{Value, json};
 
 /// Code and body of an answer.
 async fn ask(cluster: &EmbeddedCluster, method: &str, path: &str, body: Value) -> (u16, Value) {

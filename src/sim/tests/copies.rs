@@ -1,9 +1,9 @@
 //! Copies of a cluster with KubeVirt, and the end of a namespace with guests in it.
 
-use crate::sim::json::{Value, json};
 use kube::api::Api;
 
 use super::*;
+use crate::sim::json::{Value, json};
 
 const GUEST: &str = r"
 apiVersion: kubevirt.io/v1

@@ -1,9 +1,9 @@
 //! The scheduler: what it tries again and when, topology; volumes that one node has at a time.
 
-use crate::sim::json::json;
 use kube::api::Api;
 
 use super::*;
+use crate::sim::json::json;
 
 fn node(name: &str, labels: &str, more: &str) -> String {
     format!(

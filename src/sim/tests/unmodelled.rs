@@ -1,8 +1,7 @@
 //! What isn't modelled says so by name.
 
-use crate::sim::json::Value;
-
 use super::*;
+use crate::sim::json::Value;
 
 async fn refusal(cluster: &EmbeddedCluster, method: &str, path: &str) -> (u16, Value) {
     let request = http::Request::builder().method(method).uri(path).body(kube::client::Body::empty());

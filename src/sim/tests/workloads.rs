@@ -1,9 +1,9 @@
 //! Workload controllers, the disruption controller, kubelets, and what a copy of a cluster brings along.
 
-use crate::sim::json::{Value, json};
 use kube::api::Api;
 
 use super::*;
+use crate::sim::json::{Value, json};
 
 /// Two ready nodes.
 const NODES: &str = r#"

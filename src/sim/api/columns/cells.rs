@@ -1,9 +1,9 @@
 //! What cells are made of: ages, lists, selectors.
 
-use crate::sim::json::Value;
 use jiff::Timestamp;
 
 use crate::sim::clock::parse_time;
+use crate::sim::json::Value;
 
 /// Shown where there is nothing.
 pub(super) const NONE: &str = "<none>";

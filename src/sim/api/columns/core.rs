@@ -1,10 +1,10 @@
 //! Nodes, namespaces, events, storage, services, access: what isn't a workload.
 
-use crate::sim::json::Value;
 use jiff::Timestamp;
 
 use super::cells::{NONE, count, first_three, joined_or_none, labels, list, scalar, selector, since, text};
 use super::{Column, Source};
+use crate::sim::json::Value;
 
 pub(super) fn columns(resource: &str) -> Option<Vec<Column>> {
     let columns = match resource {

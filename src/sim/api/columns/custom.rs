@@ -1,11 +1,11 @@
 //! Columns of custom kinds: `additionalPrinterColumns` of their definition.
 
-use crate::sim::json::{Value, json};
 use jiff::Timestamp;
 use serde_json_path::JsonPath;
 
 use super::cells::{list, scalar, since, text};
 use super::{Column, Source};
+use crate::sim::json::{Value, json};
 use crate::sim::store::{Resource, Store};
 
 const DEFINITIONS: &str = "customresourcedefinitions.apiextensions.k8s.io";

@@ -6,10 +6,10 @@ mod custom;
 mod pod;
 mod workloads;
 
-use crate::sim::json::{Value, json};
 use jiff::Timestamp;
 use serde_json_path::JsonPath;
 
+use crate::sim::json::{Value, json};
 use crate::sim::store::{Resource, Store};
 
 /// Where a cell's value comes from.

@@ -1,10 +1,10 @@
 //! Pods: the one kind whose row needs thought, since its status is told by its containers.
 
-use crate::sim::json::Value;
 use jiff::Timestamp;
 
 use super::cells::{NONE, holds, joined_or_none, list, since, text};
 use super::{Column, Source};
+use crate::sim::json::Value;
 
 pub(super) fn columns() -> Vec<Column> {
     vec![

@@ -1,11 +1,11 @@
 //! Workloads and their budgets.
 
-use crate::sim::json::Value;
 use jiff::Timestamp;
 
 use super::cells::{age_text, holds, joined_or_none, labels, list, scalar, selector, since, text};
 use super::{Column, Source, pod};
 use crate::sim::clock::parse_time;
+use crate::sim::json::Value;
 
 pub(super) fn columns(resource: &str) -> Option<Vec<Column>> {
     Some(match resource {

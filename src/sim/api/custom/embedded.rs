@@ -1,9 +1,8 @@
 //! Objects inside of objects: they have a kind of their own, too.
 
-use crate::sim::json::Value;
-
 use super::walk::walk;
 use crate::sim::api::validate::{Causes, names};
+use crate::sim::json::Value;
 use crate::sim::store::Schema;
 
 /// Judges all embedded objects.

@@ -1,9 +1,8 @@
 //! Lists that are sets or maps: nothing stands there twice.
 
-use crate::sim::json::{Map, Value};
-
 use super::walk::walk;
 use crate::sim::api::validate::Causes;
+use crate::sim::json::{Map, Value};
 use crate::sim::store::{ListType, Schema};
 
 /// Whether an object has no list with something twice.

@@ -11,11 +11,10 @@ mod walk;
 pub(super) use prune::defaults;
 pub(super) use scale::{at, set};
 
-use crate::sim::json::Value;
-
 use super::decode::Problems;
 use super::route::Route;
 use super::validate::Causes;
+use crate::sim::json::Value;
 use crate::sim::store::Resource;
 
 /// What the definition says of a new object, or of one that replaces another.

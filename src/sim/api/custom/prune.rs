@@ -1,7 +1,6 @@
 //! Fields that the schema doesn't have go, nulls that it doesn't take go, and what isn't there gets its default.
 
 use crate::sim::json::Value;
-
 use crate::sim::store::Schema;
 
 const META: [&str; 3] = ["apiVersion", "kind", "metadata"];

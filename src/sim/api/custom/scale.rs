@@ -1,8 +1,7 @@
 //! Where a definition says that `/scale` finds its numbers.
 
-use crate::sim::json::{Map, Value, json};
-
 use crate::sim::api::validate::Causes;
+use crate::sim::json::{Map, Value, json};
 use crate::sim::store::ScalePaths;
 
 fn steps(path: &str) -> impl Iterator<Item = &str> {

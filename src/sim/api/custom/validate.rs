@@ -1,9 +1,8 @@
 //! A value held against its schema, in the words of the API server.
 
-use crate::sim::json::{Value, json};
-
 use super::formats;
 use crate::sim::api::validate::Causes;
+use crate::sim::json::{Value, json};
 use crate::sim::store::{ListType, Schema};
 
 /// Where a value stands: what its path is told to begin with, and the path from there on.

@@ -1,7 +1,6 @@
 //! Going through an object along its schema.
 
 use crate::sim::json::Value;
-
 use crate::sim::store::Schema;
 
 /// Shows every object and list of `object` that its schema knows, each before what is in it, with its path. What the schema

@@ -3,9 +3,8 @@
 pub(super) mod pod;
 mod workload;
 
-use crate::sim::json::{Map, Value, json};
-
 use super::{custom, decode};
+use crate::sim::json::{Map, Value, json};
 use crate::sim::store::Store;
 
 /// Sets a field that isn't there.

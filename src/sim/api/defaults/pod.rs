@@ -1,8 +1,7 @@
 //! Defaults of pods and of pod templates.
 
-use crate::sim::json::{Map, Value, json};
-
 use super::{default, default_text, each, made, part};
+use crate::sim::json::{Map, Value, json};
 use crate::sim::store::Store;
 
 /// A pod's defaults.

@@ -1,8 +1,7 @@
 //! Defaults of the kinds that make pods.
 
-use crate::sim::json::{Map, Value, json};
-
 use super::{default, default_text, made, part, pod};
+use crate::sim::json::{Map, Value, json};
 
 fn template(object: &mut Value) {
     if let Some(spec) =

@@ -1,8 +1,7 @@
 //! Entries of `managedFields`.
 
-use crate::sim::json::{Value, json};
-
 use super::set::Set;
+use crate::sim::json::{Value, json};
 
 /// What one manager owns by one way of writing.
 #[derive(Debug, Clone)]

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::sim::json::{Map, Text, Value};
-
 use super::node::{Form, Node, item_step};
 use super::set::Set;
 use super::walk::{items, step};
+use crate::sim::json::{Map, Text, Value};
 
 /// What is applied over what is there.
 pub(super) fn merge(node: Node<'_>, there: Option<&Value>, applied: Option<&Value>) -> Value {

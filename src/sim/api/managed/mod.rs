@@ -7,11 +7,10 @@ mod set;
 mod typed;
 mod walk;
 
-use crate::sim::json::{Value, json};
-
 use super::decode;
 use super::route::Route;
 use super::types::Types;
+use crate::sim::json::{Value, json};
 use crate::sim::store::Refusal;
 use entries::{Entry, read, write};
 use merge::{ensure_named, merge, remove};

@@ -1,8 +1,7 @@
 //! How the value of a field is owned: as one, by its fields, by its items.
 
-use crate::sim::json::{Map, Value, json};
-
 use crate::sim::api::types::{Merge, Shape, Types};
+use crate::sim::json::{Map, Value, json};
 use crate::sim::store::{ListType, Schema};
 
 /// What is known of a value.

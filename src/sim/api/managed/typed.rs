@@ -1,9 +1,8 @@
 //! What is applied has to be of its type: nothing that the type doesn't have, nothing twice.
 
-use crate::sim::json::Value;
-
 use super::node::{Form, Node, Scalar, item_step};
 use super::set::shown;
+use crate::sim::json::Value;
 use crate::sim::store::Refusal;
 
 /// Judges what is applied.

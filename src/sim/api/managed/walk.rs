@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::sim::json::{Map, Value};
-
 use super::node::{Form, Node, item_step};
 use super::set::Set;
+use crate::sim::json::{Map, Value};
 
 /// In what two objects differ.
 #[derive(Debug, Default)]

@@ -1,6 +1,5 @@
 //! The schemas of the built-in kinds.
 
-use crate::sim::json::Map;
 use k8s_openapi::api::{
     admissionregistration::v1 as admission, apps::v1 as apps, autoscaling::v1 as autoscaling,
     batch::v1 as batch, coordination::v1 as coordination, core::v1 as core, discovery::v1 as discovery,
@@ -11,6 +10,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1 as extens
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::{JsonSchema, Schema};
+
+use crate::sim::json::Map;
 
 /// What makes a kind's schema, and its name.
 type Maker = (fn(&mut SchemaGenerator) -> Schema, fn() -> std::borrow::Cow<'static, str>);

@@ -14,7 +14,6 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::sim::json::{Map, Value, json};
-
 use crate::sim::store::{Refusal, Resource, Store};
 
 const DEFINITIONS: &str = "customresourcedefinitions.apiextensions.k8s.io";

@@ -1,7 +1,6 @@
 //! The paths of a document: which kind is at which path, and what a request may say.
 
 use crate::sim::json::{Map, Value, json};
-
 use crate::sim::store::Resource;
 
 /// Adds the paths of a kind.

@@ -10,10 +10,11 @@ mod wire;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use crate::sim::json::{Map, Value, json};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use wire::{Wire, fields};
+
+use crate::sim::json::{Map, Value, json};
 
 /// The media type.
 pub(super) const MEDIA: &str = "application/vnd.kubernetes.protobuf";

@@ -1,7 +1,6 @@
 //! Causes: what is wrong with one field, in the words of the API server.
 
 use crate::sim::json::{Value, json};
-
 use crate::sim::store::{Refusal, Resource};
 
 /// What is wrong with one field.

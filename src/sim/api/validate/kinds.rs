@@ -1,9 +1,8 @@
 //! The kinds' own fields.
 
-use crate::sim::json::{Value, json};
-
 use super::workload::{count_or_percent, not_negative, selector};
 use super::{Causes, names, pod, workload};
+use crate::sim::json::{Value, json};
 use crate::sim::store::Resource;
 
 /// Everything of an object but its metadata.

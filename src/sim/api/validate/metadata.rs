@@ -1,8 +1,7 @@
 //! Metadata, the same for every kind.
 
-use crate::sim::json::{Value, json};
-
 use super::{Causes, names};
+use crate::sim::json::{Value, json};
 use crate::sim::store::Resource;
 
 fn name_rule(resource: &Resource, name: &str) -> Vec<String> {

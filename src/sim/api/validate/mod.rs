@@ -13,9 +13,8 @@ mod workload;
 
 pub(super) use cause::{Causes, refuse};
 
-use crate::sim::json::Value;
-
 use super::custom;
+use crate::sim::json::Value;
 use crate::sim::store::{Refusal, Resource};
 
 /// Judges a new object.

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::sim::json::{Text, Value, json};
-
 use super::metadata::labels;
 use super::{Causes, names};
 use crate::sim::api::quantity;
+use crate::sim::json::{Text, Value, json};
 
 fn list<'a>(object: &'a Value, field: &str) -> impl Iterator<Item = (usize, &'a Value)> {
     object[field].as_array().into_iter().flatten().enumerate()

@@ -1,8 +1,7 @@
 //! What of a pod may change.
 
-use crate::sim::json::Value;
-
 use super::Causes;
+use crate::sim::json::Value;
 
 /// Its images, a shorter deadline, more tolerations, fewer scheduling gates; nothing else.
 pub(super) fn changed(old: &Value, new: &Value, causes: &mut Causes) {

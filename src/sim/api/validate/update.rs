@@ -1,8 +1,7 @@
 //! What of the kinds' own fields may change, and what new values have to be.
 
-use crate::sim::json::{Map, Value};
-
 use super::{Causes, kinds, pod_update};
+use crate::sim::json::{Map, Value};
 use crate::sim::store::Resource;
 
 fn immutable(old: &Value, new: &Value, at: &str, causes: &mut Causes) {

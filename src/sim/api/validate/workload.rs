@@ -1,10 +1,9 @@
 //! The kinds that make pods: selectors, templates, counts.
 
-use crate::sim::json::{Value, json};
-
 use super::metadata::labels;
 use super::{Causes, names, pod};
 use crate::sim::api::eviction::selects;
+use crate::sim::json::{Value, json};
 
 /// A number that may not be negative.
 pub(super) fn not_negative(object: &Value, field: &str, at: &str, causes: &mut Causes) {

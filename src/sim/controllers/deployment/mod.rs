@@ -5,10 +5,10 @@ mod roll;
 
 use std::time::Duration;
 
-use crate::sim::json::{Map, Value, json};
 use jiff::Timestamp;
 
 use super::pods;
+use crate::sim::json::{Map, Value, json};
 use crate::sim::store::{DeleteOptions, Key, Object, Store, mix_text};
 
 const SETS: &str = "replicasets.apps";

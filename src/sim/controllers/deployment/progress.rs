@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::sim::json::{Value, json};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{DEPLOYMENTS, Rollout, asked, counted};
 use crate::sim::clock::{parse_time, seconds_text};
 use crate::sim::controllers::until;
+use crate::sim::json::{Value, json};
 use crate::sim::scheduler::set_condition;
 use crate::sim::store::{Key, Store};
 

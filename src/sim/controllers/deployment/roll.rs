@@ -1,9 +1,8 @@
 //! How many pods each set of a Deployment is asked for.
 
-use crate::sim::json::json;
-
 use super::{DESIRED, MOST, Rollout, SETS, annotation, asked, counted, revision};
 use crate::sim::controllers::pods;
+use crate::sim::json::json;
 use crate::sim::store::{Key, Object, Store};
 
 /// Asks a set for so many pods, and writes down what the Deployment wants. True if that is a change.

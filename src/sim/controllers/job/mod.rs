@@ -9,11 +9,11 @@ mod policy;
 
 use std::time::Duration;
 
-use crate::sim::json::{Value, json};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{pods, until};
 use crate::sim::clock::{parse_time, seconds_text};
+use crate::sim::json::{Value, json};
 use crate::sim::scheduler::set_condition;
 use crate::sim::store::{DeleteOptions, Key, Object, Store};
 use indexes::Indexes;

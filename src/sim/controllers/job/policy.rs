@@ -1,9 +1,8 @@
 //! `podFailurePolicy`: what a failed pod means, by exit code or condition.
 
-use crate::sim::json::Value;
-
 use super::{Verdict, is_tracked};
 use crate::sim::controllers::pods;
+use crate::sim::json::Value;
 use crate::sim::store::Store;
 
 /// The first rule that a failed pod meets, and its number.

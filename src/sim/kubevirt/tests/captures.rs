@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use crate::sim::json::{Value, json};
-
 use super::lab::{self, Lab, pass};
+use crate::sim::json::{Value, json};
 use crate::sim::kubevirt::world::Kind;
 use crate::sim::{EmbeddedCluster, Settings};
 

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use crate::sim::json::{Value, json};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 
 use super::super::Settings as KubeVirtSettings;
 use super::super::Version;
 use super::super::world::Kind;
+use crate::sim::json::{Value, json};
 use crate::sim::{EmbeddedCluster, Settings};
 
 pub(super) struct Lab {

@@ -1,8 +1,7 @@
 //! Launcher pods: what they request, and how those without a guest end.
 
-use crate::sim::json::{Value, json};
-
 use super::lab::{self, Lab, MOVES, pass};
+use crate::sim::json::{Value, json};
 use crate::sim::kubevirt::world::Kind;
 
 fn compute(pod: &Value) -> Value {

@@ -1,8 +1,7 @@
 //! §1: the API's surface: which subresources there are, and what they answer.
 
-use crate::sim::json::json;
-
 use super::lab::{self, Lab, MOVES, SLOW};
+use crate::sim::json::json;
 use crate::sim::kubevirt::world::Kind;
 
 /// §1: the end of an evacuation can be asked for from 1.7 on.

@@ -1,8 +1,7 @@
 //! §2: names, labels, owners and finalizers of what KubeVirt makes.
 
-use crate::sim::json::{Value, json};
-
 use super::lab::{self, Lab, attachments, lab_with_a_disk, pass};
+use crate::sim::json::{Value, json};
 use crate::sim::kubevirt::world::Kind;
 
 const MOVES: &str = "evictionStrategy: LiveMigrate, terminationGracePeriodSeconds: 120,";

@@ -1,9 +1,9 @@
 //! §3: the pod-eviction webhook: its decisions, its words, and what stands still while it is down.
 
-use crate::sim::json::{Value, json};
 use http_body_util::BodyExt;
 
 use super::lab::{self, Lab, MOVES, SLOW, pass};
+use crate::sim::json::{Value, json};
 use crate::sim::kubevirt::world::Kind;
 use crate::sim::kubevirt::{Model, Settings, Version, webhook_configuration};
 

@@ -1,8 +1,7 @@
 //! §4: what a client that drains has to know.
 
-use crate::sim::json::{Value, json};
-
 use super::lab::{self, Lab, MOVES, SLOW, pass, phase, schedulable};
+use crate::sim::json::{Value, json};
 use crate::sim::kubevirt::world::Kind;
 
 /// §4.1: if `nodeDrainTaintKey` is the cordon's own, a cordon migrates what can be moved, unmarked and unasked.

@@ -1,8 +1,7 @@
 //! §5.1: virt-controller's part of a VMI: phases, conditions, marks, finalizers.
 
-use crate::sim::json::{Value, json};
-
 use super::lab::{self, Lab, MOVES, condition, pass};
+use crate::sim::json::{Value, json};
 use crate::sim::kubevirt::world::Kind;
 
 /// §5.1: the cluster's strategy is written into a new VMI; what it says later doesn't reach it.

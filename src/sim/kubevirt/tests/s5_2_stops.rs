@@ -1,8 +1,7 @@
 //! §5.2: what becomes of VirtualMachines, replica sets and bare instances when a guest ends, and what the actions do.
 
-use crate::sim::json::{Value, json};
-
 use super::lab::{self, Lab, pass};
+use crate::sim::json::{Value, json};
 use crate::sim::kubevirt::world::Kind;
 
 async fn printable(lab: &Lab, name: &str) -> Value {

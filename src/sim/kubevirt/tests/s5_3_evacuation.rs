@@ -1,8 +1,7 @@
 //! §5.3: the evacuation controller.
 
-use crate::sim::json::json;
-
 use super::lab::{self, Lab, MOVES, SLOW, pass};
+use crate::sim::json::json;
 use crate::sim::kubevirt::world::Kind;
 
 /// §5.3 and §5.5: two drains at once: all migrations are there within a second, two a node and four in all under way.

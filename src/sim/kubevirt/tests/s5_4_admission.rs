@@ -1,8 +1,7 @@
 //! §5.4: which migrations are admitted.
 
-use crate::sim::json::json;
-
 use super::lab::{self, Lab, MOVES, pass, phase};
+use crate::sim::json::json;
 use crate::sim::kubevirt::world::Kind;
 
 /// §5.4: refusals in words; a VMI that is booting passes, and its migration waits until it runs.

@@ -1,8 +1,7 @@
 //! §5.5: a migration's phases, failures and aborts.
 
-use crate::sim::json::{Value, json};
-
 use super::lab::{self, Lab, MOVES, SLOW, attachments, condition, lab_with_a_disk, pass, phase};
+use crate::sim::json::{Value, json};
 use crate::sim::kubevirt::Settings;
 use crate::sim::kubevirt::world::Kind;
 

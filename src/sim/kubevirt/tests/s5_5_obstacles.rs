@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::sim::json::{Value, json};
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::lab::{self, Lab, MOVES, condition, pass, phase};
 use crate::sim::extension::{Extension, Webhook};
+use crate::sim::json::{Value, json};
 use crate::sim::kubevirt::world::Kind;
 
 const QUICK: &str = "sim.virtroll.dev/migration-takes: 2s";

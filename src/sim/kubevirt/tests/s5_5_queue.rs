@@ -1,8 +1,7 @@
 //! §5.5: which pending migrations begin: caps, priorities, backoff.
 
-use crate::sim::json::{Value, json};
-
 use super::lab::{self, Lab, MOVES, pass};
+use crate::sim::json::{Value, json};
 use crate::sim::kubevirt::world::Kind;
 
 /// §5.5: at most two from a node and five in all, and evacuations overtake users' older migrations.

@@ -1,8 +1,7 @@
 //! §5.6: why a VMI can't migrate, and in which releases.
 
-use crate::sim::json::{Value, json};
-
 use super::lab::{self, Lab, MOVES, condition, pass};
+use crate::sim::json::{Value, json};
 use crate::sim::kubevirt::world::Kind;
 
 /// The reason that the condition gives; empty if it can migrate.

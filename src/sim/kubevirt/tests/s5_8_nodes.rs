@@ -1,8 +1,7 @@
 //! §5.8: nodes that reboot, lose their power, or are given up.
 
-use crate::sim::json::{Value, json};
-
 use super::lab::{self, Lab, pass, reboot};
+use crate::sim::json::{Value, json};
 use crate::sim::kubevirt::world::Kind;
 
 /// §5.2: a guest that a reboot cuts off has crashed, so `RerunOnFailure` starts it again and `Once` leaves it failed.

@@ -1,8 +1,7 @@
 //! §5.9: hotplugged volumes and their attachment pods.
 
-use crate::sim::json::json;
-
 use super::lab::{self, Lab, attachments, lab_with_a_disk, pass};
+use crate::sim::json::json;
 use crate::sim::kubevirt::Settings;
 use crate::sim::kubevirt::world::Kind;
 

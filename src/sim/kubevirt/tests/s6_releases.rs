@@ -1,8 +1,7 @@
 //! §6: what differs between releases.
 
-use crate::sim::json::json;
-
 use super::lab::{self, Lab, MOVES, attachments, condition, pass};
+use crate::sim::json::json;
 use crate::sim::kubevirt::world::Kind;
 use crate::sim::kubevirt::{Settings as KubeVirtSettings, Version};
 

@@ -1,8 +1,7 @@
 //! §7: defaults, policies, deadlines, and how long a transfer takes.
 
-use crate::sim::json::{Value, json};
-
 use super::lab::{self, Lab, SLOW, pass, phase};
+use crate::sim::json::{Value, json};
 use crate::sim::kubevirt::Settings;
 use crate::sim::kubevirt::world::Kind;
 

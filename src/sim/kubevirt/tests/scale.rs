@@ -2,10 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::sim::json::{Value, json};
-
 use super::super::world::{Kind, World};
 use super::super::{Settings, Version, evacuation, launcher, migration_queue, run};
+use crate::sim::json::{Value, json};
 use crate::sim::store::Key;
 
 static VERSIONS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(1);
