@@ -127,18 +127,18 @@ impl Step<'_, '_> {
 
     /// Pods that left after this process asked for it in the present phase.
     fn evicted_in_this_phase(&self) -> u32 {
+        // What is cheap to see comes first: there may be as many attempts as the campaign has pods.
         let left = |(uid, attempt): (&String, &super::EvictionAttempt)| {
+            let now = self.state.since.is_none_or(|since| attempt.asked_at >= since);
+            if attempt.node != self.node.name || !now {
+                return false;
+            }
             let asked = matches!(
                 attempt.answer,
                 Some(EvictionAnswer::Granted | EvictionAnswer::Evacuating | EvictionAnswer::Gone)
             );
-            let here = self
-                .view
-                .inventory
-                .pod(&attempt.pod)
-                .is_some_and(|p| &p.uid == uid && !p.phase.is_terminal());
-            let now = self.state.since.is_none_or(|since| attempt.asked_at >= since);
-            asked && now && attempt.node == self.node.name && !here
+            let pod = || self.view.inventory.pod(&attempt.pod);
+            asked && !pod().is_some_and(|p| &p.uid == uid && !p.phase.is_terminal())
         };
         self.view.ledger.evictions.iter().filter(|e| left(*e)).count() as u32
     }

@@ -299,8 +299,6 @@ impl<'a> Filler<'_, 'a> {
                 items.push((candidate, asked, workload, owner));
             }
         }
-        let instance = &mut self.problem.instance;
-        unplaced::keep_room(unplaced.iter().copied(), &mut self.shapes, self.amounts, instance);
         let ready = self.durations.ready;
         let (budgets, terms) = self.budgets.tables(&counted, ready);
         self.problem.instance.budgets = budgets;
@@ -308,6 +306,8 @@ impl<'a> Filler<'_, 'a> {
         for (candidate, asked, workload, owner) in items {
             self.item(candidate, asked, workload, owner);
         }
+        let instance = &mut self.problem.instance;
+        unplaced::keep_room(unplaced.iter().copied(), &mut self.shapes, self.amounts, instance);
         self.problem.instance.classes = self.shapes.classes;
         self.problem.instance.shapes = self.shapes.shapes;
         let mut workloads: Vec<(u32, Workload)> = self.workloads.into_iter().map(|(w, id)| (id, w)).collect();
