@@ -85,8 +85,7 @@ impl<'a> Driver<'a> {
     pub(super) fn new(
         run: Run<'a>,
         campaign: MaintenanceCampaign,
-        groups: Vec<GroupNodes>,
-        course: Course,
+        (groups, course): (Vec<GroupNodes>, Course),
         adopts: Vec<String>,
         inventory: Inventory,
         observer: Observer,

@@ -15,7 +15,7 @@ use crate::journal::EventKind;
 use crate::plan::v1alpha1::{MaintenanceCampaign, PastBudget};
 use crate::reconcile::drain::{budget::budgets_of, retry_after};
 use crate::reconcile::{
-    Effect, EvictionAnswer, EvictionAttempt, HookRunId, HookScope, HookStatus, Ledger, NodeState,
+    Effect, EvictionAnswer, EvictionAttempt, HookRunId, HookScope, HookStatus, Ledger, NodePatch, NodeState,
     ScaleRequest, StateChange, VmRequest,
 };
 
@@ -60,6 +60,21 @@ impl Tasks {
         });
     }
 
+    fn patch(&mut self, patch: NodePatch, ledger: &mut Ledger) {
+        let actor = self.actor.clone();
+        // A taint alone takes no node away.
+        let steers = patch.taints.is_some() && patch.state == StateChange::Keep;
+        let set = if steers { &mut ledger.steering } else { &mut ledger.patching };
+        set.insert(patch.node.clone());
+        self.spawn(async move {
+            let result = match answered(actor.patch_node(&patch)).await {
+                Ok(node) => Ok(node),
+                Err(error) => after_refusal(&actor, &patch.node, error).await,
+            };
+            Outcome::Patched(patch.node, result)
+        });
+    }
+
     /// Starts an effect and notes it in the ledger, so that it isn't asked for again. `hook` makes the context of a run.
     pub(super) fn start(
         &mut self,
@@ -70,19 +85,7 @@ impl Tasks {
         let actor = self.actor.clone();
         let now = self.clock.now();
         match effect {
-            Effect::PatchNode(patch) => {
-                // A taint alone takes no node away.
-                let steers = patch.taints.is_some() && patch.state == StateChange::Keep;
-                let set = if steers { &mut ledger.steering } else { &mut ledger.patching };
-                set.insert(patch.node.clone());
-                self.spawn(async move {
-                    let result = match answered(actor.patch_node(&patch)).await {
-                        Ok(node) => Ok(node),
-                        Err(error) => after_refusal(&actor, &patch.node, error).await,
-                    };
-                    Outcome::Patched(patch.node, result)
-                });
-            }
+            Effect::PatchNode(patch) => self.patch(patch, ledger),
             Effect::Evict { pod, uid, node, grace_seconds } => {
                 note(ledger, &pod, &uid, &node, now);
                 self.spawn(async move {

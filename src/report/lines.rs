@@ -36,9 +36,7 @@ fn words(kind: &EventKind) -> Option<(String, String)> {
             );
             (campaign.clone(), words)
         }
-        EventKind::Reordered => {
-            ("order".to_owned(), "the nodes that wait go in another order: it is shorter".to_owned())
-        }
+        EventKind::Reordered => ("order".to_owned(), "new for the nodes that wait: it is shorter".to_owned()),
         EventKind::NodePhaseChanged { node, group, wave, phase, reason } => {
             let words = match (phase.as_str(), reason) {
                 ("Cordoned", _) => format!("cordoned (group {group}, wave {wave})"),
