@@ -21,12 +21,16 @@ use crate::schedule::problem::{self, Durations, Progress};
 
 /// The planner's rules look at the whole cluster: they are asked so far apart at the least, for each node of it.
 const ASKED_A_NODE: SignedDuration = SignedDuration::from_millis(5);
+/// So many times as far apart while no node has begun or come back since: only budgets, slots and room can have changed.
+const NOTHING_NEW: i32 = 4;
 
 /// What the planner's rules said last.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Turns {
     /// When they were asked.
     asked_at: Option<Timestamp>,
+    /// Nodes that were in work then, and nodes that were through.
+    so_far: (usize, usize),
     /// Nodes whose turn it wasn't.
     waits: BTreeMap<String, Wait>,
     /// Since when no node is in work and none may begin.
@@ -128,7 +132,10 @@ fn turns(
     decision: &mut Decision,
 ) -> Vec<(String, Option<Wait>)> {
     let last = &view.ledger.turns;
-    let pause = ASKED_A_NODE * i32::try_from(view.inventory.nodes().len()).unwrap_or(i32::MAX);
+    let progress = progress(view, decision);
+    let so_far = (progress.under_way.len(), progress.done.len());
+    let pause = ASKED_A_NODE * i32::try_from(view.inventory.nodes().len()).unwrap_or(i32::MAX / NOTHING_NEW);
+    let pause = if so_far == last.so_far { pause * NOTHING_NEW } else { pause };
     let due = last.asked_at.and_then(|at| at.checked_add(pause).ok()).filter(|due| view.now < *due);
     if let Some(due) = due {
         decision.wake(due);
@@ -137,12 +144,11 @@ fn turns(
         return known.map(|(name, wait)| (name.clone(), Some(wait.clone()))).collect();
     }
     let waiting: BTreeSet<&str> = entrants.keys().copied().collect();
-    let progress = progress(view, decision);
     let problem = problem::of(view.plan, view.groups, view.inventory, &Durations::default(), &progress);
     let returned = decision.status.nodes.iter().any(|n| n.phase == NodePhase::Done.name());
     let turns = view.guide.turns(&problem, &waiting, returned);
     let waits = turns.iter().filter_map(|(name, wait)| Some((name.clone(), wait.clone()?))).collect();
-    decision.turns = Turns { asked_at: Some(view.now), waits, idle_since: last.idle_since };
+    decision.turns = Turns { asked_at: Some(view.now), so_far, waits, idle_since: last.idle_since };
     turns
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::control_plane::ControlPlane;
 
-const PLAN: &str = "apiVersion: virtroll.dev/v1alpha1\nkind: MaintenancePlan\nmetadata: {name: rights}\nspec:\n  \
+const PLAN: &str = "apiVersion: virtroll.dev/v1alpha1\nkind: MaintenancePlan\nmetadata: {name: rights}\nspec:\n  onConflict: Proceed\n  \
     groups:\n  - {name: all, nodes: {selector: {}}}\n  hooks:\n  - {name: reboot, at: Maintenance, reboot: {by: Annotation}, timeout: 2m}\n";
 
 struct User<'a> {
@@ -128,6 +128,13 @@ fn a_rehearsal_takes_the_shipped_role_and_says_what_is_missing() {
     let patch = ["patch", "pdb", "web", "--type=merge", "-p", "{\"spec\":{\"maxUnavailable\":0}}"];
     assert!(plane.kubectl(&patch).status.success());
     plane.wait("the budget to be counted", |p| p.get(&["pdb", "web"])["status"]["disruptionsAllowed"] == 0);
+    let strict = plane.path("strict.yaml");
+    std::fs::write(&strict, PLAN.replace("Proceed", "Fail")).expect("written");
+    let refused = reader.virtroll(&["apply", &strict, "--dry-run", "-o", "json"]);
+    let against: Value = serde_json::from_slice(&refused.stdout).expect("a conflict");
+    assert_eq!(refused.status.code(), Some(4), "{}", stderr(&refused));
+    assert!(against["conflict"]["why"].as_str().is_some_and(|w| w.contains("budget default/web")), "{against}");
+    // Who begins all the same is told by the API server itself.
     let blocked = reader.virtroll(&dry_run);
     let forecast: Value = serde_json::from_slice(&blocked.stdout).expect("a forecast");
     let findings = forecast["rehearsal"]["evictionCheck"]["findings"].as_array().cloned().unwrap_or_default();

@@ -25,6 +25,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/util/retry"
 )
 
 const namespace = "golang"
@@ -159,9 +160,13 @@ func main() {
 	})
 
 	// Zero replicas is not the same as no number, in protobuf too.
-	scale := must(client.AppsV1().Deployments(namespace).GetScale(ctx, "web", metav1.GetOptions{}))
-	scale.Spec.Replicas = 0
-	must(client.AppsV1().Deployments(namespace).UpdateScale(ctx, "web", scale, metav1.UpdateOptions{}))
+	// The Deployment's status may be written in between.
+	check(retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		scale := must(client.AppsV1().Deployments(namespace).GetScale(ctx, "web", metav1.GetOptions{}))
+		scale.Spec.Replicas = 0
+		_, err := client.AppsV1().Deployments(namespace).UpdateScale(ctx, "web", scale, metav1.UpdateOptions{})
+		return err
+	}) == nil, "not scaled")
 	until("no pod is left", func() bool { return len(running()) == 0 })
 	idle := deployment(0)
 	idle.Name = "idle"
