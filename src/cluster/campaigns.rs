@@ -27,7 +27,13 @@ const STARTING_TRIES: u32 = 100;
 /// Namespace of the Leases.
 const LEASE_NAMESPACE: &str = "kube-system";
 
-/// Creates the definitions of MaintenancePlan and MaintenanceCampaign where they are missing, and waits until they serve.
+/// The annotation of a definition that says which version of it this is.
+const DEFINITION: &str = "virtroll.dev/definition";
+/// Raised whenever the schema of a plan or of a campaign's record changes.
+const DEFINITION_VERSION: u32 = 2;
+
+/// Creates the definitions of MaintenancePlan and MaintenanceCampaign where they are missing, brings older ones up to date, and
+/// waits until they serve.
 ///
 /// # Errors
 /// A refusal in words.
@@ -35,20 +41,9 @@ pub async fn ensure_definitions(client: &Client) -> Result<(), Error> {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     for definition in [MaintenancePlan::crd(), MaintenanceCampaign::crd()] {
         let name = definition.name_any();
-        let what = format!("create CustomResourceDefinition {name}");
-        if api
-            .get_opt(&name)
-            .await
-            .map_err(|e| Error::of(&format!("get CustomResourceDefinition {name}"), e))?
-            .is_some()
-        {
-            continue;
-        }
-        match api.create(&PostParams::default(), &definition).await {
-            Ok(_) => {}
-            Err(kube::Error::Api(status)) if status.code == 409 => {}
-            Err(error) => return Err(Error::of(&what, error)),
-        }
+        let known = api.get_opt(&name).await;
+        let known = known.map_err(|e| Error::of(&format!("get CustomResourceDefinition {name}"), e))?;
+        define(&api, definition, known).await?;
     }
     // Served a moment later: the first list tells.
     for _ in 0..STARTING_TRIES {
@@ -58,6 +53,35 @@ pub async fn ensure_definitions(client: &Client) -> Result<(), Error> {
         tokio::time::sleep(STARTING).await;
     }
     Err(Error::Unreachable("the new kind MaintenanceCampaign is not served after 10 s".to_owned()))
+}
+
+/// Creates a definition, or brings an older virtroll's up to date: its schema would drop what this one writes. A newer one's stays.
+async fn define(
+    api: &Api<CustomResourceDefinition>,
+    mut definition: CustomResourceDefinition,
+    known: Option<CustomResourceDefinition>,
+) -> Result<(), Error> {
+    let name = definition.name_any();
+    let written = known.as_ref().map(|k| k.annotations().get(DEFINITION).and_then(|v| v.parse::<u32>().ok()));
+    definition.annotations_mut().insert(DEFINITION.to_owned(), DEFINITION_VERSION.to_string());
+    let (what, done) = match written {
+        Some(version) if version.unwrap_or(0) >= DEFINITION_VERSION => return Ok(()),
+        Some(_) => {
+            definition.metadata.resource_version = known.and_then(|k| k.metadata.resource_version);
+            let replaced = api.replace(&name, &PostParams::default(), &definition).await;
+            (format!("bring CustomResourceDefinition {name} up to date"), replaced)
+        }
+        None => {
+            let created = api.create(&PostParams::default(), &definition).await;
+            (format!("create CustomResourceDefinition {name}"), created)
+        }
+    };
+    match done {
+        Ok(_) => Ok(()),
+        // Another virtroll did it at the same moment.
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+        Err(error) => Err(Error::of(&what, error)),
+    }
 }
 
 /// Lists campaigns; `None` where the kind isn't served. A kind that was defined a moment ago answers 429 or 503 ("storage is

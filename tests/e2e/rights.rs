@@ -133,7 +133,10 @@ fn a_rehearsal_takes_the_shipped_role_and_says_what_is_missing() {
     let refused = reader.virtroll(&["apply", &strict, "--dry-run", "-o", "json"]);
     let against: Value = serde_json::from_slice(&refused.stdout).expect("a conflict");
     assert_eq!(refused.status.code(), Some(4), "{}", stderr(&refused));
-    assert!(against["conflict"]["why"].as_str().is_some_and(|w| w.contains("budget default/web")), "{against}");
+    assert!(
+        against["conflict"]["why"].as_str().is_some_and(|w| w.contains("budget default/web")),
+        "{against}"
+    );
     // Who begins all the same is told by the API server itself.
     let blocked = reader.virtroll(&dry_run);
     let forecast: Value = serde_json::from_slice(&blocked.stdout).expect("a forecast");

@@ -5,13 +5,15 @@ use std::time::Duration;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 use tokio::sync::watch;
 use virtroll::cluster::{self, Claim};
 use virtroll::engine::{Error, Stop};
 use virtroll::journal::EventKind;
-use virtroll::plan::v1alpha1::CampaignPhase;
+use virtroll::plan::v1alpha1::{CampaignPhase, MaintenanceCampaign};
 use virtroll::reconcile::{End, STATE_ANNOTATION};
 
 use crate::scene::{REBOOT, Scene, all_done, plan};
@@ -264,4 +266,22 @@ async fn a_job_that_ended_unseen_is_not_run_again() {
     let outcome = scene.apply(&plan, "two", never()).await;
     assert!(all_done(&outcome), "{outcome:#?}");
     assert_eq!(jobs.list(&ListParams::default()).await.expect("jobs").items.len(), 2, "one a node");
+}
+
+/// The schema of an older virtroll would drop what this one records.
+#[tokio::test(start_paused = true)]
+async fn an_older_definition_is_brought_up_to_date() {
+    let mut scene = Scene::new(2).await;
+    let definitions: Api<CustomResourceDefinition> = Api::all(scene.cluster.client());
+    let mut old = serde_json::to_value(MaintenanceCampaign::crd()).expect("JSON");
+    let node = "/spec/versions/0/schema/openAPIV3Schema/properties/status/properties/nodes/items/properties";
+    let removed = old.pointer_mut(node).and_then(|p| p.as_object_mut()).and_then(|p| p.remove("drainedAt"));
+    assert!(removed.is_some(), "{old}");
+    let old: CustomResourceDefinition = serde_json::from_value(old).expect("a definition");
+    definitions.create(&PostParams::default(), &old).await.expect("created");
+    let outcome = scene.roll("").await;
+    assert!(all_done(&outcome), "{outcome:#?}");
+    let record = cluster::campaign(&scene.cluster.client(), "p-1").await.expect("there").status;
+    let record = record.expect("a record");
+    assert!(record.nodes.iter().all(|n| n.drained_at.is_some()), "{record:#?}");
 }
