@@ -7,10 +7,12 @@ use super::text::{table, trimmed};
 use super::words::{count, duration};
 use crate::schedule::bounds::Binding;
 use crate::schedule::conflict::Conflict;
+use crate::schedule::decode::Rules;
 use crate::schedule::forecast::{Hold, Visit};
-use crate::schedule::instance::{Millis, NONE, Scope, Standing, Way};
+use crate::schedule::instance::{Instance, Millis, NONE, Scope, Standing, Way};
 use crate::schedule::problem::Problem;
 use crate::schedule::search::Plan;
+use crate::schedule::spread;
 
 /// The planner's forecast. Times are seconds from the campaign's beginning.
 #[derive(Debug, Clone, Serialize)]
@@ -22,6 +24,13 @@ pub struct Outlook {
     pub cluster: String,
     /// The last node is back.
     pub makespan_seconds: f64,
+    /// Of campaigns in which each duration is drawn around the expected one, half are over by then; absent for very large ones, where
+    /// that would take long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub likely_seconds: Option<f64>,
+    /// And nine in ten by then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub likely_at_most_seconds: Option<f64>,
     /// Proven: no order ends earlier, with the durations taken here.
     pub lower_bound_seconds: f64,
     /// What makes the lower bound so large.
@@ -97,6 +106,11 @@ pub struct NotPlaced {
     /// What holds it.
     pub why: String,
 }
+
+/// Durations are drawn so often, log-normal with this sigma where nothing better is known, for at most so many items.
+const DRAWS: usize = 25;
+const SIGMA: f64 = 0.3;
+const DRAWN_UP_TO: usize = 40_000;
 
 fn seconds(time: Millis) -> f64 {
     time as f64 / 1000.0
@@ -197,6 +211,7 @@ impl Outlook {
         let gap = if bound == 0 { 0.0 } else { (makespan as f64 / bound as f64 - 1.0) * 100.0 };
         let mut leaving = vec![0; problem.instance.nodes.len()];
         schedule.moves.iter().for_each(|m| leaving[m.from as usize] += 1);
+        let (likely, at_most) = likely(&problem.instance, &found.rules).unzip();
         let is_guest = |item: u32| problem.instance.items.way[item as usize] != Way::Eviction;
         let moves = schedule.moves.iter().filter(|m| is_guest(m.item)).map(|m| OutlookMove {
             name: problem.workloads[problem.workload_of[m.item as usize] as usize].name.to_string(),
@@ -209,6 +224,8 @@ impl Outlook {
             plan: plan.to_owned(),
             cluster: cluster.to_owned(),
             makespan_seconds: seconds(makespan),
+            likely_seconds: likely,
+            likely_at_most_seconds: at_most,
             lower_bound_seconds: seconds(bound),
             lower_bound_by: found.bounds.binding().map(|b| names.binding(b)),
             gap_percent: (gap * 100.0).round() / 100.0,
@@ -268,6 +285,13 @@ impl Outlook {
             count(self.extra_moves as usize, "move"),
             self.least_extra_moves,
         );
+        if let Some((likely, at_most)) = self.likely_seconds.zip(self.likely_at_most_seconds) {
+            text.push_str(&format!(
+                "\nIf things take more or less time than expected: about {}, nine times in ten at most {}.",
+                about(likely),
+                about(at_most)
+            ));
+        }
         for node in &self.not_placed {
             text.push_str(&format!("\nNo way was found for {}: {}.", node.name, node.why));
         }
@@ -306,6 +330,15 @@ impl Outlook {
         text.push_str("}\n");
         text
     }
+}
+
+/// Half of drawn campaigns end before the first, nine in ten before the second.
+fn likely(instance: &Instance, rules: &Rules) -> Option<(f64, f64)> {
+    if instance.items.len() > DRAWN_UP_TO {
+        return None;
+    }
+    let found = spread::makespans(instance, rules, SIGMA, DRAWS, 77);
+    Some((seconds(*found.get(DRAWS / 2)?), seconds(*found.get(DRAWS * 9 / 10)?)))
 }
 
 fn node(names: &Names<'_>, visit: &Visit, leaving: usize) -> OutlookNode {
