@@ -67,6 +67,31 @@ fn lesser_role(plane: &ControlPlane, name: &str, without: &str) {
     plane.create(&role.to_string());
 }
 
+/// A budget that allows nothing is found out before the first cordon: the rehearsal is refused, and where the plan says to begin all
+/// the same, the API server itself tells.
+fn found_out_beforehand(plane: &ControlPlane, reader: &User<'_>, plan: &str) {
+    let patch = ["patch", "pdb", "web", "--type=merge", "-p", "{\"spec\":{\"maxUnavailable\":0}}"];
+    assert!(plane.kubectl(&patch).status.success());
+    plane.wait("the budget to be counted", |p| p.get(&["pdb", "web"])["status"]["disruptionsAllowed"] == 0);
+    let strict = plane.path("strict.yaml");
+    std::fs::write(&strict, PLAN.replace("Proceed", "Fail")).expect("written");
+    let refused = reader.virtroll(&["apply", &strict, "--dry-run", "-o", "json"]);
+    let against: Value = serde_json::from_slice(&refused.stdout).expect("a conflict");
+    assert_eq!(refused.status.code(), Some(4), "{}", String::from_utf8_lossy(&refused.stderr));
+    assert!(
+        against["conflict"]["why"].as_str().is_some_and(|w| w.contains("budget default/web")),
+        "{against}"
+    );
+    let blocked = reader.virtroll(&["apply", plan, "--dry-run", "-o", "json"]);
+    let forecast: Value = serde_json::from_slice(&blocked.stdout).expect("a forecast");
+    let findings = forecast["rehearsal"]["evictionCheck"]["findings"].as_array().cloned().unwrap_or_default();
+    assert_eq!(findings.len(), 6);
+    assert!(findings.iter().all(|f| f["class"] == "budget"), "{findings:?}");
+    assert_eq!(plane.writes_of("virtroll"), Vec::<String>::new());
+    let back = ["patch", "pdb", "web", "--type=merge", "-p", "{\"spec\":{\"maxUnavailable\":1}}"];
+    assert!(plane.kubectl(&back).status.success());
+}
+
 #[test]
 fn a_rehearsal_takes_the_shipped_role_and_says_what_is_missing() {
     let plane = crate::cluster("rights", 3, 6, "1");
@@ -124,28 +149,7 @@ fn a_rehearsal_takes_the_shipped_role_and_says_what_is_missing() {
     let forecast = rehearsal(&reader.virtroll(&dry_run));
     let check = &forecast["rehearsal"]["evictionCheck"];
     assert_eq!((&check["asked"], &check["granted"]), (&json!(6), &json!(6)), "{check}");
-    // A budget that allows nothing is found out before the first cordon.
-    let patch = ["patch", "pdb", "web", "--type=merge", "-p", "{\"spec\":{\"maxUnavailable\":0}}"];
-    assert!(plane.kubectl(&patch).status.success());
-    plane.wait("the budget to be counted", |p| p.get(&["pdb", "web"])["status"]["disruptionsAllowed"] == 0);
-    let strict = plane.path("strict.yaml");
-    std::fs::write(&strict, PLAN.replace("Proceed", "Fail")).expect("written");
-    let refused = reader.virtroll(&["apply", &strict, "--dry-run", "-o", "json"]);
-    let against: Value = serde_json::from_slice(&refused.stdout).expect("a conflict");
-    assert_eq!(refused.status.code(), Some(4), "{}", stderr(&refused));
-    assert!(
-        against["conflict"]["why"].as_str().is_some_and(|w| w.contains("budget default/web")),
-        "{against}"
-    );
-    // Who begins all the same is told by the API server itself.
-    let blocked = reader.virtroll(&dry_run);
-    let forecast: Value = serde_json::from_slice(&blocked.stdout).expect("a forecast");
-    let findings = forecast["rehearsal"]["evictionCheck"]["findings"].as_array().cloned().unwrap_or_default();
-    assert_eq!(findings.len(), 6);
-    assert!(findings.iter().all(|f| f["class"] == "budget"), "{findings:?}");
-    assert_eq!(plane.writes_of("virtroll"), Vec::<String>::new());
-    let back = ["patch", "pdb", "web", "--type=merge", "-p", "{\"spec\":{\"maxUnavailable\":1}}"];
-    assert!(plane.kubectl(&back).status.success());
+    found_out_beforehand(&plane, &reader, &plan);
 
     // What can be done without is said; what can't is refused.
     lesser_role(&plane, "no-jobs", "jobs");
