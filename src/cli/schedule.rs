@@ -60,6 +60,9 @@ pub(super) fn refuse(found: &NoSchedule, output: Output) {
         return print_json(&Against { conflict: found, nevers });
     }
     write_err(&conflict_text(found));
+    err!(
+        "Or in the plan, onConflict: Skip leaves out the nodes that are affected, and Proceed begins all the same."
+    );
     for never in nevers.iter().filter(|n| n.why != found.why) {
         let member = &never.member;
         err!("also: {} (nodes {}); {}: {}", never.why, never.nodes.join(", "), member.field, member.help);
