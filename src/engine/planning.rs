@@ -58,7 +58,6 @@ pub(super) fn guide(problem: &Problem, effort: Effort) -> (Guide, EventKind) {
         lower_bound_ms: bound,
         extra_moves: score.extra_moves,
         least_extra_moves: found.least_extra_moves,
-        without_a_way: found.schedule.unfinished.len(),
     };
     (Guide::of(&problem.instance, &found.rules), forecast)
 }

@@ -174,8 +174,6 @@ pub enum EventKind {
         extra_moves: u32,
         /// The fewest that are possible when as many nodes begin before the first is back.
         least_extra_moves: u32,
-        /// Nodes for which no way was found, which proves nothing.
-        without_a_way: usize,
     },
     /// The nodes that wait go in another order from now on.
     Reordered,

@@ -124,7 +124,7 @@ impl Story {
             }
             EventKind::Warning { text } => self.warn(text),
             EventKind::CampaignEnded { .. } => self.close(at),
-            EventKind::Planned { makespan_ms, lower_bound_ms, extra_moves, least_extra_moves, .. } => {
+            EventKind::Planned { makespan_ms, lower_bound_ms, extra_moves, least_extra_moves } => {
                 let (moves, least) = (*extra_moves, *least_extra_moves);
                 self.planned = Some(Planned::new(*makespan_ms, *lower_bound_ms, moves, least));
             }
