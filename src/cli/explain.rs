@@ -185,18 +185,18 @@ fn load(file: &std::path::Path) -> Result<Loaded, Exit> {
 
 /// Words for a name that nothing has.
 fn unknown(target: &Target, inventory: &Inventory) -> Option<String> {
-    let (vms, vmis) = (inventory.vms(), inventory.vmis());
+    let vms = || inventory.vms().map(|vm| &vm.name).chain(inventory.vmis().map(|vmi| &vmi.name));
     match target {
         Target::Node(name) if inventory.node(name).is_none() => {
             let of_node = nearest(name, inventory.nodes().keys().cloned());
             // Whoever forgot to say that it is a VM.
-            let vm = vms.keys().chain(vmis.keys()).find(|vm| vm.name == *name);
+            let vm = vms().find(|vm| vm.name == *name);
             let hint =
                 vm.map_or(of_node, |vm| format!("; there is a VM of that name: virtroll explain {vm}"));
             Some(format!("node {name:?} not found{hint}"))
         }
-        Target::Vm(name) if !vms.contains_key(name) && !vmis.contains_key(name) => {
-            let known = vms.keys().chain(vmis.keys()).map(ToString::to_string);
+        Target::Vm(name) if inventory.vm(name).is_none() && inventory.vmi(name).is_none() => {
+            let known = vms().map(ToString::to_string);
             Some(format!("vm {:?} not found{}", name.to_string(), nearest(&name.to_string(), known)))
         }
         Target::Node(_) | Target::Vm(_) => None,

@@ -284,15 +284,15 @@ fn known(inventory: &Inventory, kind: Kind, node: Option<&str>) -> Vec<ObjectNam
     match (kind, node) {
         (Kind::Node, _) => inventory.nodes().keys().map(cluster_scoped).collect(),
         (Kind::Pod, Some(node)) => inventory.pods_on(node).map(|p| p.name.clone()).collect(),
-        (Kind::Pod, None) => inventory.pods().keys().cloned().collect(),
+        (Kind::Pod, None) => inventory.pods().map(|o| o.name.clone()).collect(),
         (Kind::Target, _) => {
-            let targets = inventory.pods().values().filter(|p| p.migration_uid().is_some());
+            let targets = inventory.pods().filter(|p| p.migration_uid().is_some());
             targets.map(|p| p.name.clone()).collect()
         }
         (Kind::Budget, _) => inventory.budgets().keys().cloned().collect(),
-        (Kind::Vm, _) => inventory.vms().keys().cloned().collect(),
-        (Kind::Vmi, _) => inventory.vmis().keys().cloned().collect(),
-        (Kind::Migration, _) => inventory.migrations().keys().cloned().collect(),
+        (Kind::Vm, _) => inventory.vms().map(|o| o.name.clone()).collect(),
+        (Kind::Vmi, _) => inventory.vmis().map(|o| o.name.clone()).collect(),
+        (Kind::Migration, _) => inventory.migrations().map(|o| o.name.clone()).collect(),
         (Kind::Deployment, _) => scaled(ScalableKind::Deployment),
         (Kind::StatefulSet, _) => scaled(ScalableKind::StatefulSet),
         (Kind::DaemonSet, _) => inventory.daemon_sets().keys().cloned().collect(),

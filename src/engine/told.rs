@@ -91,10 +91,13 @@ impl Told {
     fn vms(&mut self, vms: &[Arc<CampaignVm>], news: &mut Vec<EventKind>) {
         let mut known = self.vms.iter().peekable();
         for vm in vms {
+            if known.next_if(|k| Arc::ptr_eq(k, vm)).is_some() {
+                continue;
+            }
             let is_same = |k: &&Arc<CampaignVm>| (&k.namespace, &k.name) == (&vm.namespace, &vm.name);
             while known.next_if(|k| (&k.namespace, &k.name) < (&vm.namespace, &vm.name)).is_some() {}
-            if let Some(before) = known.next_if(|k| Arc::ptr_eq(k, vm) || is_same(k)) {
-                news.extend(Some(before).filter(|b| !Arc::ptr_eq(b, vm)).and_then(|b| changed(b, vm)));
+            if let Some(before) = known.next_if(is_same) {
+                news.extend(changed(before, vm));
             }
         }
         self.vms.clear();

@@ -87,41 +87,43 @@ impl Budget {
 /// Names of budgets by a label that their selectors require, so that not every budget of a namespace is held against every
 /// pod. In each namespace, the budgets whose selectors require none are under the empty label.
 #[derive(Debug, Clone, Default)]
-pub(super) struct BudgetsByLabel(BTreeMap<String, BTreeMap<(String, String), BTreeSet<ObjectName>>>);
+pub(super) struct BudgetsByLabel(BTreeMap<String, Labels>);
+
+/// Names by label: by key, then by value.
+type Labels = BTreeMap<String, BTreeMap<String, BTreeSet<ObjectName>>>;
 
 impl BudgetsByLabel {
-    fn place(budget: &Budget) -> (String, String) {
-        let (key, value) = budget.required_label().unwrap_or_default();
-        (key.to_owned(), value.to_owned())
-    }
-
     pub(super) fn insert(&mut self, budget: &Budget) {
+        let (key, value) = budget.required_label().unwrap_or_default();
         let labels = self.0.entry(budget.name.namespace.clone()).or_default();
-        labels.entry(Self::place(budget)).or_default().insert(budget.name.clone());
+        let values = labels.entry(key.to_owned()).or_default();
+        values.entry(value.to_owned()).or_default().insert(budget.name.clone());
     }
 
     pub(super) fn remove(&mut self, budget: &Budget) {
         let Some(labels) = self.0.get_mut(&budget.name.namespace) else { return };
-        let place = Self::place(budget);
-        if let Some(names) = labels.get_mut(&place) {
+        let (key, value) = budget.required_label().unwrap_or_default();
+        let Some(values) = labels.get_mut(key) else { return };
+        if let Some(names) = values.get_mut(value) {
             names.remove(&budget.name);
             if names.is_empty() {
-                labels.remove(&place);
+                values.remove(value);
             }
+        }
+        if values.is_empty() {
+            labels.remove(key);
         }
     }
 
     /// The budgets that may select a pod with these labels, in order of their names.
-    pub(super) fn candidates(
-        &self,
-        namespace: &str,
-        pod: &BTreeMap<String, String>,
-    ) -> BTreeSet<&ObjectName> {
-        let Some(labels) = self.0.get(namespace) else { return BTreeSet::new() };
-        let none = (String::new(), String::new());
-        let of = |label: &(String, String)| labels.get(label).into_iter().flatten();
-        let required = pod.iter().flat_map(|(key, value)| of(&(key.clone(), value.clone())));
-        of(&none).chain(required).collect()
+    pub(super) fn candidates(&self, namespace: &str, pod: &BTreeMap<String, String>) -> Vec<&ObjectName> {
+        let Some(labels) = self.0.get(namespace) else { return Vec::new() };
+        let of = |key: &str, value: &str| labels.get(key).and_then(|v| v.get(value)).into_iter().flatten();
+        let required = pod.iter().flat_map(|(key, value)| of(key, value));
+        // Each is under one label.
+        let mut found: Vec<&ObjectName> = of("", "").chain(required).collect();
+        found.sort_unstable();
+        found
     }
 }
 

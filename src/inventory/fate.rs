@@ -104,7 +104,7 @@ pub fn comeback(inventory: &Inventory, vmi: &VirtualMachineInstance) -> Comeback
     match vmi.controller.as_ref().map(|o| o.kind.as_str()) {
         Some("VirtualMachine") => {
             let name = vmi.controller.as_ref().map_or("", |o| o.name.as_str());
-            let vm = inventory.vms().get(&ObjectName::new(&vmi.name.namespace, name));
+            let vm = inventory.vm(&ObjectName::new(&vmi.name.namespace, name));
             match vm.map(|vm| vm.run_strategy) {
                 Some(RunStrategy::Always) => Comeback::ByItself,
                 Some(other) => Comeback::StaysOff(other),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::budget::BudgetsByLabel;
+use super::table::{Index, Table};
 use super::{
     Budget, KubeVirt, Migration, Needs, Node, ObjectName, Pod, Scalable, ScalableKind, ScalableName,
     VirtualMachine, VirtualMachineInstance, Volume, VolumeAttachment,
@@ -22,8 +23,8 @@ pub struct Workload {
 #[derive(Debug, Clone, Default)]
 pub struct Inventory {
     nodes: BTreeMap<String, Node>,
-    pods: BTreeMap<ObjectName, Pod>,
-    pods_by_node: BTreeMap<String, BTreeSet<ObjectName>>,
+    pods: Table<Pod>,
+    pods_by_node: Index<Pod>,
     unbound_pods: BTreeSet<ObjectName>,
     /// What pods need, each once.
     needs: BTreeSet<Arc<Needs>>,
@@ -35,12 +36,12 @@ pub struct Inventory {
     volumes_by_claim: BTreeMap<ObjectName, String>,
     attachments: BTreeMap<String, VolumeAttachment>,
     attachments_by_node: BTreeMap<String, BTreeSet<String>>,
-    vms: BTreeMap<ObjectName, VirtualMachine>,
-    vmis: BTreeMap<ObjectName, VirtualMachineInstance>,
-    vmis_by_node: BTreeMap<String, BTreeSet<ObjectName>>,
-    vmis_by_target: BTreeMap<String, BTreeSet<ObjectName>>,
-    migrations: BTreeMap<ObjectName, Migration>,
-    migrations_by_vmi: BTreeMap<ObjectName, BTreeSet<ObjectName>>,
+    vms: Table<VirtualMachine>,
+    vmis: Table<VirtualMachineInstance>,
+    vmis_by_node: Index<VirtualMachineInstance>,
+    vmis_by_target: Index<VirtualMachineInstance>,
+    migrations: Table<Migration>,
+    migrations_by_vmi: BTreeMap<String, Index<Migration>>,
     /// The KubeVirt installation; `None` on a cluster without it.
     pub kubevirt: Option<KubeVirt>,
 }
@@ -106,9 +107,9 @@ impl Inventory {
         self.nodes.remove(name);
     }
 
-    /// All pods by name.
-    pub fn pods(&self) -> &BTreeMap<ObjectName, Pod> {
-        &self.pods
+    /// All pods in order of their names.
+    pub fn pods(&self) -> impl ExactSizeIterator<Item = &Pod> {
+        self.pods.values()
     }
 
     /// The pod of that name.
@@ -118,13 +119,12 @@ impl Inventory {
 
     /// The pods bound to a node, in order of their names.
     pub fn pods_on<'a>(&'a self, node: &str) -> impl Iterator<Item = &'a Pod> + use<'a> {
-        self.pods_by_node.get(node).into_iter().flatten().filter_map(|name| self.pods.get(name))
+        self.pods_by_node.of(node)
     }
 
     /// The pods of a namespace, in order of their names.
     pub fn pods_in<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a Pod> {
-        let start = ObjectName::new(namespace, "");
-        self.pods.range(start..).take_while(move |(name, _)| name.namespace == namespace).map(|(_, pod)| pod)
+        self.pods.of_namespace(namespace)
     }
 
     /// The pods that no node has been found for.
@@ -143,16 +143,15 @@ impl Inventory {
                 self.needs.insert(pod.needs.clone());
             }
         }
-        self.remove_pod(&pod.name.clone());
-        match &pod.node {
-            Some(node) => {
-                self.pods_by_node.entry(node.clone()).or_default().insert(pod.name.clone());
-            }
+        let name = pod.name.clone();
+        self.remove_pod(&name);
+        let entry = self.pods.insert(&name, pod);
+        match &entry.1.node {
+            Some(node) => self.pods_by_node.insert(node, &entry),
             None => {
-                self.unbound_pods.insert(pod.name.clone());
+                self.unbound_pods.insert(name);
             }
         }
-        self.pods.insert(pod.name.clone(), pod);
         true
     }
 
@@ -160,7 +159,7 @@ impl Inventory {
     pub fn remove_pod(&mut self, name: &ObjectName) {
         let Some(old) = self.pods.remove(name) else { return };
         match &old.node {
-            Some(node) => unlink(&mut self.pods_by_node, node, name),
+            Some(node) => self.pods_by_node.remove(node, name),
             None => {
                 self.unbound_pods.remove(name);
             }
@@ -237,6 +236,10 @@ impl Inventory {
 
     /// The Deployment or StatefulSet that a pod belongs to, if it is known.
     pub fn scalable_of(&self, pod: &Pod) -> Option<&Scalable> {
+        // They are observed only where a plan asks for them.
+        if self.scalables.is_empty() {
+            return None;
+        }
         let (kind, name) = pod.workload();
         let kind = match kind {
             "Deployment" => ScalableKind::Deployment,
@@ -317,14 +320,23 @@ impl Inventory {
         }
     }
 
-    /// All VirtualMachines by name.
-    pub fn vms(&self) -> &BTreeMap<ObjectName, VirtualMachine> {
-        &self.vms
+    /// All VirtualMachines in order of their names.
+    pub fn vms(&self) -> impl ExactSizeIterator<Item = &VirtualMachine> {
+        self.vms.values()
+    }
+
+    /// The VirtualMachine of that name.
+    pub fn vm(&self, name: &ObjectName) -> Option<&VirtualMachine> {
+        self.vms.get(name)
     }
 
     /// Adds or replaces a VirtualMachine.
     pub fn put_vm(&mut self, vm: VirtualMachine) -> bool {
-        put(&mut self.vms, vm.name.clone(), vm)
+        if self.vms.get(&vm.name) == Some(&vm) {
+            return false;
+        }
+        self.vms.insert(&vm.name.clone(), vm);
+        true
     }
 
     /// Forgets a VirtualMachine.
@@ -332,14 +344,19 @@ impl Inventory {
         self.vms.remove(name);
     }
 
-    /// All VMIs by name.
-    pub fn vmis(&self) -> &BTreeMap<ObjectName, VirtualMachineInstance> {
-        &self.vmis
+    /// All VMIs in order of their names.
+    pub fn vmis(&self) -> impl ExactSizeIterator<Item = &VirtualMachineInstance> {
+        self.vmis.values()
+    }
+
+    /// The VMI of that name.
+    pub fn vmi(&self, name: &ObjectName) -> Option<&VirtualMachineInstance> {
+        self.vmis.get(name)
     }
 
     /// The VMIs whose `status.nodeName` is this node.
     pub fn vmis_on<'a>(&'a self, node: &str) -> impl Iterator<Item = &'a VirtualMachineInstance> + use<'a> {
-        self.vmis_by_node.get(node).into_iter().flatten().filter_map(|name| self.vmis.get(name))
+        self.vmis_by_node.of(node)
     }
 
     /// The VMIs that are on their way to a node, or have just arrived (label `kubevirt.io/migrationTargetNodeName`).
@@ -347,7 +364,7 @@ impl Inventory {
         &'a self,
         node: &str,
     ) -> impl Iterator<Item = &'a VirtualMachineInstance> + use<'a> {
-        self.vmis_by_target.get(node).into_iter().flatten().filter_map(|name| self.vmis.get(name))
+        self.vmis_by_target.of(node)
     }
 
     /// The launcher pods of a VMI that are bound to its node.
@@ -369,14 +386,15 @@ impl Inventory {
         if self.vmis.get(&vmi.name) == Some(&vmi) {
             return false;
         }
-        self.remove_vmi(&vmi.name.clone());
-        if let Some(node) = &vmi.node {
-            self.vmis_by_node.entry(node.clone()).or_default().insert(vmi.name.clone());
+        let name = vmi.name.clone();
+        self.remove_vmi(&name);
+        let entry = self.vmis.insert(&name, vmi);
+        if let Some(node) = &entry.1.node {
+            self.vmis_by_node.insert(node, &entry);
         }
-        if let Some(node) = &vmi.migration_target_node {
-            self.vmis_by_target.entry(node.clone()).or_default().insert(vmi.name.clone());
+        if let Some(node) = &entry.1.migration_target_node {
+            self.vmis_by_target.insert(node, &entry);
         }
-        self.vmis.insert(vmi.name.clone(), vmi);
         true
     }
 
@@ -384,21 +402,21 @@ impl Inventory {
     pub fn remove_vmi(&mut self, name: &ObjectName) {
         let Some(old) = self.vmis.remove(name) else { return };
         if let Some(node) = &old.node {
-            unlink(&mut self.vmis_by_node, node, name);
+            self.vmis_by_node.remove(node, name);
         }
         if let Some(node) = &old.migration_target_node {
-            unlink(&mut self.vmis_by_target, node, name);
+            self.vmis_by_target.remove(node, name);
         }
     }
 
-    /// All migrations by name.
-    pub fn migrations(&self) -> &BTreeMap<ObjectName, Migration> {
-        &self.migrations
+    /// All migrations in order of their names.
+    pub fn migrations(&self) -> impl ExactSizeIterator<Item = &Migration> {
+        self.migrations.values()
     }
 
     /// The migrations of a VMI, finished ones included.
     pub fn migrations_of<'a>(&'a self, vmi: &ObjectName) -> impl Iterator<Item = &'a Migration> + use<'a> {
-        self.migrations_by_vmi.get(vmi).into_iter().flatten().filter_map(|name| self.migrations.get(name))
+        self.migrations_by_vmi.get(&vmi.namespace).map(|index| index.of(&vmi.name)).into_iter().flatten()
     }
 
     /// Adds or replaces a migration.
@@ -406,16 +424,18 @@ impl Inventory {
         if self.migrations.get(&migration.name) == Some(&migration) {
             return false;
         }
-        let vmi = ObjectName::new(&migration.name.namespace, &migration.vmi);
-        self.migrations_by_vmi.entry(vmi).or_default().insert(migration.name.clone());
-        self.migrations.insert(migration.name.clone(), migration);
+        let entry = self.migrations.insert(&migration.name.clone(), migration);
+        let index = self.migrations_by_vmi.entry(entry.0.namespace.clone()).or_default();
+        index.insert(&entry.1.vmi, &entry);
         true
     }
 
     /// Forgets a migration.
     pub fn remove_migration(&mut self, name: &ObjectName) {
         if let Some(old) = self.migrations.remove(name) {
-            unlink(&mut self.migrations_by_vmi, &ObjectName::new(&name.namespace, old.vmi), name);
+            if let Some(index) = self.migrations_by_vmi.get_mut(&name.namespace) {
+                index.remove(&old.vmi, name);
+            }
         }
     }
 }

@@ -19,6 +19,7 @@ mod needs;
 mod node;
 mod pod;
 mod scalable;
+mod table;
 mod volume;
 
 pub use budget::{Budget, UnhealthyPodEvictionPolicy};

@@ -1,6 +1,6 @@
 //! Which nodes may start now: waves, and the limits over campaign, group and zone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::decide::States;
 use super::hold::SHOWN;
@@ -14,17 +14,17 @@ use crate::reconcile::{Hold, NodePhase};
 pub const ZONE_LABEL: &str = crate::inventory::ZONE;
 
 /// One limit: at most `limit` of these nodes unavailable.
-struct Limit {
+struct Limit<'a> {
     scope: String,
     limit: usize,
-    members: BTreeSet<String>,
+    members: HashSet<&'a str>,
     /// Those of them that are unavailable now.
-    away: BTreeSet<String>,
+    away: BTreeSet<&'a str>,
     /// Those of them that are in work.
-    working: BTreeSet<String>,
+    working: BTreeSet<&'a str>,
 }
 
-impl Limit {
+impl Limit<'_> {
     /// Why this limit doesn't let the node begin; `None` if it does. A failed node that is `left_cordoned` and tried again
     /// takes nothing more away than is away: only those in work stand in its way, so that even more failed nodes than the
     /// limit come through, one after the other.
@@ -38,7 +38,8 @@ impl Limit {
         if others < self.limit {
             return None;
         }
-        let unavailable: Vec<String> = away.iter().filter(|n| *n != node).take(SHOWN).cloned().collect();
+        let shown = away.iter().filter(|n| **n != node).take(SHOWN);
+        let unavailable: Vec<String> = shown.map(|n| (*n).to_owned()).collect();
         let more = others - unavailable.len();
         Some(Hold::Concurrency { scope: self.scope.clone(), limit: self.limit, unavailable, more })
     }
@@ -54,8 +55,8 @@ struct Wave {
 }
 
 /// The limits, and who is unavailable.
-pub(super) struct Admission {
-    limits: Vec<Limit>,
+pub(super) struct Admission<'a> {
+    limits: Vec<Limit<'a>>,
     /// By group.
     waves: BTreeMap<String, Wave>,
     last_wave: u32,
@@ -63,10 +64,10 @@ pub(super) struct Admission {
     strategy: Strategy,
 }
 
-impl Admission {
+impl<'a> Admission<'a> {
     /// Reads limits and present unavailability. A node counts as unavailable when it is in work, not Ready, or cordoned by
     /// anybody for whatever reason.
-    pub(super) fn new(view: &View<'_>, states: &States<'_>, decision: &Decision) -> Self {
+    pub(super) fn new(view: &View<'a>, states: &States<'_>, decision: &Decision) -> Self {
         let working = |name: &str| {
             // A patch under way may be a cordon that isn't observed yet; that of a node that is done only clears its state.
             let done = decision.phase(name).is_some_and(|p| p == NodePhase::Done);
@@ -78,9 +79,9 @@ impl Admission {
         for (_, name) in view.nodes() {
             let (working, away) = (working(name), away(name));
             for limit in limits.iter_mut().filter(|l| (working || away) && l.members.contains(name)) {
-                limit.away.insert(name.to_owned());
+                limit.away.insert(name);
                 if working {
-                    limit.working.insert(name.to_owned());
+                    limit.working.insert(name);
                 }
             }
         }
@@ -119,10 +120,10 @@ impl Admission {
     }
 
     /// Counts a node that was just admitted.
-    pub(super) fn admit(&mut self, node: &str) {
+    pub(super) fn admit(&mut self, node: &'a str) {
         for limit in self.limits.iter_mut().filter(|l| l.members.contains(node)) {
-            limit.away.insert(node.to_owned());
-            limit.working.insert(node.to_owned());
+            limit.away.insert(node);
+            limit.working.insert(node);
         }
     }
 }
@@ -146,7 +147,7 @@ fn waves(decision: &Decision) -> BTreeMap<String, Wave> {
     waves
 }
 
-fn limits(view: &View<'_>) -> Vec<Limit> {
+fn limits<'a>(view: &View<'a>) -> Vec<Limit<'a>> {
     let mut limits = Vec::new();
     let everyone: Vec<&str> = view.nodes().map(|(_, node)| node).collect();
     let campaign = view.plan.concurrency.clone().unwrap_or_default();
@@ -169,23 +170,23 @@ fn limits(view: &View<'_>) -> Vec<Limit> {
     limits
 }
 
-fn limit(scope: String, limit: usize, members: &[&str]) -> Limit {
-    let members = members.iter().map(|m| (*m).to_owned()).collect();
+fn limit<'a>(scope: String, limit: usize, members: &[&'a str]) -> Limit<'a> {
+    let members = members.iter().copied().collect();
     Limit { scope, limit, members, away: BTreeSet::new(), working: BTreeSet::new() }
 }
 
-fn zones(
-    view: &View<'_>,
+fn zones<'a>(
+    view: &View<'a>,
     suffix: &str,
     concurrency: &Concurrency,
-    members: &[&str],
-    limits: &mut Vec<Limit>,
+    members: &[&'a str],
+    limits: &mut Vec<Limit<'a>>,
 ) {
     let Some(max) = concurrency.max_unavailable_per_zone else {
         return;
     };
     let key = concurrency.topology_key.as_deref().unwrap_or(ZONE_LABEL);
-    let mut by_zone: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut by_zone: BTreeMap<&str, Vec<&'a str>> = BTreeMap::new();
     for &name in members {
         let zone = view.inventory.node(name).and_then(|n| n.labels.get(key));
         by_zone.entry(zone.map_or("", String::as_str)).or_default().push(name);

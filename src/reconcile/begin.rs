@@ -23,12 +23,18 @@ use crate::schedule::problem::{self, Durations, Progress};
 const ASKED_A_NODE: SignedDuration = SignedDuration::from_millis(5);
 /// So many times as far apart while no node has begun or come back since: only budgets, slots and room can have changed.
 const NOTHING_NEW: i32 = 4;
+/// So many waiting nodes are asked about in between, the first in their order; all of them as often as if nothing were new.
+const FIRST_ASKED: usize = 64;
+/// If so large a part of them may begin, others may, too.
+const MANY: usize = 2;
 
 /// What the planner's rules said last.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Turns {
     /// When they were asked.
     asked_at: Option<Timestamp>,
+    /// When all nodes that wait were asked about.
+    asked_all_at: Option<Timestamp>,
     /// Nodes that were in work then, and nodes that were through.
     so_far: (usize, usize),
     /// Nodes whose turn it wasn't.
@@ -89,7 +95,7 @@ fn entrants<'a>(
     view: &View<'a>,
     states: &States<'_>,
     open: &[&'a GroupNodes],
-    admission: &Admission,
+    admission: &Admission<'_>,
     decision: &mut Decision,
 ) -> BTreeMap<&'a str, Entrant<'a>> {
     let mut entrants = BTreeMap::new();
@@ -135,8 +141,13 @@ fn turns(
     let progress = progress(view, decision);
     let so_far = (progress.under_way.len(), progress.done.len());
     let pause = ASKED_A_NODE * i32::try_from(view.inventory.nodes().len()).unwrap_or(i32::MAX / NOTHING_NEW);
-    let pause = if so_far == last.so_far { pause * NOTHING_NEW } else { pause };
-    let due = last.asked_at.and_then(|at| at.checked_add(pause).ok()).filter(|due| view.now < *due);
+    let after = |at: Option<Timestamp>, pause| at.and_then(|at| at.checked_add(pause).ok());
+    let all_at = after(last.asked_all_at, pause * NOTHING_NEW).filter(|due| view.now < *due);
+    let due = if so_far == last.so_far {
+        all_at
+    } else {
+        after(last.asked_at, pause).filter(|due| view.now < *due)
+    };
     if let Some(due) = due {
         decision.wake(due);
         decision.turns = last.clone();
@@ -144,12 +155,43 @@ fn turns(
         return known.map(|(name, wait)| (name.clone(), Some(wait.clone()))).collect();
     }
     let waiting: BTreeSet<&str> = entrants.keys().copied().collect();
-    let problem = problem::of(view.plan, view.groups, view.inventory, &Durations::default(), &progress);
     let returned = decision.status.nodes.iter().any(|n| n.phase == NodePhase::Done.name());
-    let turns = view.guide.turns(&problem, &waiting, returned);
+    let all = so_far.0 == 0 || all_at.is_none();
+    let (turns, all) = ask(view, &waiting, progress, returned, all);
     let waits = turns.iter().filter_map(|(name, wait)| Some((name.clone(), wait.clone()?))).collect();
-    decision.turns = Turns { asked_at: Some(view.now), so_far, waits, idle_since: last.idle_since };
+    let asked_all_at = if all { Some(view.now) } else { last.asked_all_at };
+    decision.turns =
+        Turns { asked_at: Some(view.now), asked_all_at, so_far, waits, idle_since: last.idle_since };
     turns
+}
+
+/// Whose turn it is: of all nodes, or of the first in their order, and of more the more of them may begin. Also says whether all
+/// were asked about.
+fn ask(
+    view: &View<'_>,
+    waiting: &BTreeSet<&str>,
+    mut progress: Progress,
+    returned: bool,
+    all: bool,
+) -> (Vec<(String, Option<Wait>)>, bool) {
+    let order = view.guide.sorted(waiting);
+    let mut first = if all { order.len() } else { FIRST_ASKED };
+    loop {
+        let asked: BTreeSet<&str> = order.iter().copied().take(first).collect();
+        let all = asked.len() == order.len();
+        progress.asks = (!all).then(|| {
+            let looked_at = progress.under_way.keys().map(String::as_str).chain(asked.iter().copied());
+            looked_at.map(str::to_owned).collect()
+        });
+        let problem = problem::of(view.plan, view.groups, view.inventory, &Durations::default(), &progress);
+        let mut turns = view.guide.turns(&problem, waiting, &asked, returned);
+        if all || turns.iter().filter(|(_, wait)| wait.is_none()).count() <= first / MANY {
+            let others = order.iter().skip(first);
+            turns.extend(others.map(|name| ((*name).to_owned(), Some(Wait::Limit))));
+            return (turns, all);
+        }
+        first *= 4;
+    }
 }
 
 /// Who is through and who is in work, for the planner. How long they still take doesn't matter to what may begin now.
@@ -167,7 +209,12 @@ fn progress(view: &View<'_>, decision: &Decision) -> Progress {
 }
 
 /// Begins a node, or fails it if something stands against it for good. False: nothing more may begin.
-fn start(view: &View<'_>, entrant: &Entrant<'_>, admission: &mut Admission, decision: &mut Decision) -> bool {
+fn start<'a>(
+    view: &View<'a>,
+    entrant: &Entrant<'a>,
+    admission: &mut Admission<'a>,
+    decision: &mut Decision,
+) -> bool {
     let node = entrant.node;
     let options = DrainOptions::of_plan(&view.plan.drain, &view.plan.virtual_machines);
     let obstacles = obstacles(view.inventory, &node.name, &options, view.now);

@@ -1,5 +1,6 @@
 //! The record of each VM: moves and outcome, folded from what is observed.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -18,20 +19,29 @@ pub(super) const COMEBACK: jiff::SignedDuration = jiff::SignedDuration::from_min
 pub(super) fn fold(view: &View<'_>, status: &mut MaintenanceCampaignStatus) {
     let mut nodes: Option<BTreeSet<&str>> = None;
     let mut added = Vec::new();
-    let mut present = view.inventory.vmis().values().filter(|v| !v.phase.is_final()).peekable();
+    let mut present = view.inventory.vmis().filter(|v| !v.phase.is_final()).peekable();
     let mut is_due = |vmi: &VirtualMachineInstance| {
         let nodes = nodes.get_or_insert_with(|| view.nodes().map(|(_, node)| node).collect());
         vmi.node.as_deref().is_some_and(|node| nodes.contains(node))
     };
     for record in &mut status.virtual_machines {
         let name = (record.namespace.as_str(), record.name.as_str());
-        while let Some(vmi) = present.next_if(|v| v.name.parts() < name) {
-            added.extend(is_due(vmi).then(|| begin(vmi)));
-        }
-        match present.next_if(|v| v.name.parts() == name) {
-            Some(vmi) if is_as_recorded(record, vmi) => {}
-            Some(vmi) => follow(Arc::make_mut(record), vmi),
-            None => ended(view.inventory, record),
+        loop {
+            match present.peek().map(|vmi| vmi.name.parts().cmp(&name)) {
+                Some(Ordering::Less) => {
+                    added.extend(present.next().filter(|vmi| is_due(vmi)).map(begin));
+                }
+                Some(Ordering::Equal) => {
+                    if let Some(vmi) = present.next().filter(|vmi| !is_as_recorded(record, vmi)) {
+                        follow(Arc::make_mut(record), vmi);
+                    }
+                    break;
+                }
+                Some(Ordering::Greater) | None => {
+                    ended(view.inventory, record);
+                    break;
+                }
+            }
         }
     }
     for vmi in present {
@@ -55,11 +65,11 @@ pub(super) fn awaited(view: &View<'_>, status: &MaintenanceCampaignStatus) -> Ve
         .filter(|v| matches!(v.outcome, VmOutcome::Stopped | VmOutcome::Restarted) && !v.replica);
     let names = touched.map(|v| ObjectName::new(&v.namespace, &v.name));
     let comes_back = |name: &ObjectName| {
-        let vm = view.inventory.vms().get(name);
+        let vm = view.inventory.vm(name);
         vm.is_some_and(|vm| vm.run_strategy == crate::inventory::RunStrategy::Always)
     };
     let runs = |name: &ObjectName| {
-        view.inventory.vmis().get(name).is_some_and(|v| v.phase == crate::inventory::VmiPhase::Running)
+        view.inventory.vmi(name).is_some_and(|v| v.phase == crate::inventory::VmiPhase::Running)
     };
     names.filter(|name| comes_back(name) && !runs(name)).collect()
 }
@@ -117,7 +127,7 @@ fn ended(inventory: &Inventory, record: &mut Arc<CampaignVm>) {
     }
     let name = ObjectName::new(&record.namespace, &record.name);
     let comes_back =
-        inventory.vms().get(&name).is_some_and(|vm| vm.run_strategy == crate::inventory::RunStrategy::Always);
+        inventory.vm(&name).is_some_and(|vm| vm.run_strategy == crate::inventory::RunStrategy::Always);
     // Between two lives of a VM that comes back: what it will be is known when it runs again.
     if !comes_back || record.outcome == VmOutcome::Untouched {
         Arc::make_mut(record).outcome = VmOutcome::Stopped;

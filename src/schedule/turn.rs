@@ -107,6 +107,13 @@ impl Guide {
         }
     }
 
+    /// Nodes in this order; those that it doesn't know are last, by name.
+    pub fn sorted<'a>(&self, nodes: &BTreeSet<&'a str>) -> Vec<&'a str> {
+        let mut nodes: Vec<&str> = nodes.iter().copied().collect();
+        nodes.sort_by_key(|node| self.place.get(*node).copied().unwrap_or(usize::MAX));
+        nodes
+    }
+
     /// The rules for an instance of this moment, over these of its nodes. `returned`: a node has come back already.
     fn rules(&self, instance: &Instance, mut order: Vec<u32>, returned: bool) -> Rules {
         let names = &instance.nodes.name;
@@ -143,11 +150,13 @@ impl Guide {
     /// Whose turn it is: the waiting nodes in their order, each with why it has to wait, if so.
     ///
     /// `problem` is that of this moment, with the nodes that are under way. `waiting` are the nodes that nothing else holds: groups,
-    /// waves and soaks are the caller's affair. Those that may begin may all begin together.
+    /// waves and soaks are the caller's affair; `asked` those of them that are asked about. Those that may begin may all begin
+    /// together.
     pub fn turns(
         &self,
         problem: &Problem,
         waiting: &BTreeSet<&str>,
+        asked: &BTreeSet<&str>,
         returned: bool,
     ) -> Vec<(String, Option<Wait>)> {
         let mut instance = problem.instance.clone();
@@ -162,7 +171,8 @@ impl Guide {
         };
         let order: Vec<u32> = (0..nodes.len() as u32).filter(is_in).collect();
         let rules = self.rules(&instance, order, returned);
-        let turns = decode::turns(&model, &rules).into_iter();
+        let is_asked = |node: u32| asked.contains(nodes.name[node as usize].as_str());
+        let turns = decode::turns(&model, &rules, is_asked).into_iter();
         turns
             .map(|(node, hold)| (nodes.name[node as usize].clone(), hold.map(|h| wait(problem, h))))
             .collect()

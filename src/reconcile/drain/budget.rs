@@ -85,7 +85,7 @@ impl Pending {
     /// Guests that were told to restart and whose pod isn't going yet.
     fn count_restarts(&mut self, inventory: &Inventory, ledger: &Ledger) {
         for (name, request) in ledger.vm_requests.iter().filter(|(_, r)| r.refused.is_none()) {
-            let vmi = inventory.vmis().get(name).filter(|vmi| request.stops.as_ref() == Some(&vmi.uid));
+            let vmi = inventory.vmi(name).filter(|vmi| request.stops.as_ref() == Some(&vmi.uid));
             let Some(vmi) = vmi else { continue };
             let pods = inventory.launchers_of(vmi).filter(|p| p.deletion.is_none());
             for budget in pods.flat_map(|pod| budgets_of(inventory, pod)) {

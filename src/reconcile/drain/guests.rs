@@ -117,7 +117,7 @@ impl Look<'_> {
 
     /// Asks for an evacuation once, then watches the mark and the migrations.
     fn evacuate(&self, pod: &Pod, name: &ObjectName, fate: &VmFate, step: &mut DrainStep) {
-        let vmi = self.inventory.vmis().get(name);
+        let vmi = self.inventory.vmi(name);
         let marked = vmi.is_some_and(|v| v.evacuation_node.is_some() && v.evacuation_node == pod.node);
         let moving = self.inventory.migrations_of(name).any(|m| !m.is_final());
         let asked = self.ledger.evictions.get(&pod.uid);
@@ -144,7 +144,7 @@ fn progress(inventory: &Inventory, vmi: &ObjectName) -> (String, Stage, Prospect
     let mut migrations: Vec<_> = inventory.migrations_of(vmi).collect();
     migrations.sort_by_key(|m| m.created);
     let failed = migrations.iter().filter(|m| m.phase == "Failed").count();
-    let state = inventory.vmis().get(vmi).and_then(|v| v.migration_state.as_ref());
+    let state = inventory.vmi(vmi).and_then(|v| v.migration_state.as_ref());
     let reason = state.filter(|s| s.failed && !s.failure_reason.is_empty());
     let reason = reason.map(|s| format!(": {}", s.failure_reason)).unwrap_or_default();
     let before = match failed {

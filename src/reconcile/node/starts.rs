@@ -53,8 +53,8 @@ impl Step<'_, '_> {
             vmi.uid != vm.uid && !vmi.phase.is_final() || vmi.uid == vm.uid && !self.is_ending(vmi)
         };
         let owed = self.state.vms.iter().filter(|vm| {
-            let vmi = self.view.inventory.vmis().get(&vm.name);
-            let there = self.view.inventory.vms().contains_key(&vm.name);
+            let vmi = self.view.inventory.vmi(&vm.name);
+            let there = self.view.inventory.vm(&vm.name).is_some();
             vm.start_afterwards && there && !vmi.is_some_and(|vmi| lives(vm, vmi))
         });
         owed.collect()
@@ -95,9 +95,9 @@ impl Step<'_, '_> {
             return;
         }
         for vm in &owed {
-            let vmi = self.view.inventory.vmis().get(&vm.name);
+            let vmi = self.view.inventory.vmi(&vm.name);
             let over = vmi.is_none_or(|v| v.uid == vm.uid && v.phase.is_final());
-            let record = self.view.inventory.vms().get(&vm.name);
+            let record = self.view.inventory.vm(&vm.name);
             let Some(record) = record.filter(|_| over) else { continue };
             if let Some(request) = self.view.ledger.vm_requests.get(&vm.name) {
                 let again: Timestamp = request.asked_at + START_AGAIN;

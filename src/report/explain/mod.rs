@@ -192,7 +192,7 @@ fn progress(
         let state = NodeState::of(inventory.node(name)?)?.ok()?;
         Some((name.clone(), state.over(now)?))
     };
-    Progress { under_way: due.filter_map(over).collect(), done, keeps_room: None }
+    Progress { under_way: due.filter_map(over).collect(), done, ..Progress::default() }
 }
 
 /// What the planner makes of a plan from now on; `done`: nodes that its campaign has behind it.

@@ -60,8 +60,8 @@ pub struct MigrationSeen {
 impl VmExplained {
     /// Looks at a VM; `None` if there is neither a VirtualMachine nor an instance of that name.
     pub fn of(inventory: &Inventory, name: &ObjectName, plan: Option<&Planned<'_>>) -> Option<Self> {
-        let vm = inventory.vms().get(name);
-        let Some(vmi) = inventory.vmis().get(name) else {
+        let vm = inventory.vm(name);
+        let Some(vmi) = inventory.vmi(name) else {
             let strategy = vm?.run_strategy.name();
             return Some(Self::off(name, format!("is off (run strategy {strategy}): no drain touches it")));
         };

@@ -351,7 +351,7 @@ fn the_first_words_are_the_same_whatever_came_in_first() {
     for node in forth.inventory.nodes().values().rev() {
         back.inventory.put_node(node.clone());
     }
-    for pod in forth.inventory.pods().values().rev() {
+    for pod in forth.inventory.pods().collect::<Vec<_>>().into_iter().rev() {
         back.inventory.put_pod(pod.clone());
     }
     for budget in forth.inventory.budgets().values().rev() {

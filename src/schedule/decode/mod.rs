@@ -55,10 +55,12 @@ pub fn decode(model: &Model<'_>, rules: &Rules) -> Schedule {
 }
 
 /// The waiting nodes in their order, each with why it doesn't enter at time 0, if so: what the rules say of this moment alone.
-pub fn turns(model: &Model<'_>, rules: &Rules) -> Vec<(u32, Option<Hold>)> {
+/// Nodes that aren't asked about don't enter, and aren't in it.
+pub fn turns(model: &Model<'_>, rules: &Rules, is_asked: impl Fn(u32) -> bool) -> Vec<(u32, Option<Hold>)> {
     let mut world = World::new(model, rules, false);
-    let waiting: Vec<u32> =
-        rules.order.iter().copied().filter(|n| world.phase[*n as usize] == Phase::Waiting).collect();
+    let is_waiting = |n: &u32| world.phase[*n as usize] == Phase::Waiting && is_asked(*n);
+    let waiting: Vec<u32> = rules.order.iter().copied().filter(is_waiting).collect();
+    world.candidates.retain(|position| is_asked(rules.order[position.0 as usize]));
     world.begin();
     let turn = |node: u32| {
         (node, world.hold[node as usize].filter(|_| world.phase[node as usize] == Phase::Waiting))

@@ -58,6 +58,11 @@ fn domain(topology_key: &str) -> Apart {
     if topology_key == ZONE { Apart::Zone } else { Apart::Node }
 }
 
+/// Whether something keeps a pod apart from its own kind.
+pub(super) fn is_kept(pod: &Pod) -> bool {
+    key(pod).is_some()
+}
+
 fn key(pod: &Pod) -> Option<Key<'_>> {
     let namespace = pod.name.namespace.as_str();
     let needs = &pod.needs;

@@ -87,15 +87,25 @@ impl<'a> Budgets<'a> {
         pairs.unzip()
     }
 
+    /// The disruption controller has counted the pods of all of them: nobody else has to.
+    pub fn are_counted(&self) -> bool {
+        self.all.iter().all(|budget| is_counted(budget))
+    }
+
     /// How many.
     pub fn len(&self) -> usize {
         self.all.len()
     }
 }
 
+/// The disruption controller has counted its pods.
+fn is_counted(budget: &inventory::Budget) -> bool {
+    budget.observed_generation > 0 || budget.expected_pods > 0
+}
+
 fn tables(budget: &inventory::Budget, counted: u32, ready: Millis) -> (Budget, BudgetTerms) {
     let narrow = |n: i32| u32::try_from(n).unwrap_or(0);
-    let is_counted = budget.observed_generation > 0 || budget.expected_pods > 0;
+    let is_counted = is_counted(budget);
     let (expected, desired) = if is_counted {
         (narrow(budget.expected_pods), narrow(budget.desired_healthy))
     } else {

@@ -135,7 +135,7 @@ impl<'a> Learned<'a> {
         let mut seen: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
         let mut run: (&str, Vec<u32>) = ("", Vec::new());
         // Pods of a workload come one after the other: the map is asked once for each.
-        for pod in inventory.pods().values() {
+        for pod in inventory.pods() {
             let (Some(owner), Some(took)) = (&pod.controller, pod.ready_after) else { continue };
             if owner.uid != run.0 {
                 seen.entry(run.0).or_default().append(&mut run.1);

@@ -1,6 +1,6 @@
 //! Groups and limits of the plan, in the planner's terms: the same limits that the engine admits nodes by.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::durations::Durations;
 use crate::inventory::{Inventory, ZONE};
@@ -69,7 +69,7 @@ pub(super) fn limits(
     plan: &MaintenancePlanSpec,
     groups: &[GroupNodes],
     inventory: &Inventory,
-    node_ids: &BTreeMap<&str, u32>,
+    node_ids: &HashMap<&str, u32>,
     zones: &mut Zones,
 ) -> Vec<Limit> {
     let mut limits = Vec::new();

@@ -20,7 +20,7 @@ mod shapes;
 mod tests;
 mod unplaced;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use jiff::Timestamp;
@@ -49,6 +49,8 @@ pub struct Progress {
     /// Keep room for pods that have no node at this time: what has just been evicted has not arrived yet. Not where a proof is
     /// wanted, for such a pod may never be placed.
     pub keeps_room: Option<Timestamp>,
+    /// If only some nodes are asked about: of all others it only counts what room is taken on them, and what keeps others apart.
+    pub asks: Option<BTreeSet<String>>,
 }
 
 /// Who owns items: the object that an operator knows.
@@ -118,8 +120,10 @@ pub fn of(
     durations: &Durations,
     progress: &Progress,
 ) -> Problem {
-    let node_ids: BTreeMap<&str, u32> = inventory.nodes().keys().map(String::as_str).zip(0..).collect();
-    let (candidates, staying) = sort_out(plan, inventory, &node_ids);
+    let node_ids: HashMap<&str, u32> = inventory.nodes().keys().map(String::as_str).zip(0..).collect();
+    let budgets = budgets::Budgets::of(inventory);
+    let asks = progress.asks.as_ref().filter(|_| budgets.are_counted());
+    let Sorted { candidates, staying, loads } = sort_out(plan, inventory, &node_ids, asks);
     let unplaced: Vec<&Pod> =
         progress.keeps_room.map_or_else(Vec::new, |now| unplaced::unplaced(inventory, now).collect());
     let moving: Vec<&Pod> = candidates.iter().map(|c| c.pod).chain(unplaced.iter().copied()).collect();
@@ -149,11 +153,11 @@ pub fn of(
         plan,
         inventory,
         durations,
-        learned: Learned::of(inventory),
+        learned: if progress.asks.is_some() { Learned::default() } else { Learned::of(inventory) },
         shapes: Shapes::new(inventory, &amounts),
         amounts: &amounts,
         owners: apart::Owners::default(),
-        budgets: budgets::Budgets::of(inventory),
+        budgets,
         workloads: BTreeMap::new(),
         last: None,
     };
@@ -161,33 +165,53 @@ pub fn of(
         filler.stay(node, pod);
     }
     let empty = filler.problem.instance.nodes.capacity.clone();
+    for (node, pod) in loads {
+        filler.stay(node, pod);
+    }
     filler.fill(candidates, &unplaced);
     apart::pin(&mut problem.instance, &empty);
     problem
 }
 
-/// Pods that leave and pods that stay, in the order of their names: those of a workload one after the other.
+/// Pods in the order of their names: those of a workload one after the other.
+#[derive(Default)]
+struct Sorted<'a> {
+    /// They leave.
+    candidates: Vec<Candidate<'a>>,
+    /// They stay for good.
+    staying: Vec<(u32, &'a Pod)>,
+    /// They leave nodes that aren't asked about, and keep nobody apart.
+    loads: Vec<(u32, &'a Pod)>,
+}
+
 fn sort_out<'a>(
     plan: &MaintenancePlanSpec,
     inventory: &'a Inventory,
-    node_ids: &BTreeMap<&str, u32>,
-) -> (Vec<Candidate<'a>>, Vec<(u32, &'a Pod)>) {
-    let (mut candidates, mut staying) = (Vec::new(), Vec::new());
-    for pod in inventory.pods().values() {
+    node_ids: &HashMap<&str, u32>,
+    asks: Option<&BTreeSet<String>>,
+) -> Sorted<'a> {
+    let mut sorted = Sorted::default();
+    let is_asked = |name: &String| asks.is_none_or(|asks| asks.contains(name));
+    let is_asked: Vec<bool> = inventory.nodes().keys().map(is_asked).collect();
+    for pod in inventory.pods() {
         let Some(node) = pod.node.as_deref().and_then(|n| node_ids.get(n)).copied() else { continue };
         let (way, tier, returns, stranded) = match leaving::leaving(plan, inventory, pod) {
             Leaving::Stays => {
-                staying.push((node, pod));
+                sorted.staying.push((node, pod));
                 continue;
             }
             Leaving::Gone => continue,
             Leaving::Leaves { way, tier, returns } => (way, tier, returns, None),
             Leaving::Stranded { reason, message } => (Way::Restart, 0, true, Some((reason, message))),
         };
+        if !is_asked[node as usize] && !apart::is_kept(pod) {
+            sorted.loads.push((node, pod));
+            continue;
+        }
         let guest = leaving::guest_of(inventory, pod);
-        candidates.push(Candidate { node, pod, guest, way, tier, returns, stranded });
+        sorted.candidates.push(Candidate { node, pod, guest, way, tier, returns, stranded });
     }
-    (candidates, staying)
+    sorted
 }
 
 fn add_nodes(

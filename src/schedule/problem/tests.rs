@@ -378,7 +378,7 @@ fn a_campaign_under_way_goes_on_from_where_it_is() {
     let progress = Progress {
         done: ["a".to_owned()].into(),
         under_way: [("b".to_owned(), (0, 1234))].into(),
-        keeps_room: None,
+        ..Progress::default()
     };
     let problem = of(&plan, &stage.groups(&plan), &stage.inventory, &Durations::default(), &progress);
     let nodes = &problem.instance.nodes;
@@ -430,7 +430,7 @@ fn what_was_evicted_a_moment_ago_keeps_room() {
     // It leaves no room for any of them on the first node in service.
     stage.pod("ReplicaSet", "large", 0, "b", asks(3950, 1));
     let at = |seconds: i64| jiff::Timestamp::from_second(1_000 + seconds).expect("a time");
-    let mut pods: Vec<Pod> = stage.inventory.pods().values().cloned().collect();
+    let mut pods: Vec<Pod> = stage.inventory.pods().cloned().collect();
     for pod in &mut pods {
         if pod.name.name.starts_with("web") {
             (pod.node, pod.phase) = (None, crate::inventory::PodPhase::Pending);

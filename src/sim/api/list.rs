@@ -6,7 +6,7 @@ use super::route::Route;
 use super::selector::Selector;
 use super::service::Call;
 use crate::sim::json::{Value, json};
-use crate::sim::store::{Key, Object, Refusal, Store};
+use crate::sim::store::{Key, Object, Refusal, Store, section};
 
 /// Where a page begins: after this object, in the list as it was at that revision.
 struct Token {
@@ -159,20 +159,18 @@ pub(super) fn list(store: &Store, call: &Call, route: &Route) -> Result<Value, R
         (Some(token), true) => store.objects_at(name, revision).map_err(|_| expired(token))?,
         (None, true) => store.objects_at(name, revision)?,
     };
-    let objects: Vec<&Object> = match (&then, selector.node_name().filter(|_| name == "pods")) {
-        (Some(then), _) => then.values().collect(),
-        (None, Some(node)) => store.pods_on(node).collect(),
-        (None, None) if route.namespace.is_empty() => store.list(name).collect(),
-        (None, None) => store.list_in(name, &route.namespace).collect(),
+    let (after, namespace) = (token.map(|t| t.after), route.namespace.as_str());
+    let is_on_page = |o: &&Object| {
+        let key = Key::of(o);
+        (namespace.is_empty() || key.namespace == namespace) && after.as_ref().is_none_or(|a| key > *a)
     };
-    let here =
-        |o: &Value| route.namespace.is_empty() || o["metadata"]["namespace"] == route.namespace.as_str();
-    let after = token.map(|t| t.after);
-    let mut rest = objects
-        .into_iter()
-        .filter(|o| here(o))
-        .skip_while(|o| after.as_ref().is_some_and(|after| Key::of(o) <= *after))
-        .peekable();
+    let objects: Box<dyn Iterator<Item = &Object>> =
+        match (&then, selector.node_name().filter(|_| name == "pods")) {
+            (Some(then), _) => Box::new(section(then, namespace, after.as_ref())),
+            (None, Some(node)) => Box::new(store.pods_on(node).filter(is_on_page)),
+            (None, None) => store.list_after(name, namespace, after.as_ref()),
+        };
+    let mut rest = objects.peekable();
     let page: Vec<&Object> = rest.by_ref().filter(|o| selector.matches(o)).take(limit).collect();
     let mut metadata = json!({"resourceVersion": revision.to_string()});
     // A full page is followed by another, even if nothing that is left is selected.

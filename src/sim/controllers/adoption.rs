@@ -41,9 +41,9 @@ pub(super) fn interest(store: &Store, change: &Change) -> Vec<(&'static str, Key
         for resource in ["pods", "replicasets.apps"] {
             if parents(resource).contains(&&*change.resource) {
                 let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
-                let free =
-                    |o: &&Object| pods::controller(o).is_none() && does_select(&change.resource, object, o);
-                found.extend(store.list_in(resource, namespace).filter(free).map(|o| (resource, Key::of(o))));
+                let free = |o: &&Object| does_select(&change.resource, object, o);
+                let objects = store.uncontrolled_in(resource, namespace).filter(free);
+                found.extend(objects.map(|o| (resource, Key::of(o))));
             }
         }
     }

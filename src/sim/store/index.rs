@@ -10,6 +10,9 @@ use crate::sim::json::{Text, Value};
 /// The name of the kind of attached volumes.
 pub(super) const ATTACHMENTS: &str = "volumeattachments.storage.k8s.io";
 
+/// Kinds whose objects are adopted by what selects them.
+const ADOPTED: [&str; 2] = ["pods", "replicasets.apps"];
+
 /// Keys by what they refer to.
 #[derive(Debug, Default)]
 pub(super) struct Indexes {
@@ -21,6 +24,8 @@ pub(super) struct Indexes {
     attachments_by_node: BTreeMap<String, BTreeSet<Key>>,
     attachments_by_volume: BTreeMap<String, BTreeSet<Key>>,
     by_owner: BTreeMap<Text, BTreeSet<(Arc<str>, Key)>>,
+    /// Objects of the kinds that workloads adopt which nobody controls.
+    uncontrolled: BTreeMap<Arc<str>, BTreeSet<Key>>,
     /// Objects of one kind each have a UID of their own; a dump may have been edited.
     by_uid: BTreeMap<Text, BTreeSet<(Arc<str>, Key)>>,
 }
@@ -97,8 +102,11 @@ impl Indexes {
     }
 
     fn owners(&mut self, resource: &Arc<str>, key: &Key, object: &Value, present: bool) {
-        let owners = object["metadata"]["ownerReferences"].as_array().into_iter().flatten();
-        for uid in owners.filter_map(|o| o["uid"].as_text()) {
+        let owners = || object["metadata"]["ownerReferences"].as_array().into_iter().flatten();
+        if ADOPTED.contains(&&**resource) && !owners().any(|o| o["controller"] == true) {
+            set(&mut self.uncontrolled, resource.clone(), key.clone(), present);
+        }
+        for uid in owners().filter_map(|o| o["uid"].as_text()) {
             set(&mut self.by_owner, uid.clone(), (resource.clone(), key.clone()), present);
         }
     }
@@ -146,6 +154,16 @@ impl Indexes {
 
     pub(super) fn owned_by<'a>(&'a self, uid: &str) -> impl Iterator<Item = &'a (Arc<str>, Key)> + use<'a> {
         found(&self.by_owner, uid)
+    }
+
+    pub(super) fn uncontrolled_in<'a>(
+        &'a self,
+        resource: &str,
+        namespace: &'a str,
+    ) -> impl Iterator<Item = &'a Key> + use<'a> {
+        let keys = self.uncontrolled.get(resource).into_iter();
+        let keys = keys.flat_map(move |keys| keys.range(Key::new(namespace, "")..));
+        keys.take_while(move |key| key.namespace == namespace)
     }
 
     pub(super) fn with_uid<'a>(&'a self, uid: &str) -> impl Iterator<Item = &'a (Arc<str>, Key)> + use<'a> {

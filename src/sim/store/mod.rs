@@ -14,6 +14,7 @@ mod selected;
 mod write;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
@@ -128,6 +129,21 @@ fn weight(value: &Value) -> usize {
         Value::Object(map) => 1 + map.values().map(weight).sum::<usize>(),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 1,
     }
+}
+
+/// The objects after a key, in one namespace or (with an empty one) in all.
+pub(in crate::sim) fn section<'a>(
+    objects: &'a BTreeMap<Key, Object>,
+    namespace: &'a str,
+    after: Option<&Key>,
+) -> impl Iterator<Item = &'a Object> + use<'a> {
+    let start = match after {
+        Some(after) => Bound::Excluded(after.clone()),
+        None => Bound::Included(Key::new(namespace, "")),
+    };
+    let run = objects.range((start, Bound::Unbounded));
+    let run = run.take_while(move |(key, _)| namespace.is_empty() || key.namespace == namespace);
+    run.map(|(_, object)| object)
 }
 
 /// How an object is deleted.
@@ -288,6 +304,19 @@ impl Store {
         })
     }
 
+    /// The objects of a kind after a key, in one namespace or (with an empty one) in all.
+    pub fn list_after<'a>(
+        &'a self,
+        resource: &str,
+        namespace: &'a str,
+        after: Option<&Key>,
+    ) -> Box<dyn Iterator<Item = &'a Object> + 'a> {
+        match self.collections.get(resource) {
+            Some(collection) => Box::new(section(&collection.objects, namespace, after)),
+            None => Box::new(std::iter::empty()),
+        }
+    }
+
     /// The pods bound to a node.
     pub fn pods_on<'a>(&'a self, node: &str) -> impl Iterator<Item = &'a Object> + use<'a> {
         self.indexes.pods_on(node).filter_map(|key| self.get_key("pods", key))
@@ -327,6 +356,16 @@ impl Store {
     ) -> impl Iterator<Item = &'a Object> + use<'a> {
         let owned = self.indexes.owned_by(uid).filter(move |(r, _)| &**r == resource);
         owned.filter_map(|(resource, key)| self.get_key(resource, key))
+    }
+
+    /// The pods or ReplicaSets of a namespace that nobody controls.
+    pub fn uncontrolled_in<'a>(
+        &'a self,
+        resource: &'static str,
+        namespace: &'a str,
+    ) -> impl Iterator<Item = &'a Object> + use<'a> {
+        let keys = self.indexes.uncontrolled_in(resource, namespace);
+        keys.filter_map(move |key| self.get_key(resource, key))
     }
 
     /// Everything that names this UID as an owner.
