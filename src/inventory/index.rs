@@ -1,9 +1,10 @@
 //! The inventory and its indexes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::budget::BudgetsByLabel;
+use super::load::{Load, Loads};
 use super::table::{Index, Table};
 use super::{
     Budget, KubeVirt, Migration, Needs, Node, ObjectName, Pod, Scalable, ScalableKind, ScalableName,
@@ -22,10 +23,14 @@ pub struct Workload {
 /// Everything known of a cluster at one moment. See the module's documentation.
 #[derive(Debug, Clone, Default)]
 pub struct Inventory {
-    nodes: BTreeMap<String, Node>,
+    nodes: BTreeMap<String, Arc<Node>>,
+    /// The same ones: a decision asks for each several times.
+    nodes_by_name: HashMap<String, Arc<Node>>,
     pods: Table<Pod>,
     pods_by_node: Index<Pod>,
-    unbound_pods: BTreeSet<ObjectName>,
+    /// Those without a node, and those on their way out.
+    unsettled_pods: BTreeMap<Arc<ObjectName>, Arc<Pod>>,
+    loads: Loads,
     /// What pods need, each once.
     needs: BTreeSet<Arc<Needs>>,
     budgets: BTreeMap<ObjectName, Budget>,
@@ -54,6 +59,10 @@ fn is_older(version: &str, known: &str) -> bool {
     }
 }
 
+fn is_unsettled(pod: &Pod) -> bool {
+    pod.node.is_none() || pod.deletion.is_some()
+}
+
 /// Adds or replaces a value; true if it is new, or another one.
 fn put<K: Ord, V: PartialEq>(map: &mut BTreeMap<K, V>, key: K, value: V) -> bool {
     if map.get(&key) == Some(&value) {
@@ -79,13 +88,13 @@ impl Inventory {
     }
 
     /// All nodes by name.
-    pub fn nodes(&self) -> &BTreeMap<String, Node> {
+    pub fn nodes(&self) -> &BTreeMap<String, Arc<Node>> {
         &self.nodes
     }
 
     /// The node of that name.
     pub fn node(&self, name: &str) -> Option<&Node> {
-        self.nodes.get(name)
+        self.nodes_by_name.get(name).map(Arc::as_ref)
     }
 
     /// Adds or replaces a node, unless a newer observation of it is there: the answer to a patch and the events of a watch
@@ -98,13 +107,16 @@ impl Inventory {
             return false;
         }
         let is_news = known.is_none_or(|known| known.differs(&node));
-        self.nodes.insert(node.name.clone(), node);
+        let node = Arc::new(node);
+        self.nodes.insert(node.name.clone(), node.clone());
+        self.nodes_by_name.insert(node.name.clone(), node);
         is_news
     }
 
     /// Forgets a node.
     pub fn remove_node(&mut self, name: &str) {
         self.nodes.remove(name);
+        self.nodes_by_name.remove(name);
     }
 
     /// All pods in order of their names.
@@ -129,7 +141,23 @@ impl Inventory {
 
     /// The pods that no node has been found for.
     pub fn unbound_pods(&self) -> impl Iterator<Item = &Pod> {
-        self.unbound_pods.iter().filter_map(|name| self.pods.get(name))
+        self.unsettled_pods().filter(|pod| pod.node.is_none())
+    }
+
+    /// The pods that no node has been found for, and those on their way out, in order of their names.
+    pub fn unsettled_pods(&self) -> impl Iterator<Item = &Pod> {
+        self.unsettled_pods.values().map(Arc::as_ref)
+    }
+
+    /// What the plain pods of a node request together: those that are there to stay for now, and of which others need to know
+    /// nothing but the room that they take. No launcher pods, none with anti-affinity, spread constraints or host ports.
+    pub fn load_on(&self, node: &str) -> Option<&Load> {
+        self.loads.on(node)
+    }
+
+    /// The other pods that are there to stay for now, in order of their names.
+    pub fn special_pods(&self) -> impl Iterator<Item = &Pod> {
+        self.loads.special()
     }
 
     /// Adds or replaces a pod. What it needs is shared with pods that need the same.
@@ -146,11 +174,12 @@ impl Inventory {
         let name = pod.name.clone();
         self.remove_pod(&name);
         let entry = self.pods.insert(&name, pod);
-        match &entry.1.node {
-            Some(node) => self.pods_by_node.insert(node, &entry),
-            None => {
-                self.unbound_pods.insert(name);
-            }
+        self.loads.insert(&entry);
+        if let Some(node) = &entry.1.node {
+            self.pods_by_node.insert(node, &entry);
+        }
+        if is_unsettled(&entry.1) {
+            self.unsettled_pods.insert(entry.0, entry.1);
         }
         true
     }
@@ -158,11 +187,12 @@ impl Inventory {
     /// Forgets a pod.
     pub fn remove_pod(&mut self, name: &ObjectName) {
         let Some(old) = self.pods.remove(name) else { return };
-        match &old.node {
-            Some(node) => self.pods_by_node.remove(node, name),
-            None => {
-                self.unbound_pods.remove(name);
-            }
+        self.loads.remove(&old);
+        if let Some(node) = &old.node {
+            self.pods_by_node.remove(node, name);
+        }
+        if is_unsettled(&old) {
+            self.unsettled_pods.remove(name);
         }
         // Nobody but the set itself and this pod.
         if Arc::strong_count(&old.needs) == 2 {

@@ -14,6 +14,7 @@ mod budget;
 mod fate;
 mod index;
 mod kubevirt;
+mod load;
 mod name;
 mod needs;
 mod node;
@@ -29,6 +30,7 @@ pub use kubevirt::{
     Condition, KubeVirt, Migration, MigrationState, RunStrategy, VirtualMachine, VirtualMachineInstance,
     VmiPhase,
 };
+pub use load::Load;
 pub use name::ObjectName;
 pub use needs::{
     HostPort, Needs, NodeTerm, PodTerm, Requirement, Resources, Selector, Spread, Test, Toleration,

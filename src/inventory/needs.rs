@@ -20,6 +20,32 @@ pub struct Resources {
     pub extended: BTreeMap<String, u64>,
 }
 
+impl Resources {
+    /// Adds amounts.
+    pub fn add(&mut self, more: &Self) {
+        self.cpu_millis = self.cpu_millis.saturating_add(more.cpu_millis);
+        self.memory_bytes = self.memory_bytes.saturating_add(more.memory_bytes);
+        self.ephemeral_bytes = self.ephemeral_bytes.saturating_add(more.ephemeral_bytes);
+        for (name, amount) in &more.extended {
+            let known = self.extended.entry(name.clone()).or_default();
+            *known = known.saturating_add(*amount);
+        }
+    }
+
+    /// Takes amounts away; what nothing is left of is not named any more.
+    pub fn subtract(&mut self, less: &Self) {
+        self.cpu_millis = self.cpu_millis.saturating_sub(less.cpu_millis);
+        self.memory_bytes = self.memory_bytes.saturating_sub(less.memory_bytes);
+        self.ephemeral_bytes = self.ephemeral_bytes.saturating_sub(less.ephemeral_bytes);
+        for (name, amount) in &less.extended {
+            if let Some(known) = self.extended.get_mut(name) {
+                *known = known.saturating_sub(*amount);
+            }
+        }
+        self.extended.retain(|_, amount| *amount > 0);
+    }
+}
+
 /// One test of a label or a field.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Test {

@@ -1,6 +1,6 @@
 //! The decision of one round.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 
 use super::admission;
 use super::drain::Pending;
@@ -46,7 +46,7 @@ pub fn decide(view: &View<'_>) -> Decision {
 /// What the campaign's nodes carry, read once a decision.
 pub(super) struct States<'a> {
     campaign: &'a str,
-    by_node: BTreeMap<&'a str, Result<NodeState, String>>,
+    by_node: HashMap<&'a str, Result<NodeState, String>>,
 }
 
 impl<'a> States<'a> {

@@ -1,6 +1,7 @@
 //! Tables of decisions: what is seen on the left, what is done on the right, written by hand.
 
 mod surges;
+mod turns;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -110,6 +111,10 @@ impl Case {
     }
 
     fn decide(&self) -> Decision {
+        self.decide_at(now())
+    }
+
+    fn decide_at(&self, now: Timestamp) -> Decision {
         let groups = crate::schedule::resolve(&self.plan, &self.inventory).expect("resolves");
         decide(&View {
             inventory: &self.inventory,
@@ -123,7 +128,7 @@ impl Case {
             adopts: &[],
             stopping: self.stopping,
             given_up: None,
-            now: now(),
+            now,
         })
     }
 

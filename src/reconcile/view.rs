@@ -1,6 +1,6 @@
 //! What a decision sees, and what it says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 
@@ -114,7 +114,7 @@ pub struct Decision {
     /// Set when there is nothing more to do here.
     pub end: Option<End>,
     /// Where each node's record is in the status.
-    index: BTreeMap<String, usize>,
+    index: HashMap<String, usize>,
 }
 
 impl Decision {

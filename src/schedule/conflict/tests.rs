@@ -349,7 +349,7 @@ fn the_first_words_are_the_same_whatever_came_in_first() {
     let forth = canary();
     let mut back = Stage::default();
     for node in forth.inventory.nodes().values().rev() {
-        back.inventory.put_node(node.clone());
+        back.inventory.put_node(crate::inventory::Node::clone(node));
     }
     for pod in forth.inventory.pods().collect::<Vec<_>>().into_iter().rev() {
         back.inventory.put_pod(pod.clone());

@@ -49,7 +49,8 @@ pub struct Progress {
     /// Keep room for pods that have no node at this time: what has just been evicted has not arrived yet. Not where a proof is
     /// wanted, for such a pod may never be placed.
     pub keeps_room: Option<Timestamp>,
-    /// If only some nodes are asked about: of all others it only counts what room is taken on them, and what keeps others apart.
+    /// If only some nodes are asked about, at this moment: of all others it only counts what room is taken on them, and what keeps
+    /// others apart. What would fit there if nothing that leaves were left counts DaemonSets as if they weren't there.
     pub asks: Option<BTreeSet<String>>,
 }
 
@@ -153,7 +154,8 @@ pub fn of(
         plan,
         inventory,
         durations,
-        learned: if progress.asks.is_some() { Learned::default() } else { Learned::of(inventory) },
+        // Of a moment, how long things take doesn't matter.
+        learned: if progress.keeps_room.is_some() { Learned::default() } else { Learned::of(inventory) },
         shapes: Shapes::new(inventory, &amounts),
         amounts: &amounts,
         owners: apart::Owners::default(),
@@ -167,6 +169,9 @@ pub fn of(
     let empty = filler.problem.instance.nodes.capacity.clone();
     for (node, pod) in loads {
         filler.stay(node, pod);
+    }
+    if let Some(asks) = asks {
+        filler.load(asks);
     }
     filler.fill(candidates, &unplaced);
     apart::pin(&mut problem.instance, &empty);
@@ -184,6 +189,16 @@ struct Sorted<'a> {
     loads: Vec<(u32, &'a Pod)>,
 }
 
+/// The pods that matter one by one, in the order of their names.
+fn looked_at<'a>(inventory: &'a Inventory, asks: Option<&BTreeSet<String>>) -> Vec<&'a Pod> {
+    let Some(asks) = asks else { return inventory.pods().collect() };
+    let asked = asks.iter().flat_map(|node| inventory.pods_on(node));
+    let mut pods: Vec<&Pod> = asked.chain(inventory.special_pods()).collect();
+    pods.sort_unstable_by_key(|pod| &pod.name);
+    pods.dedup_by_key(|pod| &pod.name);
+    pods
+}
+
 fn sort_out<'a>(
     plan: &MaintenancePlanSpec,
     inventory: &'a Inventory,
@@ -193,7 +208,7 @@ fn sort_out<'a>(
     let mut sorted = Sorted::default();
     let is_asked = |name: &String| asks.is_none_or(|asks| asks.contains(name));
     let is_asked: Vec<bool> = inventory.nodes().keys().map(is_asked).collect();
-    for pod in inventory.pods() {
+    for pod in looked_at(inventory, asks) {
         let Some(node) = pod.node.as_deref().and_then(|n| node_ids.get(n)).copied() else { continue };
         let (way, tier, returns, stranded) = match leaving::leaving(plan, inventory, pod) {
             Leaving::Stays => {
@@ -288,6 +303,19 @@ impl<'a> Filler<'_, 'a> {
             *has = has.saturating_sub(asked);
         }
         self.shapes.take_ports(node, pod);
+    }
+
+    /// The room that plain pods take on nodes that aren't asked about.
+    fn load(&mut self, asks: &BTreeSet<String>) {
+        let instance = &mut self.problem.instance;
+        let width = instance.resources.len();
+        let nodes = self.inventory.nodes().keys().zip(instance.nodes.capacity.chunks_mut(width));
+        for (node, has) in nodes.filter(|(node, _)| !asks.contains(*node)) {
+            let Some(load) = self.inventory.load_on(node) else { continue };
+            for (has, asked) in has.iter_mut().zip(self.amounts.read(&load.requests, load.pods)) {
+                *has = has.saturating_sub(asked);
+            }
+        }
     }
 
     /// The number of a pod's workload.

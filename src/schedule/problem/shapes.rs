@@ -102,7 +102,7 @@ impl<'a> Shapes<'a> {
         Self {
             inventory,
             amounts,
-            nodes: inventory.nodes().values().collect(),
+            nodes: inventory.nodes().values().map(Arc::as_ref).collect(),
             taken: BTreeMap::new(),
             by_needs: BTreeMap::new(),
             cpus: vec![Vec::new()],

@@ -418,6 +418,44 @@ fn what_nodes_have_taken_corrects_what_is_expected() {
     assert_eq!(problem.instance.nodes.tail, [13_000, 13_000]);
 }
 
+/// Of nodes that aren't asked about, the same room is left, whatever way it is added up.
+#[test]
+fn of_nodes_that_are_not_asked_about_only_the_room_counts() {
+    let mut stage = Stage::default();
+    stage.node("a", "z").node("b", "z").node("c", "z");
+    stage.pod("DaemonSet", "agent", 0, "b", asks(50, 1));
+    stage.pod("ReplicaSet", "web", 0, "a", asks(300, 1));
+    stage.pod("ReplicaSet", "web", 1, "b", asks(300, 1));
+    stage.pod("ReplicaSet", "api", 0, "b", asks(200, 1));
+    stage.vm("guest", "b", 2, true);
+    stage.pod("StatefulSet", "quorum", 0, "c", apart("quorum", HOST, asks(100, 1)));
+    let plan = plan(&["a", "b", "c"]);
+    let made = |asks: Option<&[&str]>| {
+        let asks = asks.map(|names| names.iter().map(|n| (*n).to_owned()).collect());
+        let progress =
+            Progress { keeps_room: Some(jiff::Timestamp::UNIX_EPOCH), asks, ..Progress::default() };
+        of(&plan, &stage.groups(&plan), &stage.inventory, &Durations::default(), &progress).instance
+    };
+    let items = |instance: &Instance| instance.items.name.clone();
+    let free = |instance: &Instance, node: usize| {
+        let width = instance.resources.len();
+        let mut free: Vec<u64> = instance.nodes.capacity[node * width..][..width].to_vec();
+        for item in (0..instance.items.len()).filter(|i| instance.items.node[*i] == node as u32) {
+            free.iter_mut().zip(instance.demand(item as u32)).for_each(|(free, asked)| *free -= asked);
+        }
+        free
+    };
+    let (all, some) = (made(None), made(Some(&["a"])));
+    assert_eq!(items(&all), ["ns/api-0", "ns/guest", "ns/quorum-0", "ns/web-0", "ns/web-1"]);
+    // What keeps others apart is looked at wherever it is.
+    assert_eq!(items(&some), ["ns/quorum-0", "ns/web-0"]);
+    assert_eq!(free(&some, 1)[0], 4000 - 50 - 300 - 200 - all.demand(1)[0]);
+    for node in 0..3 {
+        assert_eq!(free(&some, node), free(&all, node), "node {node}");
+    }
+    assert_eq!(made(Some(&["a", "b", "c"])), all);
+}
+
 #[test]
 fn what_was_evicted_a_moment_ago_keeps_room() {
     let mut stage = Stage::default();

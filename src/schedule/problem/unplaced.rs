@@ -22,7 +22,7 @@ pub(super) fn unplaced(inventory: &Inventory, now: Timestamp) -> impl Iterator<I
     };
 
     let placed_by_itself = |pod: &Pod| pod.is_launcher() || pod.is_mirror || pod.is_owned_by("DaemonSet");
-    inventory.pods().filter(move |p| (waits(p) || comes_again(p)) && !placed_by_itself(p))
+    inventory.unsettled_pods().filter(move |p| (waits(p) || comes_again(p)) && !placed_by_itself(p))
 }
 
 /// Takes room for them, each on the node in service where it fits most tightly; where it fits nowhere, it takes none.

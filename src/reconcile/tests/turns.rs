@@ -1,0 +1,65 @@
+//! Which waiting nodes are asked about, and when.
+
+use super::*;
+use crate::inventory::Budget;
+use crate::schedule::Wait;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+
+/// Nodes `n01` to `n66` with a pod each under one budget that can spare none now; `a0` and `a1` are in work.
+fn case() -> Case {
+    let at_work = |name: &str| node(name, NodePhase::InMaintenance, false, NO_TIME);
+    let names: Vec<String> = (1..=66).map(|n| format!("n{n:02}")).collect();
+    let waiting = names.iter().map(|name| node(name, NodePhase::Pending, false, NO_TIME));
+    let pods = names.iter().map(|name| {
+        let mut pod = pod(&format!("db-{name}"), name);
+        pod.labels.insert("app".into(), "db".into());
+        pod
+    });
+    let plan = "  concurrency: {maxUnavailable: 5}\n  steering: None\n  hooks: [{name: h, at: Maintenance, waitFor: {condition: Ready}}]\n";
+    let nodes = [at_work("a0"), at_work("a1")].into_iter().chain(waiting).collect();
+    let mut case = Case::new(plan, nodes, pods.collect());
+    let labels = [("app".to_owned(), "db".to_owned())].into();
+    case.inventory.put_budget(Budget {
+        name: ObjectName::new("shop", "db"),
+        selector: Some(LabelSelector { match_labels: Some(labels), ..LabelSelector::default() }),
+        min_available: Some("65".into()),
+        observed_generation: 1,
+        generation: 1,
+        expected_pods: 66,
+        desired_healthy: 65,
+        current_healthy: 65,
+        ..Budget::default()
+    });
+    case
+}
+
+fn begun(decision: &Decision) -> Vec<String> {
+    decision.effects.iter().map(words).filter(|w| w.ends_with(" cordon")).collect()
+}
+
+/// 68 nodes: the rules are asked 340 ms apart, about all nodes 1.36 s apart.
+#[test]
+fn the_first_are_asked_about_often_and_all_now_and_then() {
+    let mut case = case();
+    let after = |ms: i64| now() + SignedDuration::from_millis(ms);
+    let first = case.decide();
+    assert_eq!(begun(&first), [""; 0]);
+    case.ledger.turns = first.turns;
+
+    // The last node has become free, and something has happened.
+    case.inventory.remove_pod(&ObjectName::new("shop", "db-n66"));
+    case.inventory.put_node(node("a1", NodePhase::Done, false, NO_TIME));
+    let soon = case.decide_at(after(200));
+    assert_eq!(begun(&soon), [""; 0], "too soon to ask again");
+
+    let second = case.decide_at(after(400));
+    assert_eq!(begun(&second), [""; 0], "64 are asked about");
+    let waits = |name: &str| second.nodes[name].holds.first().cloned();
+    let budget = Wait::Budget { budget: ObjectName::new("shop", "db") };
+    assert_eq!(waits("n64"), Some(Hold::Turn { wait: budget }));
+    assert_eq!(waits("n65"), Some(Hold::Turn { wait: Wait::Limit }));
+    case.ledger.turns = second.turns;
+
+    assert_eq!(begun(&case.decide_at(after(1300))), [""; 0]);
+    assert_eq!(begun(&case.decide_at(after(1400))), ["n66: Cordoned cordon"]);
+}
