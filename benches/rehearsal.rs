@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 use virtroll::engine::{Clock, Run, Stop, run_campaign};
+use virtroll::journal::EventKind;
 use virtroll::sim::{EmbeddedCluster, Settings};
 
 /// As the binary's.
@@ -71,9 +72,20 @@ async fn rehearse(size: large::Size) {
         stop,
         patience: None,
     };
-    let mut events = 0_usize;
-    let outcome = run_campaign(run, &mut |_| {
+    let (mut events, mut back) = (0_usize, 0);
+    let outcome = run_campaign(run, &mut |event| {
         events += 1;
+        if matches!(&event.kind, EventKind::NodePhaseChanged { phase, .. } if phase == "Done") {
+            back += 1;
+            if back % (nodes / 10).max(1) == 0 {
+                let (took, at) = (began.elapsed(), event.at.duration_since(start).as_secs());
+                println!(
+                    "  {back} nodes back after {:.1} s, {at} s virtual, peak {} MB",
+                    took.as_secs_f64(),
+                    peak()
+                );
+            }
+        }
     })
     .await
     .expect("a campaign");

@@ -1,5 +1,6 @@
 //! Which pods a drain evicts, leaves or stumbles over: kubectl's filters, in kubectl's order, with kubectl's texts.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -27,11 +28,11 @@ pub const UNREPLICATED_WARNING: &str = "deleting Pods that declare no controller
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// It has to leave; possibly with a warning.
-    Evict(Option<String>),
+    Evict(Option<Cow<'static, str>>),
     /// It stays; possibly with a warning.
-    Leave(Option<String>),
+    Leave(Option<Cow<'static, str>>),
     /// The drain may not begin.
-    Fatal(String),
+    Fatal(Cow<'static, str>),
 }
 
 /// Applies the filters to one pod.
@@ -63,15 +64,15 @@ pub fn judge(pod: &Pod, inventory: &Inventory, options: &DrainOptions, now: Time
     let guarded_by_consent = options.consent.is_some() && pod.is_launcher();
     if !finished && pod.has_empty_dir && !guarded_by_consent {
         if !options.delete_empty_dir_data {
-            return Verdict::Fatal(LOCAL_STORAGE_FATAL.to_owned());
+            return Verdict::Fatal(LOCAL_STORAGE_FATAL.into());
         }
-        warning = Some(LOCAL_STORAGE_WARNING.to_owned());
+        warning = Some(LOCAL_STORAGE_WARNING.into());
     }
     if !finished && pod.controller.is_none() {
         if !options.force {
-            return Verdict::Fatal(UNREPLICATED_FATAL.to_owned());
+            return Verdict::Fatal(UNREPLICATED_FATAL.into());
         }
-        warning = Some(UNREPLICATED_WARNING.to_owned());
+        warning = Some(UNREPLICATED_WARNING.into());
     }
     Verdict::Evict(warning)
 }
@@ -95,12 +96,12 @@ fn daemon_set(pod: &Pod, inventory: &Inventory, options: &DrainOptions) -> Verdi
     let name = ObjectName::new(&pod.name.namespace, &owner.name);
     if inventory.daemon_set(&name).is_none() {
         let text = format!("daemonsets.apps {:?} not found", owner.name);
-        return if options.force { Verdict::Evict(Some(text)) } else { Verdict::Fatal(text) };
+        return if options.force { Verdict::Evict(Some(text.into())) } else { Verdict::Fatal(text.into()) };
     }
     if options.ignore_daemon_sets {
-        Verdict::Leave(Some(DAEMON_SET_WARNING.to_owned()))
+        Verdict::Leave(Some(DAEMON_SET_WARNING.into()))
     } else {
-        Verdict::Fatal(DAEMON_SET_FATAL.to_owned())
+        Verdict::Fatal(DAEMON_SET_FATAL.into())
     }
 }
 

@@ -16,6 +16,7 @@ mod record;
 mod surge;
 mod vm;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
@@ -61,6 +62,13 @@ pub struct DrainStep {
 }
 
 impl DrainStep {
+    /// A campaign's plan has consented to what kubectl warns of.
+    fn warn(&mut self, options: &DrainOptions, warning: Option<Cow<'static, str>>, pod: &Pod) {
+        if let Some(message) = warning.filter(|_| options.consent.is_none()) {
+            self.warnings.entry(message.into_owned()).or_default().push(pod.name.clone());
+        }
+    }
+
     /// What is due already is decided now: a wake-up in the past would only spin the loop.
     fn wake(&mut self, at: Timestamp, now: Timestamp) {
         if at > now {
@@ -88,15 +96,14 @@ pub fn drain_node(
         }
         match filter::judge(pod, inventory, options, now) {
             Verdict::Evict(warning) => {
-                if let Some(message) = warning {
-                    step.warnings.entry(message).or_default().push(pod.name.clone());
-                }
+                step.warn(options, warning, pod);
                 leaving.entry(options.tier_of(pod)).or_default().push(pod);
                 step.left.push(pod.name.clone());
             }
-            Verdict::Leave(Some(message)) => step.warnings.entry(message).or_default().push(pod.name.clone()),
-            Verdict::Leave(None) => {}
-            Verdict::Fatal(message) => step.fatal.entry(message).or_default().push(pod.name.clone()),
+            Verdict::Leave(warning) => step.warn(options, warning, pod),
+            Verdict::Fatal(message) => {
+                step.fatal.entry(message.into_owned()).or_default().push(pod.name.clone());
+            }
         }
     }
     step.done = step.left.is_empty() && step.fatal.is_empty();

@@ -91,8 +91,8 @@ fn filters_answer_in_kubectls_order_with_kubectls_texts() {
     let bare_scratch = Pod { controller: None, has_empty_dir: true, ..pod("both") };
     let finished = Pod { phase: PodPhase::Succeeded, ..bare_scratch.clone() };
     let mirror = Pod { is_mirror: true, controller: None, ..pod("static") };
-    let fatal = |t: &str| Verdict::Fatal(t.to_owned());
-    let evict = |t: Option<&str>| Verdict::Evict(t.map(str::to_owned));
+    let fatal = |t: &str| Verdict::Fatal(t.to_owned().into());
+    let evict = |t: Option<&str>| Verdict::Evict(t.map(|t| t.to_owned().into()));
     let mut inventory = Inventory::new();
     inventory.put_daemon_set(Workload { name: ObjectName::new("shop", "agent"), uid: "1".into() });
     for (pod, options, expected) in [

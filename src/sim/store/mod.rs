@@ -94,40 +94,22 @@ struct Collection {
     resource: Arc<Resource>,
     name: Arc<str>,
     objects: BTreeMap<Key, Object>,
-    /// With how many values each object has.
-    history: VecDeque<(usize, Change)>,
-    /// Values in all objects of the history.
-    history_weight: usize,
+    history: VecDeque<Change>,
     /// Revision of the newest change that the history has dropped.
     forgotten: u64,
     /// Wakes those who watch the kind.
     notify: Arc<Notify>,
 }
 
-/// A history holds so many values (texts, numbers, lists, maps) at the most, about 20 MB: changes of large objects, such as
-/// the record of a campaign over thousands of nodes, are forgotten sooner.
-const HISTORY_WEIGHT: usize = 200_000;
-
 impl Collection {
+    /// Where there are more objects than the limit, as many changes are kept: whoever lags behind so far would have to list them
+    /// all, over and over in a large cluster. Versions share what they have in common, so a change takes little.
     fn remember(&mut self, change: Change, limit: usize) {
-        let weight = weight(&change.object);
-        self.history_weight += weight;
-        self.history.push_back((weight, change));
-        // The newest stays whatever it weighs.
-        while self.history.len() > limit || (self.history_weight > HISTORY_WEIGHT && self.history.len() > 1) {
-            let Some((weight, dropped)) = self.history.pop_front() else { return };
-            self.history_weight -= weight;
+        self.history.push_back(change);
+        while self.history.len() > limit.max(self.objects.len()) {
+            let Some(dropped) = self.history.pop_front() else { return };
             self.forgotten = dropped.revision;
         }
-    }
-}
-
-/// How many values an object consists of.
-fn weight(value: &Value) -> usize {
-    match value {
-        Value::Array(list) => 1 + list.iter().map(weight).sum::<usize>(),
-        Value::Object(map) => 1 + map.values().map(weight).sum::<usize>(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 1,
     }
 }
 
@@ -216,7 +198,6 @@ impl Store {
                     name: name.clone(),
                     objects,
                     history,
-                    history_weight: 0,
                     forgotten: 0,
                     notify: Arc::default(),
                 };
@@ -396,9 +377,9 @@ impl Store {
             return Err(Refusal::expired(message));
         }
         // Most who ask have seen all but the last few.
-        let unseen = collection.history.iter().rev().take_while(|(_, c)| c.revision > revision).count();
+        let unseen = collection.history.iter().rev().take_while(|c| c.revision > revision).count();
         let start = collection.history.len() - unseen;
-        Ok(collection.history.range(start..).map(|(_, change)| change.clone()).collect())
+        Ok(collection.history.range(start..).cloned().collect())
     }
 
     /// The objects of a kind as they were at a revision, by key; `None` where that is how they are.
