@@ -99,7 +99,7 @@ pub(super) fn take_out(
 fn words(conflict: &Conflict) -> String {
     match conflict.members.iter().find(|m| m.kind != "Node") {
         Some(member) => {
-            format!("{}; {} {}: {}: {}", conflict.why, member.kind, member.name, member.field, member.help)
+            format!("{}; {member}: {}: {}", conflict.why, member.field, member.help)
         }
         None => conflict.why.clone(),
     }

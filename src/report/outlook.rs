@@ -362,12 +362,7 @@ pub fn conflict_text(conflict: &Conflict) -> String {
     let mut text = format!("no schedule exists: {}\n", conflict.why);
     text.push_str("Any one of these changes would let it through:\n");
     for member in &conflict.members {
-        let name = if member.namespace.is_empty() {
-            member.name.clone()
-        } else {
-            format!("{}/{}", member.namespace, member.name)
-        };
-        text.push_str(&format!("  {} {name}: {}: {}\n", member.kind, member.field, member.help));
+        text.push_str(&format!("  {member}: {}: {}\n", member.field, member.help));
     }
     text
 }

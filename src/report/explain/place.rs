@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{Forecast, Planned, after, lines, list};
 use crate::report::outlook::{Outlook, OutlookNode};
-use crate::schedule::conflict::{Conflict, Member, Never};
+use crate::schedule::conflict::{Conflict, Never};
 
 /// A node's place in a plan.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -141,27 +141,17 @@ impl InPlan {
                 }
                 if *concerned {
                     for member in &conflict.members {
-                        told.push((
-                            "change",
-                            format!("{}: {}: {}", named(member), member.field, member.help),
-                        ));
+                        told.push(("change", format!("{member}: {}: {}", member.field, member.help)));
                     }
                 }
                 for never in nevers.iter().filter(|n| !concerned || n.why != conflict.why) {
                     let member = &never.member;
                     told.push(("blocked", never.why.clone()));
-                    told.push(("change", format!("{}: {}: {}", named(member), member.field, member.help)));
+                    told.push(("change", format!("{member}: {}: {}", member.field, member.help)));
                 }
                 lines(&mut text, &told);
                 text
             }
         }
-    }
-}
-
-fn named(member: &Member) -> String {
-    match member.namespace.as_str() {
-        "" => format!("{} {}", member.kind, member.name),
-        namespace => format!("{} {namespace}/{}", member.kind, member.name),
     }
 }

@@ -34,6 +34,7 @@ use super::instance::{
 };
 use crate::inventory::{Inventory, Node, ObjectName, Pod, VirtualMachineInstance};
 use crate::plan::v1alpha1::{self, HookPoint, MaintenancePlanSpec, Surge};
+use crate::schedule::consent::{Consent, Setting};
 use crate::schedule::override_of;
 use durations::Learned;
 use leaving::Leaving;
@@ -77,6 +78,17 @@ pub struct Stranded {
     pub message: String,
 }
 
+/// A pod, or a guest, whose drain takes a consent that the plan doesn't give: its node would fail at its turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lack {
+    /// Where it is.
+    pub node: u32,
+    /// Its owner, an index into the workloads.
+    pub workload: u32,
+    /// To what.
+    pub consent: Consent,
+}
+
 /// The planner's problem with the objects behind its numbers.
 #[derive(Debug, Clone, Default)]
 pub struct Problem {
@@ -93,6 +105,8 @@ pub struct Problem {
     pub refused: Vec<(u32, Vec<u32>)>,
     /// Items that ought to migrate and can't. In the instance they restart.
     pub stranded: Vec<Stranded>,
+    /// What the plan doesn't consent to on the due nodes, once for each node, workload and consent.
+    pub lacks: Vec<Lack>,
     /// Workloads of one replica that the plan doesn't surge.
     pub singles: BTreeSet<u32>,
     /// Names of zones by number.
@@ -108,6 +122,7 @@ struct Candidate<'a> {
     tier: u8,
     returns: bool,
     stranded: Option<(String, String)>,
+    lacks: Option<Consent>,
 }
 
 /// The problem of a plan on what is known of a cluster.
@@ -119,7 +134,7 @@ pub fn of(
     progress: &Progress,
 ) -> Problem {
     let node_ids: BTreeMap<&str, u32> = inventory.nodes().keys().map(String::as_str).zip(0..).collect();
-    let (candidates, staying) = sort_out(plan, inventory, &node_ids);
+    let Sorted { candidates, staying, lacking } = sort_out(plan, inventory, &node_ids);
     let unplaced: Vec<&Pod> =
         progress.keeps_room.map_or_else(Vec::new, |now| unplaced::unplaced(inventory, now).collect());
     let moving: Vec<&Pod> = candidates.iter().map(|c| c.pod).chain(unplaced.iter().copied()).collect();
@@ -155,10 +170,15 @@ pub fn of(
         owners: apart::Owners::default(),
         budgets: budgets::Budgets::of(inventory),
         workloads: BTreeMap::new(),
+        lacking: BTreeSet::new(),
         last: None,
     };
     for (node, pod) in staying {
         filler.stay(node, pod);
+    }
+    for (node, pod, consent) in lacking {
+        let workload = filler.number(workload(pod, None));
+        filler.lack(node, workload, consent);
     }
     let empty = filler.problem.instance.nodes.capacity.clone();
     filler.fill(candidates, &unplaced);
@@ -166,28 +186,39 @@ pub fn of(
     problem
 }
 
-/// Pods that leave and pods that stay, in the order of their names: those of a workload one after the other.
+/// Pods in the order of their names: those of a workload one after the other.
+#[derive(Default)]
+struct Sorted<'a> {
+    /// Those that leave.
+    candidates: Vec<Candidate<'a>>,
+    /// Those that stay.
+    staying: Vec<(u32, &'a Pod)>,
+    /// Of these, those that the plan doesn't consent to leave there.
+    lacking: Vec<(u32, &'a Pod, Consent)>,
+}
+
 fn sort_out<'a>(
     plan: &MaintenancePlanSpec,
     inventory: &'a Inventory,
     node_ids: &BTreeMap<&str, u32>,
-) -> (Vec<Candidate<'a>>, Vec<(u32, &'a Pod)>) {
-    let (mut candidates, mut staying) = (Vec::new(), Vec::new());
+) -> Sorted<'a> {
+    let mut sorted = Sorted::default();
     for pod in inventory.pods().values() {
         let Some(node) = pod.node.as_deref().and_then(|n| node_ids.get(n)).copied() else { continue };
-        let (way, tier, returns, stranded) = match leaving::leaving(plan, inventory, pod) {
-            Leaving::Stays => {
-                staying.push((node, pod));
+        let (way, tier, returns, stranded, lacks) = match leaving::leaving(plan, inventory, pod) {
+            Leaving::Stays(lacks) => {
+                sorted.staying.push((node, pod));
+                sorted.lacking.extend(lacks.map(|consent| (node, pod, consent)));
                 continue;
             }
             Leaving::Gone => continue,
-            Leaving::Leaves { way, tier, returns } => (way, tier, returns, None),
-            Leaving::Stranded { reason, message } => (Way::Restart, 0, true, Some((reason, message))),
+            Leaving::Leaves { way, tier, returns, lacks } => (way, tier, returns, None, lacks),
+            Leaving::Stranded { reason, message } => (Way::Restart, 0, true, Some((reason, message)), None),
         };
         let guest = leaving::guest_of(inventory, pod);
-        candidates.push(Candidate { node, pod, guest, way, tier, returns, stranded });
+        sorted.candidates.push(Candidate { node, pod, guest, way, tier, returns, stranded, lacks });
     }
-    (candidates, staying)
+    sorted
 }
 
 fn add_nodes(
@@ -250,6 +281,8 @@ struct Filler<'p, 'a> {
     owners: apart::Owners<'a>,
     budgets: budgets::Budgets<'a>,
     workloads: BTreeMap<Workload, u32>,
+    /// What is in the problem's `lacks`.
+    lacking: BTreeSet<(u32, u32, Setting)>,
     /// The last pod's owner and its workload.
     last: Option<(&'a str, u32)>,
 }
@@ -274,10 +307,23 @@ impl<'a> Filler<'_, 'a> {
         {
             return id;
         }
-        let next = self.workloads.len() as u32;
-        let id = *self.workloads.entry(workload(candidate)).or_insert(next);
+        let id = self.number(workload(candidate.pod, candidate.guest));
         self.last = owner.map(|owner| (owner, id));
         id
+    }
+
+    fn number(&mut self, workload: Workload) -> u32 {
+        let next = self.workloads.len() as u32;
+        *self.workloads.entry(workload).or_insert(next)
+    }
+
+    fn lack(&mut self, node: u32, workload: u32, consent: Consent) {
+        if !self.problem.instance.nodes.is_due(node) {
+            return;
+        }
+        if self.lacking.insert((node, workload, consent.setting())) {
+            self.problem.lacks.push(Lack { node, workload, consent });
+        }
     }
 
     fn fill(mut self, candidates: Vec<Candidate<'a>>, unplaced: &[&'a Pod]) {
@@ -291,6 +337,9 @@ impl<'a> Filler<'_, 'a> {
                 counted[*budget as usize] += 1;
             }
             let workload = self.workload(&candidate);
+            if let Some(consent) = &candidate.lacks {
+                self.lack(candidate.node, workload, consent.clone());
+            }
             let owner = self.owners.of(candidate.pod, workload);
             if !self.problem.instance.nodes.is_due(candidate.node) && covering.is_empty() && owner == NONE {
                 self.stay(candidate.node, candidate.pod);
@@ -344,7 +393,7 @@ impl<'a> Filler<'_, 'a> {
     }
 
     fn item(&mut self, candidate: Candidate<'a>, mut asked: Vec<u32>, workload: u32, owner: u32) {
-        let Candidate { node, pod, guest, way, tier, returns, stranded } = candidate;
+        let Candidate { node, pod, guest, way, tier, returns, stranded, lacks: _ } = candidate;
         let shape = self.shapes.shape(node, pod, guest.filter(|_| way == Way::Migration));
         let durations = self.durations;
         let (leave, ready) = match (way, guest) {
@@ -408,13 +457,12 @@ impl<'a> Filler<'_, 'a> {
 }
 
 /// The object that an operator knows behind a pod.
-fn workload(candidate: &Candidate<'_>) -> Workload {
-    let pod = candidate.pod;
+fn workload(pod: &Pod, guest: Option<&VirtualMachineInstance>) -> Workload {
     let owned = |kind: &str, name: &str| Workload {
         kind: kind.to_owned(),
         name: ObjectName::new(&pod.name.namespace, name),
     };
-    if let Some(vmi) = candidate.guest {
+    if let Some(vmi) = guest {
         let is_machine = vmi.controller.as_ref().is_some_and(|o| o.kind == "VirtualMachine");
         let kind = if is_machine { "VirtualMachine" } else { "VirtualMachineInstance" };
         return owned(kind, &vmi.name.name);
