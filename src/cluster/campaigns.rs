@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use kube::core::ObjectMeta;
 use kube::{Client, CustomResourceExt, ResourceExt};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Error;
 use crate::plan::v1alpha1::{
@@ -110,6 +110,14 @@ pub async fn campaigns(client: &Client) -> Result<Vec<MaintenanceCampaign>, Erro
     let mut all = list(client, &ListParams::default()).await?.unwrap_or_default();
     all.sort_by_key(|c| number(&c.name_any()));
     Ok(all)
+}
+
+/// The records of a plan's campaigns among these objects.
+pub fn records_among(objects: &[Value], plan: &str) -> Vec<MaintenanceCampaignStatus> {
+    let of_plan = |o: &&Value| o["kind"] == "MaintenanceCampaign" && o["spec"]["planName"] == plan;
+    let records = objects.iter().filter(of_plan).map(|o| serde_json::from_value(o["status"].clone()));
+    // One that can't be read teaches nothing.
+    records.filter_map(Result::ok).collect()
 }
 
 /// A campaign as it is now.

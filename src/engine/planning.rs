@@ -8,22 +8,12 @@ use crate::plan::v1alpha1::{CampaignNode, MaintenanceCampaignStatus, Maintenance
 use crate::reconcile::{GroupNodes, NodePhase, NodeState};
 use crate::schedule::conflict::Conflict;
 use crate::schedule::instance::Millis;
-use crate::schedule::problem::{self, Durations, Problem, Progress, Took};
+use crate::schedule::problem::{self, Durations, Problem, Progress};
 use crate::schedule::search::{self, Effort};
 use crate::schedule::{Guide, Planned, TakenOut};
 
 /// A new order on the way has to be better by so much, in percent: another one would only be hard to follow.
 const WORTH_A_CHANGE: Millis = 2;
-
-/// Takes in how long nodes of a campaign of this plan have taken.
-pub(super) fn learn(durations: &mut Durations, record: &MaintenanceCampaignStatus) {
-    for node in record.nodes.iter().filter(|n| n.phase == NodePhase::Done.name()) {
-        let Some((drained, back)) = node.drained_at.zip(node.finished_at) else { continue };
-        let took: &mut Took = durations.after_drain.entry(node.group.clone()).or_default();
-        took.count += 1;
-        took.sum += u64::try_from(back.duration_since(drained).as_millis()).unwrap_or(0);
-    }
-}
 
 /// A campaign that goes on: what it has begun is carried through, whatever stands against it now.
 pub(super) fn resumed(

@@ -10,7 +10,7 @@ use crate::schedule::conflict::Conflict;
 use crate::schedule::decode::Rules;
 use crate::schedule::forecast::{Hold, Visit};
 use crate::schedule::instance::{Instance, Millis, NONE, Scope, Standing, Way};
-use crate::schedule::problem::Problem;
+use crate::schedule::problem::{Corrected, Correction, Problem};
 use crate::schedule::search::Plan;
 use crate::schedule::spread;
 
@@ -48,6 +48,9 @@ pub struct Outlook {
     pub nodes: Vec<OutlookNode>,
     /// Every move of a VM.
     pub moves: Vec<OutlookMove>,
+    /// Durations that are taken from what nodes have shown, in campaigns of this plan.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub learned: Vec<OutlookLearned>,
     /// Nodes for which the planner found no way, each with what held it. No proof that there is none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_placed: Vec<NotPlaced>,
@@ -95,6 +98,44 @@ pub struct OutlookMove {
     pub start_seconds: f64,
     /// It runs at its new place.
     pub arrival_seconds: f64,
+}
+
+/// A duration that is taken from what nodes have shown.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OutlookLearned {
+    /// From the end of a drain until the node is back, in this group.
+    pub group: String,
+    /// So many nodes have shown it.
+    pub nodes: u32,
+    /// What would be expected otherwise: hooks' `expected` and checks.
+    pub expected_seconds: f64,
+    /// What is reckoned with: the expected time counts as much as three nodes.
+    pub seconds: f64,
+}
+
+impl OutlookLearned {
+    fn of(correction: &Correction) -> Self {
+        let Corrected::AfterDrain(group) = &correction.of;
+        Self {
+            group: group.clone(),
+            nodes: correction.nodes,
+            expected_seconds: seconds(correction.expected),
+            seconds: seconds(correction.corrected),
+        }
+    }
+
+    /// `group workers: back 6m 10s after a drain, learned from 5 nodes (4m 05s expected)`.
+    pub(super) fn words(&self) -> String {
+        let about = |s: f64| duration(s.round() as i64);
+        format!(
+            "group {}: back {} after a drain, learned from {} ({} expected)",
+            self.group,
+            about(self.seconds),
+            count(self.nodes as usize, "node"),
+            about(self.expected_seconds)
+        )
+    }
 }
 
 /// A node without a way.
@@ -234,6 +275,7 @@ impl Outlook {
             least_extra_moves: found.least_extra_moves,
             nodes: schedule.visits.iter().map(|v| node(&names, v, leaving[v.node as usize])).collect(),
             moves: moves.collect(),
+            learned: problem.corrections.iter().map(OutlookLearned::of).collect(),
             not_placed: schedule
                 .unfinished
                 .iter()
@@ -291,6 +333,9 @@ impl Outlook {
                 about(likely),
                 about(at_most)
             ));
+        }
+        for learned in &self.learned {
+            text.push_str(&format!("\nIn {}.", learned.words()));
         }
         for node in &self.not_placed {
             text.push_str(&format!("\nNo way was found for {}: {}.", node.name, node.why));

@@ -114,6 +114,13 @@ pub struct CampaignNode {
     pub surged: Vec<String>,
 }
 
+impl CampaignNode {
+    /// True for a node that is through, successfully.
+    pub fn is_done(&self) -> bool {
+        self.phase == "Done"
+    }
+}
+
 /// A pod that a drain deleted past its budgets.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

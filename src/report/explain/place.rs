@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{Forecast, Planned, after, lines, list};
-use crate::report::outlook::{Outlook, OutlookNode};
+use crate::report::outlook::{Outlook, OutlookLearned, OutlookNode};
 use crate::schedule::conflict::{Conflict, Never};
 
 /// A node's place in a plan.
@@ -28,6 +28,9 @@ pub enum InPlan {
         then: Option<String>,
         /// Nodes that wait for this one.
         awaited_by: Vec<String>,
+        /// Its durations that are taken from what nodes have shown.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        learned: Vec<OutlookLearned>,
     },
     /// The planner found no way, which proves nothing.
     #[serde(rename_all = "camelCase")]
@@ -61,6 +64,7 @@ fn scheduled(outlook: &Outlook, name: &str) -> InPlan {
         node: node.clone(),
         then: other.map(|other| progress(other, node.start_seconds)),
         awaited_by: waits.map(|n| n.name.clone()).collect(),
+        learned: outlook.learned.iter().filter(|l| l.group == node.group).cloned().collect(),
     }
 }
 
@@ -100,7 +104,7 @@ impl InPlan {
         match self {
             Self::NotMeant => format!("Plan {plan} is not about this node."),
             Self::Through => format!("In plan {plan} it is done."),
-            Self::Scheduled { position, of, node, then, awaited_by } => {
+            Self::Scheduled { position, of, node, then, awaited_by, learned } => {
                 let mut text =
                     format!("In plan {plan} it is number {position} of {of}, in group {}", node.group);
                 let ends = format!(
@@ -122,6 +126,7 @@ impl InPlan {
                         told.push(("until", format!("{} {then}", after(node.start_seconds))));
                     }
                 }
+                told.extend(learned.iter().map(|learned| ("learned", learned.words())));
                 if !awaited_by.is_empty() {
                     told.push(("awaited by", list(awaited_by)));
                 }

@@ -1,8 +1,9 @@
-//! How long things take, before this campaign has shown it: from the plan, from KubeVirt's settings, from how long the pods that
-//! are there took to get ready.
+//! How long things take: from the plan, from KubeVirt's settings, from how long the pods that are there took to get ready, and from
+//! what nodes have shown.
 
 use std::collections::BTreeMap;
 
+use super::learned::Took;
 use crate::inventory::{Inventory, KubeVirt, Pod, VirtualMachineInstance};
 use crate::plan::v1alpha1::{Hook, HookAction, HookPoint, MaintenancePlanSpec};
 use crate::schedule::instance::Millis;
@@ -32,26 +33,6 @@ pub struct Durations {
     pub node_overhead: Millis,
     /// What nodes have really taken from the end of their drain until they were back, by group.
     pub after_drain: BTreeMap<String, Took>,
-}
-
-/// How long something has taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Took {
-    /// So many times.
-    pub count: u32,
-    /// All together.
-    pub sum: Millis,
-}
-
-/// What is expected weighs as much as so many observations (planning with uncertain durations: means are added, not medians).
-const EXPECTED_WEIGHS: Millis = 3;
-
-impl Took {
-    /// The expected time, corrected by what was observed.
-    fn correct(self, expected: Millis) -> Millis {
-        let sum = expected.saturating_mul(EXPECTED_WEIGHS).saturating_add(self.sum);
-        sum / (EXPECTED_WEIGHS + Millis::from(self.count))
-    }
 }
 
 impl Default for Durations {
@@ -107,11 +88,6 @@ impl Durations {
             (None, Some(HookAction::Reboot(_))) => self.reboot,
             (None, _) => self.hook,
         }
-    }
-
-    /// From the end of a node's drain until it is back: as expected, corrected by what nodes of its group have taken.
-    pub fn tail(&self, group: &str, expected: Millis) -> Millis {
-        self.after_drain.get(group).map_or(expected, |took| took.correct(expected))
     }
 
     /// All hooks of a group at these points, one after the other.

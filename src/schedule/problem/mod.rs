@@ -13,6 +13,7 @@
 mod apart;
 mod budgets;
 mod durations;
+mod learned;
 mod leaving;
 mod limits;
 mod shapes;
@@ -26,7 +27,8 @@ use std::fmt;
 use jiff::Timestamp;
 
 pub use budgets::BudgetTerms;
-pub use durations::{Durations, Took};
+pub use durations::Durations;
+pub use learned::{Corrected, Correction, Took};
 
 use super::GroupNodes;
 use super::instance::{
@@ -111,6 +113,8 @@ pub struct Problem {
     pub singles: BTreeSet<u32>,
     /// Names of zones by number.
     pub zones: Vec<String>,
+    /// Durations that are taken from what nodes have shown.
+    pub corrections: Vec<Correction>,
 }
 
 /// A pod that leaves when its node is drained.
@@ -158,7 +162,8 @@ pub fn of(
         v1alpha1::OptimizeFor::Moves => Goal::Moves,
         v1alpha1::OptimizeFor::Availability => Goal::Availability,
     };
-    let mut problem = Problem { instance, zones: zones.into_names(), ..Problem::default() };
+    let corrections = durations.corrections(plan, groups);
+    let mut problem = Problem { instance, zones: zones.into_names(), corrections, ..Problem::default() };
     let mut filler = Filler {
         problem: &mut problem,
         plan,
@@ -235,14 +240,9 @@ fn add_nodes(
         group_of.extend(group.nodes.iter().map(|n| (n.as_str(), index)));
     }
     let before = [HookPoint::PreDrain];
-    let after = [HookPoint::Maintenance, HookPoint::PreUncordon, HookPoint::PostUncordon];
     let times: Vec<(Millis, Millis)> = groups
         .iter()
-        .map(|group| {
-            let tail = durations.hooks(plan, &group.name, &after);
-            let tail = durations.tail(&group.name, tail.saturating_add(durations.node_overhead));
-            (durations.hooks(plan, &group.name, &before), tail)
-        })
+        .map(|group| (durations.hooks(plan, &group.name, &before), durations.tail(plan, &group.name)))
         .collect();
     for node in inventory.nodes().values() {
         let group = group_of.get(node.name.as_str()).copied();

@@ -410,12 +410,31 @@ fn what_nodes_have_taken_corrects_what_is_expected() {
     let mut stage = Stage::default();
     stage.node("a", "z").node("b", "z");
     let plan = plan(&["a", "b"]);
-    let group = stage.groups(&plan)[0].name.clone();
-    let mut durations = Durations::default();
-    durations.after_drain.insert(group, Took { count: 2, sum: 50_000 });
+    let at = |second: i64| Some(jiff::Timestamp::from_second(second).expect("a time"));
+    let node = |phase: &str, drained: i64, back: i64| v1alpha1::CampaignNode {
+        group: "all".into(),
+        phase: phase.into(),
+        drained_at: at(drained),
+        finished_at: at(back),
+        ..v1alpha1::CampaignNode::default()
+    };
+    let record = |nodes| v1alpha1::MaintenanceCampaignStatus {
+        nodes,
+        ..v1alpha1::MaintenanceCampaignStatus::default()
+    };
+    // What failed shows nothing.
+    let records =
+        [record(vec![node("Done", 10, 30), node("Failed", 0, 900)]), record(vec![node("Done", 0, 30)])];
+    let durations = Durations::learned(&records);
     let problem = of(&plan, &stage.groups(&plan), &stage.inventory, &durations, &Progress::default());
-    // (3 · 5 s + 50 s) / 5
+    // (3 · 5 s + 20 s + 30 s) / 5
     assert_eq!(problem.instance.nodes.tail, [13_000, 13_000]);
+    let of_group = Corrected::AfterDrain("all".into());
+    assert_eq!(
+        problem.corrections,
+        [Correction { of: of_group, nodes: 2, expected: 5_000, corrected: 13_000 }]
+    );
+    assert!(made(&stage, &plan).corrections.is_empty());
 }
 
 #[test]
