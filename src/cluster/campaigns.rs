@@ -30,7 +30,7 @@ const LEASE_NAMESPACE: &str = "kube-system";
 /// The annotation of a definition that says which version of it this is.
 const DEFINITION: &str = "virtroll.dev/definition";
 /// Raised whenever the schema of a plan or of a campaign's record changes.
-const DEFINITION_VERSION: u32 = 2;
+const DEFINITION_VERSION: u32 = 3;
 
 /// Creates the definitions of MaintenancePlan and MaintenanceCampaign where they are missing, brings older ones up to date, and
 /// waits until they serve.

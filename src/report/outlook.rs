@@ -105,21 +105,29 @@ pub struct OutlookMove {
 #[serde(rename_all = "camelCase")]
 pub struct OutlookLearned {
     /// From the end of a drain until the node is back, in this group.
-    pub group: String,
-    /// So many nodes have shown it.
-    pub nodes: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// A run of this hook.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hook: Option<String>,
+    /// So many nodes of the group, or runs of the hook, have shown it.
+    pub count: u32,
     /// What would be expected otherwise: hooks' `expected` and checks.
     pub expected_seconds: f64,
-    /// What is reckoned with: the expected time counts as much as three nodes.
+    /// What is reckoned with: the expected time counts as much as three that were shown.
     pub seconds: f64,
 }
 
 impl OutlookLearned {
     fn of(correction: &Correction) -> Self {
-        let Corrected::AfterDrain(group) = &correction.of;
+        let (group, hook) = match &correction.of {
+            Corrected::AfterDrain(group) => (Some(group.clone()), None),
+            Corrected::Hook(hook) => (None, Some(hook.clone())),
+        };
         Self {
-            group: group.clone(),
-            nodes: correction.nodes,
+            group,
+            hook,
+            count: correction.count,
             expected_seconds: seconds(correction.expected),
             seconds: seconds(correction.corrected),
         }
@@ -128,13 +136,12 @@ impl OutlookLearned {
     /// `group workers: back 6m 10s after a drain, learned from 5 nodes (4m 05s expected)`.
     pub(super) fn words(&self) -> String {
         let about = |s: f64| duration(s.round() as i64);
-        format!(
-            "group {}: back {} after a drain, learned from {} ({} expected)",
-            self.group,
-            about(self.seconds),
-            count(self.nodes as usize, "node"),
-            about(self.expected_seconds)
-        )
+        let (took, expected) = (about(self.seconds), about(self.expected_seconds));
+        let (what, from) = match (&self.group, &self.hook) {
+            (Some(group), _) => (format!("group {group}: back {took} after a drain"), "node"),
+            (None, hook) => (format!("hook {}: {took}", hook.as_deref().unwrap_or_default()), "run"),
+        };
+        format!("{what}, learned from {} ({expected} expected)", count(self.count as usize, from))
     }
 }
 
@@ -335,7 +342,7 @@ impl Outlook {
             ));
         }
         for learned in &self.learned {
-            text.push_str(&format!("\nIn {}.", learned.words()));
+            text.push_str(&format!("\nNot as expected: {}.", learned.words()));
         }
         for node in &self.not_placed {
             text.push_str(&format!("\nNo way was found for {}: {}.", node.name, node.why));

@@ -62,7 +62,13 @@ fn after_drain(node: &Value) -> f64 {
 async fn a_campaign_under_way_is_what_a_waiting_node_waits_for() {
     let dump = dump_after(130).await;
     let campaign = dump.iter().find(|o| o["kind"] == "MaintenanceCampaign").expect("a campaign");
-    let took = after_drain(&campaign["status"]["nodes"][0]);
+    let first = &campaign["status"]["nodes"][0];
+    let took = after_drain(first);
+    let reboot = &first["hooks"][0];
+    let seconds = reboot["seconds"].as_f64().expect("a number");
+    // Most of the time after the drain is the reboot.
+    assert!(reboot["name"] == "reboot" && (80.0..took).contains(&seconds), "{first}");
+    let rebooted = (3.0 * 240.0 + seconds) / 4.0;
     let folder = std::env::temp_dir().join(format!("virtroll-explain-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
     let list = json!({"apiVersion": "v1", "kind": "List", "items": dump});
@@ -100,9 +106,13 @@ async fn a_campaign_under_way_is_what_a_waiting_node_waits_for() {
     let schedule: Value =
         serde_json::from_str(&virtroll(&folder, &[&apply[..], &["-o", "json"]].concat())).expect("JSON");
     for learned in [&schedule["learned"], &third["inPlan"]["learned"]] {
-        let of = (&learned[0]["group"], &learned[0]["nodes"], &learned[0]["expectedSeconds"]);
+        let of = (&learned[0]["group"], &learned[0]["count"], &learned[0]["expectedSeconds"]);
         assert_eq!(of, (&json!("all"), &json!(1), &json!(245.0)), "{learned}");
         assert_eq!(format!("{:.2}", learned[0]["seconds"].as_f64().expect("a number")), shown);
+        assert_eq!(
+            learned[1],
+            json!({"hook": "reboot", "count": 1, "expectedSeconds": 240.0, "seconds": rebooted})
+        );
     }
     let words = " after a drain, learned from 1 node (4m 05s expected)";
     assert!(said(&folder, "w3", "text").contains(words));

@@ -64,8 +64,13 @@ fn scheduled(outlook: &Outlook, name: &str) -> InPlan {
         node: node.clone(),
         then: other.map(|other| progress(other, node.start_seconds)),
         awaited_by: waits.map(|n| n.name.clone()).collect(),
-        learned: outlook.learned.iter().filter(|l| l.group == node.group).cloned().collect(),
+        learned: outlook.learned.iter().filter(|l| is_of(l, &node.group)).cloned().collect(),
     }
+}
+
+/// Hooks' durations go for all groups.
+fn is_of(learned: &OutlookLearned, group: &str) -> bool {
+    learned.group.as_deref().is_none_or(|of| of == group)
 }
 
 /// How far a node is at a moment.

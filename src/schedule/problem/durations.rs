@@ -33,6 +33,8 @@ pub struct Durations {
     pub node_overhead: Millis,
     /// What nodes have really taken from the end of their drain until they were back, by group.
     pub after_drain: BTreeMap<String, Took>,
+    /// What hooks have really taken, by name and the group of their nodes; those of the campaign have none.
+    pub by_hook: BTreeMap<String, BTreeMap<String, Took>>,
 }
 
 impl Default for Durations {
@@ -51,6 +53,7 @@ impl Default for Durations {
             hook: 10_000,
             node_overhead: 5_000,
             after_drain: BTreeMap::new(),
+            by_hook: BTreeMap::new(),
         }
     }
 }
@@ -81,8 +84,8 @@ impl Durations {
         self.migration_setup.saturating_add(transfer)
     }
 
-    /// What a hook is expected to take.
-    pub fn hook(&self, hook: &Hook) -> Millis {
+    /// What a hook is expected to take, before any has shown it.
+    pub(super) fn stated(&self, hook: &Hook) -> Millis {
         match (hook.expected, hook.action()) {
             (Some(expected), _) => u64::try_from(expected.0.as_millis()).unwrap_or(Millis::MAX),
             (None, Some(HookAction::Reboot(_))) => self.reboot,
@@ -93,7 +96,7 @@ impl Durations {
     /// All hooks of a group at these points, one after the other.
     pub fn hooks(&self, plan: &MaintenancePlanSpec, group: &str, points: &[HookPoint]) -> Millis {
         let due = plan.hooks.iter().filter(|h| points.contains(&h.at) && h.applies_to(group));
-        due.map(|h| self.hook(h)).fold(0, Millis::saturating_add)
+        due.map(|h| self.hook(h, None)).fold(0, Millis::saturating_add)
     }
 }
 

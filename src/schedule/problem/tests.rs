@@ -1,5 +1,7 @@
 //! Small clusters by hand, and what they become.
 
+mod learned;
+
 use super::*;
 use crate::plan::v1alpha1::{
     Concurrency, Group, Hook, HookPoint, IntOrPercent, NodeSelection, RebootHook, Surge, WorkloadKind,
@@ -23,6 +25,24 @@ fn hosts(problem: &Problem, item: usize) -> Vec<&str> {
 
 fn landing(problem: &Problem, name: &str) -> Landing {
     problem.instance.items.landing[item(problem, name)]
+}
+
+/// A hook that runs a command, or reboots.
+fn hook(name: &str, at: HookPoint, expected: Option<u64>, reboot: bool) -> Hook {
+    Hook {
+        name: name.into(),
+        at,
+        groups: vec![],
+        exec: (!reboot).then(Vec::new),
+        job: None,
+        http: None,
+        wait_for: None,
+        reboot: reboot.then(RebootHook::default),
+        timeout: v1alpha1::Duration::from_secs(600),
+        retries: 0,
+        backoff: v1alpha1::Duration::from_secs(10),
+        expected: expected.map(v1alpha1::Duration::from_secs),
+    }
 }
 
 /// A node without a zone is no place of a term over zones: any number of the app may be there together.
@@ -167,20 +187,7 @@ fn times_follow_from_grace_memory_hooks_and_what_siblings_took() {
     }
     stage.pod("StatefulSet", "db", 0, "a", asks(100, 1));
     let mut plan = plan(&["a"]);
-    let hook = |at, expected: Option<u64>, reboot: bool| Hook {
-        name: "h".into(),
-        at,
-        groups: vec![],
-        exec: (!reboot).then(Vec::new),
-        job: None,
-        http: None,
-        wait_for: None,
-        reboot: reboot.then(RebootHook::default),
-        timeout: v1alpha1::Duration::from_secs(600),
-        retries: 0,
-        backoff: v1alpha1::Duration::from_secs(10),
-        expected: expected.map(v1alpha1::Duration::from_secs),
-    };
+    let hook = |at, expected, reboot| hook("h", at, expected, reboot);
     plan.hooks = vec![
         hook(HookPoint::PreDrain, Some(7), false),
         hook(HookPoint::Maintenance, None, true),
@@ -403,38 +410,6 @@ fn pods_that_need_the_same_have_one_shape_whatever_else_differs() {
     let problem = made(&stage, &plan(&["a", "b"]));
     assert_eq!((problem.instance.shapes.len(), problem.instance.owners.len()), (2, 10));
     assert_eq!(problem.instance.classes[0], Class::Any);
-}
-
-#[test]
-fn what_nodes_have_taken_corrects_what_is_expected() {
-    let mut stage = Stage::default();
-    stage.node("a", "z").node("b", "z");
-    let plan = plan(&["a", "b"]);
-    let at = |second: i64| Some(jiff::Timestamp::from_second(second).expect("a time"));
-    let node = |phase: &str, drained: i64, back: i64| v1alpha1::CampaignNode {
-        group: "all".into(),
-        phase: phase.into(),
-        drained_at: at(drained),
-        finished_at: at(back),
-        ..v1alpha1::CampaignNode::default()
-    };
-    let record = |nodes| v1alpha1::MaintenanceCampaignStatus {
-        nodes,
-        ..v1alpha1::MaintenanceCampaignStatus::default()
-    };
-    // What failed shows nothing.
-    let records =
-        [record(vec![node("Done", 10, 30), node("Failed", 0, 900)]), record(vec![node("Done", 0, 30)])];
-    let durations = Durations::learned(&records);
-    let problem = of(&plan, &stage.groups(&plan), &stage.inventory, &durations, &Progress::default());
-    // (3 · 5 s + 20 s + 30 s) / 5
-    assert_eq!(problem.instance.nodes.tail, [13_000, 13_000]);
-    let of_group = Corrected::AfterDrain("all".into());
-    assert_eq!(
-        problem.corrections,
-        [Correction { of: of_group, nodes: 2, expected: 5_000, corrected: 13_000 }]
-    );
-    assert!(made(&stage, &plan).corrections.is_empty());
 }
 
 #[test]
