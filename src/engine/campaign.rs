@@ -17,7 +17,7 @@ use crate::plan::v1alpha1::{
     Surge,
 };
 use crate::reconcile::drain::{DrainOptions, obstacles};
-use crate::reconcile::{End, GroupNodes, NodeState, ZONE_LABEL};
+use crate::reconcile::{End, GroupNodes, NodePhase, NodeState, ZONE_LABEL};
 use crate::schedule::problem::{Durations, Progress};
 use crate::schedule::search::Effort;
 use crate::schedule::{self, Planned};
@@ -111,8 +111,10 @@ pub async fn run_campaign(run: Run<'_>, sink: Sink<'_>) -> Result<Outcome, Error
     let mut durations = earlier.clone();
     let planned = match resumed {
         Some(campaign) => {
-            let record = campaign.status.clone().unwrap_or_default();
+            let mut record = campaign.status.clone().unwrap_or_default();
             durations.learn(&record);
+            // They are tried again.
+            record.nodes.retain(|n| NodePhase::named(&n.phase) != NodePhase::Failed);
             planning::resumed(&run.plan.spec, &groups, &inventory, &record, &durations, run.clock.now())
         }
         None => Planned::new(&run.plan.spec, &groups, &inventory, &durations, &Progress::default())

@@ -1,5 +1,6 @@
 //! Tables of decisions: what is seen on the left, what is done on the right, written by hand.
 
+mod idle;
 mod surges;
 
 use jiff::{SignedDuration, Timestamp};
@@ -94,6 +95,7 @@ struct Case {
     ledger: Ledger,
     status: MaintenanceCampaignStatus,
     stopping: Option<&'static str>,
+    now: Timestamp,
 }
 
 impl Case {
@@ -106,7 +108,7 @@ impl Case {
             inventory.put_pod(pod);
         }
         let (ledger, status) = (Ledger::default(), MaintenanceCampaignStatus::default());
-        Self { plan: plan(plan_text), inventory, ledger, status, stopping: None }
+        Self { plan: plan(plan_text), inventory, ledger, status, stopping: None, now: now() }
     }
 
     fn decide(&self) -> Decision {
@@ -123,7 +125,7 @@ impl Case {
             adopts: &[],
             stopping: self.stopping,
             given_up: None,
-            now: now(),
+            now: self.now,
         })
     }
 

@@ -13,6 +13,7 @@ mod faults;
 mod layering;
 mod placement;
 mod recovery;
+mod reorder;
 mod report;
 mod scene;
 mod served;
