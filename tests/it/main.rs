@@ -19,6 +19,7 @@ mod scene;
 mod served;
 mod snapshot;
 mod surges;
+mod troubled;
 mod what_if;
 
 #[path = "../scenarios/mod.rs"]
