@@ -30,7 +30,7 @@ pub use explain::{
 pub use finding::{Finding, Level};
 pub use html::{Error, html};
 pub use lines::line;
-pub use outlook::{NotPlaced, Outlook, OutlookLearned, OutlookMove, OutlookNode, conflict_text};
+pub use outlook::{LearnedOf, NotPlaced, Outlook, OutlookLearned, OutlookMove, OutlookNode, conflict_text};
 pub use progress::Bars;
 pub use rehearsal::{
     EvictionCheck, EvictionFinding, Forecast, Leaving, NotModelled, Percentiles, Rehearsal, Step, Variant,

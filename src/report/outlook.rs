@@ -104,13 +104,10 @@ pub struct OutlookMove {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OutlookLearned {
-    /// From the end of a drain until the node is back, in this group.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub group: Option<String>,
-    /// A run of this hook.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hook: Option<String>,
-    /// So many nodes of the group, or runs of the hook, have shown it.
+    /// Of what.
+    #[serde(flatten)]
+    pub of: LearnedOf,
+    /// So many nodes of the group, runs of the hook, or guests have shown it.
     pub count: u32,
     /// What would be expected otherwise: hooks' `expected` and checks.
     pub expected_seconds: f64,
@@ -118,15 +115,32 @@ pub struct OutlookLearned {
     pub seconds: f64,
 }
 
+/// What has been learned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase", tag = "of")]
+pub enum LearnedOf {
+    /// From the end of a drain until the node is back.
+    AfterDrain {
+        /// In this group.
+        group: String,
+    },
+    /// A hook.
+    Hook {
+        /// Its name.
+        hook: String,
+    },
+    /// The transfer of a VM's memory, of the average size.
+    Migration,
+}
+
 impl OutlookLearned {
     fn of(correction: &Correction) -> Self {
-        let (group, hook) = match &correction.of {
-            Corrected::AfterDrain(group) => (Some(group.clone()), None),
-            Corrected::Hook(hook) => (None, Some(hook.clone())),
-        };
         Self {
-            group,
-            hook,
+            of: match &correction.of {
+                Corrected::AfterDrain(group) => LearnedOf::AfterDrain { group: group.clone() },
+                Corrected::Hook(hook) => LearnedOf::Hook { hook: hook.clone() },
+                Corrected::Transfer => LearnedOf::Migration,
+            },
             count: correction.count,
             expected_seconds: seconds(correction.expected),
             seconds: seconds(correction.corrected),
@@ -137,9 +151,10 @@ impl OutlookLearned {
     pub(super) fn words(&self) -> String {
         let about = |s: f64| duration(s.round() as i64);
         let (took, expected) = (about(self.seconds), about(self.expected_seconds));
-        let (what, from) = match (&self.group, &self.hook) {
-            (Some(group), _) => (format!("group {group}: back {took} after a drain"), "node"),
-            (None, hook) => (format!("hook {}: {took}", hook.as_deref().unwrap_or_default()), "run"),
+        let (what, from) = match &self.of {
+            LearnedOf::AfterDrain { group } => (format!("group {group}: back {took} after a drain"), "node"),
+            LearnedOf::Hook { hook } => (format!("hook {hook}: {took}"), "run"),
+            LearnedOf::Migration => (format!("a VM's memory: {took} on its way, on the average"), "VM"),
         };
         format!("{what}, learned from {} ({expected} expected)", count(self.count as usize, from))
     }

@@ -111,7 +111,7 @@ async fn a_campaign_under_way_is_what_a_waiting_node_waits_for() {
         assert_eq!(format!("{:.2}", learned[0]["seconds"].as_f64().expect("a number")), shown);
         assert_eq!(
             learned[1],
-            json!({"hook": "reboot", "count": 1, "expectedSeconds": 240.0, "seconds": rebooted})
+            json!({"of": "hook", "hook": "reboot", "count": 1, "expectedSeconds": 240.0, "seconds": rebooted})
         );
     }
     let words = " after a drain, learned from 1 node (4m 05s expected)";

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{Forecast, Planned, after, lines, list};
-use crate::report::outlook::{Outlook, OutlookLearned, OutlookNode};
+use crate::report::outlook::{LearnedOf, Outlook, OutlookLearned, OutlookNode};
 use crate::schedule::conflict::{Conflict, Never};
 
 /// A node's place in a plan.
@@ -68,9 +68,9 @@ fn scheduled(outlook: &Outlook, name: &str) -> InPlan {
     }
 }
 
-/// Hooks' durations go for all groups.
+/// What isn't of one group goes for all.
 fn is_of(learned: &OutlookLearned, group: &str) -> bool {
-    learned.group.as_deref().is_none_or(|of| of == group)
+    !matches!(&learned.of, LearnedOf::AfterDrain { group: of } if of != group)
 }
 
 /// How far a node is at a moment.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::learned::Took;
+use super::learned::{Pace, Took};
 use crate::inventory::{Inventory, KubeVirt, Pod, VirtualMachineInstance};
 use crate::plan::v1alpha1::{Hook, HookAction, HookPoint, MaintenancePlanSpec};
 use crate::schedule::instance::Millis;
@@ -75,13 +75,22 @@ impl Durations {
         self.guest_stop.map_or(grace, |stop| stop.min(grace))
     }
 
-    /// A live migration: set-up, then (memory × dirty factor) ÷ bandwidth.
-    pub fn migration(&self, vmi: &VirtualMachineInstance, kubevirt: Option<&KubeVirt>) -> Millis {
+    /// The transfer of a live migration, before any has shown it: (memory × dirty factor) ÷ bandwidth.
+    pub(super) fn transfer(&self, vmi: &VirtualMachineInstance, kubevirt: Option<&KubeVirt>) -> Millis {
         let limit = kubevirt.map(|k| k.bandwidth_per_migration).filter(|b| *b > 0).unwrap_or(u64::MAX);
         let bandwidth = u128::from(self.migration_bandwidth.min(limit).max(1));
         let bytes = u128::from(vmi.memory_bytes) * u128::from(self.dirty_percent) / 100;
-        let transfer = u64::try_from((bytes * 1000).div_ceil(bandwidth)).unwrap_or(Millis::MAX);
-        self.migration_setup.saturating_add(transfer)
+        u64::try_from((bytes * 1000).div_ceil(bandwidth)).unwrap_or(Millis::MAX)
+    }
+
+    /// A live migration: set-up, then its transfer at the pace that guests have shown.
+    pub(super) fn migration(
+        &self,
+        vmi: &VirtualMachineInstance,
+        kubevirt: Option<&KubeVirt>,
+        pace: Pace,
+    ) -> Millis {
+        self.migration_setup.saturating_add(pace.correct(self.transfer(vmi, kubevirt)))
     }
 
     /// What a hook is expected to take, before any has shown it.

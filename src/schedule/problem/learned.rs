@@ -3,6 +3,7 @@
 use jiff::SignedDuration;
 
 use super::durations::Durations;
+use crate::inventory::Inventory;
 use crate::plan::v1alpha1::{Hook, HookPoint, MaintenanceCampaignStatus, MaintenancePlanSpec};
 use crate::schedule::GroupNodes;
 use crate::schedule::instance::Millis;
@@ -38,12 +39,54 @@ impl Took {
     }
 }
 
+/// How transfers of live migrations have gone beside what is expected: of each guest that has migrated, its last one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Pace {
+    guests: u32,
+    expected: Millis,
+    took: Millis,
+}
+
+impl Pace {
+    /// From the guests that are there.
+    pub fn of(inventory: &Inventory, durations: &Durations) -> Self {
+        let mut pace = Self::default();
+        for vmi in inventory.vmis().values() {
+            let state = vmi.migration_state.as_ref().filter(|s| s.completed && !s.failed);
+            let Some((start, end)) = state.and_then(|s| s.start.zip(s.end)) else { continue };
+            pace.guests += 1;
+            pace.took = pace.took.saturating_add(millis(end.duration_since(start)));
+            let expected = durations.transfer(vmi, inventory.kubevirt.as_ref());
+            pace.expected = pace.expected.saturating_add(expected);
+        }
+        pace
+    }
+
+    /// An expected transfer at this pace, where what is expected weighs as much as three guests of the average size.
+    pub fn correct(self, expected: Millis) -> Millis {
+        if self.expected == 0 {
+            return expected;
+        }
+        let (guests, weighs) = (u128::from(self.guests), u128::from(EXPECTED_WEIGHS));
+        let (all, took) = (u128::from(self.expected), u128::from(self.took));
+        let corrected = u128::from(expected) * (weighs * all + guests * took) / ((weighs + guests) * all);
+        u64::try_from(corrected).unwrap_or(Millis::MAX)
+    }
+
+    /// What it comes to for a guest of the average size.
+    pub fn correction(self) -> Option<Correction> {
+        let expected = self.expected.checked_div(Millis::from(self.guests)).filter(|e| *e > 0)?;
+        let corrected = self.correct(expected);
+        Some(Correction { of: Corrected::Transfer, count: self.guests, expected, corrected })
+    }
+}
+
 /// A duration that nodes have shown, so that another one is reckoned with than was expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Correction {
     /// Of what.
     pub of: Corrected,
-    /// So many times it was shown: by nodes, or by a hook's runs.
+    /// So many times it was shown: by nodes, a hook's runs, or guests.
     pub count: u32,
     /// What would be expected otherwise.
     pub expected: Millis,
@@ -58,6 +101,8 @@ pub enum Corrected {
     AfterDrain(String),
     /// A hook of this name.
     Hook(String),
+    /// The transfer of a live migration, of a guest of the average size.
+    Transfer,
 }
 
 impl Durations {

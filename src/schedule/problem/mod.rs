@@ -39,6 +39,7 @@ use crate::plan::v1alpha1::{self, HookPoint, MaintenancePlanSpec, Surge};
 use crate::schedule::consent::{Consent, Setting};
 use crate::schedule::override_of;
 use durations::Learned;
+use learned::Pace;
 use leaving::Leaving;
 use shapes::{Amounts, Shapes};
 
@@ -162,7 +163,9 @@ pub fn of(
         v1alpha1::OptimizeFor::Moves => Goal::Moves,
         v1alpha1::OptimizeFor::Availability => Goal::Availability,
     };
-    let corrections = durations.corrections(plan, groups);
+    let pace = Pace::of(inventory, durations);
+    let mut corrections = durations.corrections(plan, groups);
+    corrections.extend(pace.correction());
     let mut problem = Problem { instance, zones: zones.into_names(), corrections, ..Problem::default() };
     let mut filler = Filler {
         problem: &mut problem,
@@ -170,6 +173,7 @@ pub fn of(
         inventory,
         durations,
         learned: Learned::of(inventory),
+        pace,
         shapes: Shapes::new(inventory, &amounts),
         amounts: &amounts,
         owners: apart::Owners::default(),
@@ -276,6 +280,7 @@ struct Filler<'p, 'a> {
     inventory: &'a Inventory,
     durations: &'a Durations,
     learned: Learned<'a>,
+    pace: Pace,
     shapes: Shapes<'a>,
     amounts: &'a Amounts,
     owners: apart::Owners<'a>,
@@ -398,7 +403,7 @@ impl<'a> Filler<'_, 'a> {
         let durations = self.durations;
         let (leave, ready) = match (way, guest) {
             (Way::Migration, Some(vmi)) => {
-                let leave = durations.migration(vmi, self.inventory.kubevirt.as_ref());
+                let leave = durations.migration(vmi, self.inventory.kubevirt.as_ref(), self.pace);
                 (leave, leave)
             }
             (_, Some(vmi)) => {

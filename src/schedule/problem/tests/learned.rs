@@ -99,3 +99,36 @@ fn what_hooks_have_taken_for_one_group_is_expected_of_the_others() {
         ]
     );
 }
+
+/// 1 GiB is expected to take 3,007 ms (1.4 · 1,073,741,824 ÷ 500,000,000 s), 2 GiB 6,013 ms.
+#[test]
+fn migrations_that_guests_have_had_show_the_pace_of_others() {
+    let mut stage = Stage::default();
+    stage.node("a", "z").node("b", "z");
+    stage.vm("small", "a", 1, true).vm("large", "a", 2, true).vm("other", "a", 2, true);
+    let took = |problem: &Problem| {
+        ["ns/large", "ns/other"].map(|name| problem.instance.items.leave[item(problem, name)])
+    };
+    let plan = plan(&["a"]);
+    assert_eq!(took(&made(&stage, &plan)), [11_013, 11_013]);
+    let mut migrated = |vm: &str, seconds: i64, failed: bool| {
+        let mut vmi = stage.inventory.vmis().get(&name(vm)).expect("a guest").clone();
+        let at = |second: i64| Some(jiff::Timestamp::from_second(second).expect("a time"));
+        vmi.migration_state = Some(crate::inventory::MigrationState {
+            start: at(100),
+            end: at(100 + seconds),
+            completed: true,
+            failed,
+            ..crate::inventory::MigrationState::default()
+        });
+        stage.inventory.put_vmi(vmi);
+    };
+    migrated("small", 6, false);
+    migrated("large", 12, false);
+    migrated("other", 900, true);
+    let problem = made(&stage, &plan);
+    // 9,020 ms were expected of the two, and 18,000 taken: 6,013 · (3 · 9,020 + 2 · 18,000) ÷ (5 · 9,020), with 5 s of set-up.
+    assert_eq!(took(&problem), [13_407, 13_407]);
+    let of_guests = Correction { of: Corrected::Transfer, count: 2, expected: 4_510, corrected: 6_306 };
+    assert_eq!(problem.corrections, [of_guests]);
+}
