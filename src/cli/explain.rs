@@ -1,6 +1,5 @@
 //! `virtroll explain`: what stands in the way of a node or a VM, and what it waits for.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -14,7 +13,8 @@ use crate::engine::prepare;
 use crate::inventory::{Inventory, ObjectName};
 use crate::plan::Loaded;
 use crate::plan::v1alpha1::{CampaignPhase, MaintenanceCampaign};
-use crate::report::{NodeExplained, VmExplained, planned};
+use crate::report::{NodeExplained, SoFar, VmExplained, planned};
+use crate::schedule::problem::Durations;
 use crate::schedule::search::Effort;
 
 /// Say what stands in the way of a node or a VM, and what it waits for.
@@ -97,7 +97,7 @@ impl Explain {
             Exit::BadInput
         })?;
         let loaded = self.plan.as_ref().map(|file| load(file)).transpose()?;
-        let (host, inventory, done) = cluster.runtime()?.block_on(async {
+        let (host, inventory, so_far) = cluster.runtime()?.block_on(async {
             let host = cluster.host().await?;
             let mut inventory = Inventory::new();
             let scope = Scope { placement: true, ..Scope::default() };
@@ -106,13 +106,13 @@ impl Explain {
                 complain(&error);
                 Exit::Failed
             })?;
-            let done = match &loaded {
-                Some(loaded) => done(&host.client, loaded).await,
-                None => BTreeSet::new(),
+            let so_far = match &loaded {
+                Some(loaded) => so_far(&host.client, loaded).await,
+                None => SoFar::default(),
             };
-            Ok((host, inventory, done))
+            Ok((host, inventory, so_far))
         })?;
-        self.explain(&target, loaded.as_ref(), &host, &inventory, done)
+        self.explain(&target, loaded.as_ref(), &host, &inventory, so_far)
     }
 
     fn explain(
@@ -121,7 +121,7 @@ impl Explain {
         loaded: Option<&Loaded>,
         host: &Host,
         inventory: &Inventory,
-        done: BTreeSet<String>,
+        so_far: SoFar,
     ) -> Result<Exit, Exit> {
         // An unknown name is told before the planner's work, which may be long.
         if let Some(unknown) = unknown(target, inventory) {
@@ -135,7 +135,7 @@ impl Explain {
         let now = host.clock.now();
         let plan = loaded.zip(groups.as_deref()).map(|(loaded, groups)| {
             let plan = (loaded.plan.metadata.name.as_deref().unwrap_or_default(), &loaded.plan.spec);
-            planned(plan, groups, &host.name, inventory, done, now, Effort::of(self.effort))
+            planned(plan, groups, &host.name, inventory, so_far, now, Effort::of(self.effort))
         });
         match target {
             Target::Node(name) => {
@@ -160,17 +160,21 @@ impl Explain {
     }
 }
 
-/// Nodes that the plan's unfinished campaign has behind it; none where its record can't be read, which is said.
-async fn done(client: &kube::Client, loaded: &Loaded) -> BTreeSet<String> {
+/// What the plan's campaigns have shown, and what the unfinished one has behind it; nothing where they can't be read, which is said.
+async fn so_far(client: &kube::Client, loaded: &Loaded) -> SoFar {
     let all = campaigns(client).await.unwrap_or_else(|error| {
         err!("Warning: {error}; the schedule is that of a campaign that begins now");
         Vec::new()
     });
     let of_plan = |c: &&MaintenanceCampaign| Some(&c.spec.plan_name) == loaded.plan.metadata.name.as_ref();
-    let record = all.iter().rfind(of_plan).and_then(|c| c.status.as_ref());
+    let of_plan: Vec<_> = all.iter().filter(of_plan).collect();
+    let record = of_plan.last().and_then(|c| c.status.as_ref());
     let record = record.filter(|r| r.phase != CampaignPhase::Succeeded);
     let nodes = record.into_iter().flat_map(|r| &r.nodes);
-    nodes.filter(|n| n.phase == "Done").map(|n| n.name.clone()).collect()
+    SoFar {
+        done: nodes.filter(|n| n.is_done()).map(|n| n.name.clone()).collect(),
+        durations: Durations::learned(of_plan.iter().filter_map(|c| c.status.as_ref())),
+    }
 }
 
 fn load(file: &std::path::Path) -> Result<Loaded, Exit> {

@@ -6,7 +6,7 @@ use super::output::{err, out, write_err, write_out};
 use super::rehearse;
 use super::report::Output;
 use super::{Cluster, Exit, complain, complain_of_plan, print_json};
-use crate::cluster::inventory_of;
+use crate::cluster::{inventory_of, records_among};
 use crate::engine;
 use crate::plan::Loaded;
 use crate::report::{Outlook, conflict_text};
@@ -35,15 +35,14 @@ pub(super) fn run(loaded: &Loaded, cluster: &Cluster, effort: Effort, output: Ou
     let spec = &loaded.plan.spec;
     let groups = crate::schedule::resolve(spec, &inventory)
         .map_err(|misfits| complain_of_plan(loaded, &engine::Error::Groups(misfits), output))?;
-    let Planned { problem, taken_out } =
-        Planned::new(spec, &groups, &inventory, &Durations::default(), &Progress::default()).map_err(
-            |found| {
-                refuse(&found, output);
-                Exit::NoSchedule
-            },
-        )?;
-    let found = search::plan(&problem.instance, effort);
     let plan = loaded.plan.metadata.name.as_deref().unwrap_or_default();
+    let durations = Durations::learned(&records_among(&objects, plan));
+    let Planned { problem, taken_out } =
+        Planned::new(spec, &groups, &inventory, &durations, &Progress::default()).map_err(|found| {
+            refuse(&found, output);
+            Exit::NoSchedule
+        })?;
+    let found = search::plan(&problem.instance, effort);
     let outlook = Outlook::new(plan, &name, &problem, &found, &taken_out);
     match output {
         Output::Json => print_json(&outlook),

@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use kube::core::ObjectMeta;
 use kube::{Client, CustomResourceExt, ResourceExt};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Error;
 use crate::plan::v1alpha1::{
@@ -30,7 +30,7 @@ const LEASE_NAMESPACE: &str = "kube-system";
 /// The annotation of a definition that says which version of it this is.
 const DEFINITION: &str = "virtroll.dev/definition";
 /// Raised whenever the schema of a plan or of a campaign's record changes.
-const DEFINITION_VERSION: u32 = 2;
+const DEFINITION_VERSION: u32 = 3;
 
 /// Creates the definitions of MaintenancePlan and MaintenanceCampaign where they are missing, brings older ones up to date, and
 /// waits until they serve.
@@ -110,6 +110,14 @@ pub async fn campaigns(client: &Client) -> Result<Vec<MaintenanceCampaign>, Erro
     let mut all = list(client, &ListParams::default()).await?.unwrap_or_default();
     all.sort_by_key(|c| number(&c.name_any()));
     Ok(all)
+}
+
+/// The records of a plan's campaigns among these objects.
+pub fn records_among(objects: &[Value], plan: &str) -> Vec<MaintenanceCampaignStatus> {
+    let of_plan = |o: &&Value| o["kind"] == "MaintenanceCampaign" && o["spec"]["planName"] == plan;
+    let records = objects.iter().filter(of_plan).map(|o| serde_json::from_value(o["status"].clone()));
+    // One that can't be read teaches nothing.
+    records.filter_map(Result::ok).collect()
 }
 
 /// A campaign as it is now.

@@ -19,7 +19,7 @@ pub use apply::Actor;
 pub use at_hand::inventory_of;
 pub use campaigns::{
     Claim, LEASE_SECONDS, RENEW_EVERY, begin, campaign, campaigns, driver_of, ensure_definitions, hold,
-    record, release,
+    record, records_among, release,
 };
 pub use capture::{Destination, Names, Unread, Written, capture, redact, write_private, write_snapshot};
 pub use connect::{Target, connect};

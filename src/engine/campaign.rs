@@ -17,7 +17,7 @@ use crate::plan::v1alpha1::{
     Surge,
 };
 use crate::reconcile::drain::{DrainOptions, obstacles};
-use crate::reconcile::{End, GroupNodes, NodeState, ZONE_LABEL};
+use crate::reconcile::{End, GroupNodes, NodePhase, NodeState, ZONE_LABEL};
 use crate::schedule::problem::{Durations, Progress};
 use crate::schedule::search::Effort;
 use crate::schedule::{self, Planned};
@@ -106,15 +106,15 @@ pub async fn run_campaign(run: Run<'_>, sink: Sink<'_>) -> Result<Outcome, Error
         }
         None => prepare(run.plan, &inventory)?,
     };
-    let mut earlier = Durations::default();
-    for campaign in known.iter().filter(|c| resumed.is_none_or(|r| r.name_any() != c.name_any())) {
-        campaign.status.iter().for_each(|record| planning::learn(&mut earlier, record));
-    }
+    let over = known.iter().filter(|c| resumed.is_none_or(|r| r.name_any() != c.name_any()));
+    let earlier = Durations::learned(over.filter_map(|c| c.status.as_ref()));
     let mut durations = earlier.clone();
     let planned = match resumed {
         Some(campaign) => {
-            let record = campaign.status.clone().unwrap_or_default();
-            planning::learn(&mut durations, &record);
+            let mut record = campaign.status.clone().unwrap_or_default();
+            durations.learn(&record);
+            // They are tried again.
+            record.nodes.retain(|n| NodePhase::named(&n.phase) != NodePhase::Failed);
             planning::resumed(&run.plan.spec, &groups, &inventory, &record, &durations, run.clock.now())
         }
         None => Planned::new(&run.plan.spec, &groups, &inventory, &durations, &Progress::default())

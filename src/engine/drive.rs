@@ -363,7 +363,7 @@ impl<'a> Driver<'a> {
         }
         self.returned = returned;
         let mut durations = self.course.earlier.clone();
-        planning::learn(&mut durations, status);
+        durations.learn(status);
         let (plan, now) = (&self.run.plan.spec, self.run.clock.now());
         let planned = planning::resumed(plan, &self.groups, &self.inventory, status, &durations, now);
         let effort = Effort::of(self.run.effort.plays * AGAIN_PERCENT / 100);

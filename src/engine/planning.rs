@@ -8,24 +8,15 @@ use crate::plan::v1alpha1::{CampaignNode, MaintenanceCampaignStatus, Maintenance
 use crate::reconcile::{GroupNodes, NodePhase, NodeState};
 use crate::schedule::conflict::Conflict;
 use crate::schedule::instance::Millis;
-use crate::schedule::problem::{self, Durations, Problem, Progress, Took};
+use crate::schedule::problem::{self, Durations, Problem, Progress};
 use crate::schedule::search::{self, Effort};
 use crate::schedule::{Guide, Planned, TakenOut};
 
 /// A new order on the way has to be better by so much, in percent: another one would only be hard to follow.
 const WORTH_A_CHANGE: Millis = 2;
 
-/// Takes in how long nodes of a campaign of this plan have taken.
-pub(super) fn learn(durations: &mut Durations, record: &MaintenanceCampaignStatus) {
-    for node in record.nodes.iter().filter(|n| n.phase == NodePhase::Done.name()) {
-        let Some((drained, back)) = node.drained_at.zip(node.finished_at) else { continue };
-        let took: &mut Took = durations.after_drain.entry(node.group.clone()).or_default();
-        took.count += 1;
-        took.sum += u64::try_from(back.duration_since(drained).as_millis()).unwrap_or(0);
-    }
-}
-
-/// A campaign that goes on: what it has begun is carried through, whatever stands against it now.
+/// A campaign that goes on: what it has begun is carried through, whatever stands against it now. What has failed by its record isn't
+/// due any more; what is to be tried again isn't in it.
 pub(super) fn resumed(
     plan: &MaintenancePlanSpec,
     groups: &[GroupNodes],
@@ -41,7 +32,7 @@ pub(super) fn resumed(
             let state = inventory.node(&node.name).and_then(NodeState::of).and_then(Result::ok);
             let over = state.and_then(|state| state.over(now)).unwrap_or_default();
             progress.under_way.insert(node.name.clone(), over);
-        } else if matches!(phase, NodePhase::Done | NodePhase::Skipped) {
+        } else if phase.is_terminal() {
             progress.done.insert(node.name.clone());
         }
     }
@@ -99,8 +90,45 @@ pub(super) fn take_out(
 fn words(conflict: &Conflict) -> String {
     match conflict.members.iter().find(|m| m.kind != "Node") {
         Some(member) => {
-            format!("{}; {} {}: {}: {}", conflict.why, member.kind, member.name, member.field, member.help)
+            format!("{}; {member}: {}: {}", conflict.why, member.field, member.help)
         }
         None => conflict.why.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::Node;
+
+    #[test]
+    fn nodes_that_are_through_are_not_due_whatever_came_of_them() {
+        let mut inventory = Inventory::new();
+        for name in ["w1", "w2", "w3", "w4", "w5"] {
+            inventory.put_node(Node { name: name.into(), ..Node::default() });
+        }
+        let text = "apiVersion: virtroll.dev/v1alpha1\nkind: MaintenancePlan\nmetadata: {name: p}\nspec:\n  groups: [{name: all, nodes: {selector: {}}}]\n";
+        let plan = crate::plan::load("plan.yaml", text).expect("a plan").plan.spec;
+        let groups = crate::schedule::resolve(&plan, &inventory).expect("groups");
+        let node = |name: &str, phase: NodePhase| CampaignNode {
+            name: name.into(),
+            group: "all".into(),
+            phase: phase.name().into(),
+            ..CampaignNode::default()
+        };
+        let status = MaintenanceCampaignStatus {
+            nodes: vec![
+                node("w1", NodePhase::Done),
+                node("w2", NodePhase::Failed),
+                node("w3", NodePhase::Skipped),
+                node("w4", NodePhase::Draining),
+            ],
+            ..MaintenanceCampaignStatus::default()
+        };
+        let planned =
+            resumed(&plan, &groups, &inventory, &status, &Durations::default(), Timestamp::UNIX_EPOCH);
+        let nodes = &planned.problem.instance.nodes;
+        let due = (0..5).filter(|n| nodes.is_due(*n)).map(|n| nodes.name[n as usize].as_str());
+        assert_eq!(due.collect::<Vec<_>>(), ["w4", "w5"]);
     }
 }

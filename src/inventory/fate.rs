@@ -58,10 +58,9 @@ pub fn fate(inventory: &Inventory, pod: &Pod) -> VmFate {
     if let Some(fate) = elsewhere(inventory, pod, vmi) {
         return fate;
     }
-    let cluster_wide = inventory.kubevirt.as_ref().and_then(|k| k.eviction_strategy.as_deref());
     let migratable = vmi.live_migratable();
     let can_migrate = migratable.is_some_and(|c| c.status == "True");
-    match vmi.eviction_strategy.as_deref().or(cluster_wide) {
+    match strategy(inventory, vmi) {
         Some("LiveMigrate") if can_migrate => VmFate::Migrates,
         Some("LiveMigrate") => not_migratable(migratable, vmi.phase, comeback(inventory, vmi)),
         Some("LiveMigrateIfPossible") if can_migrate => VmFate::Migrates,
@@ -71,6 +70,20 @@ pub fn fate(inventory: &Inventory, pod: &Pod) -> VmFate {
         Some("External") => VmFate::External,
         _ => VmFate::ShutsDown(comeback(inventory, vmi)),
     }
+}
+
+fn strategy<'a>(inventory: &'a Inventory, vmi: &'a VirtualMachineInstance) -> Option<&'a str> {
+    let cluster_wide = inventory.kubevirt.as_ref().and_then(|k| k.eviction_strategy.as_deref());
+    vmi.eviction_strategy.as_deref().or(cluster_wide)
+}
+
+/// False if the fate of a VM may become another one by itself: it is on its way out, is to be off, or ought to migrate and nobody has
+/// said yet of its running guest whether it can.
+pub fn is_settled(inventory: &Inventory, vmi: &VirtualMachineInstance) -> bool {
+    let would_migrate = matches!(strategy(inventory, vmi), Some("LiveMigrate" | "LiveMigrateIfPossible"));
+    let is_known = vmi.phase == VmiPhase::Running && vmi.live_migratable().is_some();
+    let is_to_end = vmi.deleting || comeback(inventory, vmi) == Comeback::StaysOff(RunStrategy::Halted);
+    !is_to_end && (is_known || !would_migrate)
 }
 
 /// A pod that isn't where its VMI runs: a target before the handoff's end, or a source after it.

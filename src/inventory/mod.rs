@@ -24,7 +24,7 @@ mod table;
 mod volume;
 
 pub use budget::{Budget, UnhealthyPodEvictionPolicy};
-pub use fate::{Comeback, VmFate, comeback, fate, remedy};
+pub use fate::{Comeback, VmFate, comeback, fate, is_settled, remedy};
 pub use index::{Inventory, Workload};
 pub use kubevirt::{
     Condition, KubeVirt, Migration, MigrationState, RunStrategy, VirtualMachine, VirtualMachineInstance,

@@ -66,6 +66,8 @@ pub struct Pod {
     pub grace_seconds: i64,
     /// The controlling owner.
     pub controller: Option<Owner>,
+    /// True if it may end for good by itself: its `restartPolicy` isn't `Always`.
+    pub may_end: bool,
     /// True if a volume is an `emptyDir`.
     pub has_empty_dir: bool,
     /// True for a mirror (static) pod: annotation `kubernetes.io/config.mirror`.

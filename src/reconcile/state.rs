@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::inventory::{Node, ObjectName};
-use crate::plan::v1alpha1::{Hook, HookPoint};
+use crate::plan::v1alpha1::{Hook, HookPoint, HookTook};
 use crate::reconcile::drain::{DrainRecord, SurgeStage};
 
 /// The annotation on a node that holds its [`NodeState`] as JSON.
@@ -114,6 +114,15 @@ pub struct HookProgress {
     pub boot_id: String,
 }
 
+impl HookProgress {
+    /// How long the try that has just succeeded took.
+    pub(super) fn took(&self, now: Timestamp) -> Option<HookTook> {
+        let took = now.duration_since(self.started_at?);
+        let seconds = u64::try_from(took.as_secs_f64().round() as i64).unwrap_or(0);
+        Some(HookTook { name: self.name.clone(), seconds })
+    }
+}
+
 /// A virtual machine that was on the node when its maintenance began.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -172,6 +181,9 @@ pub struct NodeState {
     /// Indexes of the plan's hooks that have succeeded for this node.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hooks_done: Vec<usize>,
+    /// How long those took.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks_took: Vec<HookTook>,
     /// VMs that were here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub vms: Vec<DrainedVm>,

@@ -1,5 +1,6 @@
 //! Tables of decisions: what is seen on the left, what is done on the right, written by hand.
 
+mod idle;
 mod surges;
 mod turns;
 
@@ -95,6 +96,7 @@ struct Case {
     ledger: Ledger,
     status: MaintenanceCampaignStatus,
     stopping: Option<&'static str>,
+    now: Timestamp,
 }
 
 impl Case {
@@ -107,14 +109,10 @@ impl Case {
             inventory.put_pod(pod);
         }
         let (ledger, status) = (Ledger::default(), MaintenanceCampaignStatus::default());
-        Self { plan: plan(plan_text), inventory, ledger, status, stopping: None }
+        Self { plan: plan(plan_text), inventory, ledger, status, stopping: None, now: now() }
     }
 
     fn decide(&self) -> Decision {
-        self.decide_at(now())
-    }
-
-    fn decide_at(&self, now: Timestamp) -> Decision {
         let groups = crate::schedule::resolve(&self.plan, &self.inventory).expect("resolves");
         decide(&View {
             inventory: &self.inventory,
@@ -128,7 +126,7 @@ impl Case {
             adopts: &[],
             stopping: self.stopping,
             given_up: None,
-            now,
+            now: self.now,
         })
     }
 

@@ -25,12 +25,12 @@ pub use course::{Constraint, HookRun, Interval, Move, MoveKind, PhaseSpan, Refus
 pub use dot::dot;
 pub use explain::{
     BudgetSeen, Carried, Forecast as PlanForecast, InCampaign, InPlan, MigrationSeen, NodeExplained, Planned,
-    VmCarried, VmExplained, WithoutRoom, planned,
+    SoFar, VmCarried, VmExplained, WithoutRoom, planned,
 };
 pub use finding::{Finding, Level};
 pub use html::{Error, html};
 pub use lines::line;
-pub use outlook::{NotPlaced, Outlook, OutlookMove, OutlookNode, conflict_text};
+pub use outlook::{LearnedOf, NotPlaced, Outlook, OutlookLearned, OutlookMove, OutlookNode, conflict_text};
 pub use progress::Bars;
 pub use rehearsal::{
     EvictionCheck, EvictionFinding, Forecast, Leaving, NotModelled, Percentiles, Rehearsal, Step, Variant,

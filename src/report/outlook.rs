@@ -10,7 +10,7 @@ use crate::schedule::conflict::Conflict;
 use crate::schedule::decode::Rules;
 use crate::schedule::forecast::{Hold, Visit};
 use crate::schedule::instance::{Instance, Millis, NONE, Scope, Standing, Way};
-use crate::schedule::problem::Problem;
+use crate::schedule::problem::{Corrected, Correction, Problem};
 use crate::schedule::search::Plan;
 use crate::schedule::spread;
 
@@ -48,6 +48,9 @@ pub struct Outlook {
     pub nodes: Vec<OutlookNode>,
     /// Every move of a VM.
     pub moves: Vec<OutlookMove>,
+    /// Durations that are taken from what nodes have shown, in campaigns of this plan.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub learned: Vec<OutlookLearned>,
     /// Nodes for which the planner found no way, each with what held it. No proof that there is none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_placed: Vec<NotPlaced>,
@@ -95,6 +98,66 @@ pub struct OutlookMove {
     pub start_seconds: f64,
     /// It runs at its new place.
     pub arrival_seconds: f64,
+}
+
+/// A duration that is taken from what nodes have shown.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OutlookLearned {
+    /// Of what.
+    #[serde(flatten)]
+    pub of: LearnedOf,
+    /// So many nodes of the group, runs of the hook, or guests have shown it.
+    pub count: u32,
+    /// What would be expected otherwise: hooks' `expected` and checks.
+    pub expected_seconds: f64,
+    /// What is reckoned with: the expected time counts as much as three that were shown.
+    pub seconds: f64,
+}
+
+/// What has been learned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase", tag = "of")]
+pub enum LearnedOf {
+    /// From the end of a drain until the node is back.
+    AfterDrain {
+        /// In this group.
+        group: String,
+    },
+    /// A hook.
+    Hook {
+        /// Its name.
+        hook: String,
+    },
+    /// The transfer of a VM's memory, of the average size.
+    Migration,
+}
+
+impl OutlookLearned {
+    fn of(correction: &Correction) -> Self {
+        Self {
+            of: match &correction.of {
+                Corrected::AfterDrain(group) => LearnedOf::AfterDrain { group: group.clone() },
+                Corrected::Hook(hook) => LearnedOf::Hook { hook: hook.clone() },
+                Corrected::Transfer => LearnedOf::Migration,
+            },
+            count: correction.count,
+            expected_seconds: seconds(correction.expected),
+            seconds: seconds(correction.corrected),
+        }
+    }
+
+    /// `group workers: back 6m 10s after a drain, learned from 5 nodes (4m 05s expected)`.
+    pub(super) fn words(&self) -> String {
+        let about = |s: f64| duration(s.round() as i64);
+        let (took, expected) = (about(self.seconds), about(self.expected_seconds));
+        let (what, from) = match &self.of {
+            LearnedOf::AfterDrain { group } => (format!("group {group}: back {took} after a drain"), "node"),
+            LearnedOf::Hook { hook } => (format!("hook {hook}: {took}"), "run"),
+            LearnedOf::Migration => (format!("a VM's memory: {took} on its way, on the average"), "VM"),
+        };
+        format!("{what}, learned from {} ({expected} expected)", count(self.count as usize, from))
+    }
 }
 
 /// A node without a way.
@@ -234,6 +297,7 @@ impl Outlook {
             least_extra_moves: found.least_extra_moves,
             nodes: schedule.visits.iter().map(|v| node(&names, v, leaving[v.node as usize])).collect(),
             moves: moves.collect(),
+            learned: problem.corrections.iter().map(OutlookLearned::of).collect(),
             not_placed: schedule
                 .unfinished
                 .iter()
@@ -291,6 +355,9 @@ impl Outlook {
                 about(likely),
                 about(at_most)
             ));
+        }
+        for learned in &self.learned {
+            text.push_str(&format!("\nNot as expected: {}.", learned.words()));
         }
         for node in &self.not_placed {
             text.push_str(&format!("\nNo way was found for {}: {}.", node.name, node.why));
@@ -362,12 +429,7 @@ pub fn conflict_text(conflict: &Conflict) -> String {
     let mut text = format!("no schedule exists: {}\n", conflict.why);
     text.push_str("Any one of these changes would let it through:\n");
     for member in &conflict.members {
-        let name = if member.namespace.is_empty() {
-            member.name.clone()
-        } else {
-            format!("{}/{}", member.namespace, member.name)
-        };
-        text.push_str(&format!("  {} {name}: {}: {}\n", member.kind, member.field, member.help));
+        text.push_str(&format!("  {member}: {}: {}\n", member.field, member.help));
     }
     text
 }

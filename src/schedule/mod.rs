@@ -16,6 +16,7 @@
 pub mod bounds;
 pub mod canonical;
 pub mod conflict;
+pub mod consent;
 pub mod decode;
 pub mod facts;
 pub mod forecast;

@@ -2,117 +2,46 @@
 //! history; what must hold is asserted all the time and at the end.
 
 use std::collections::BTreeSet;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Request, Response};
-use http_body_util::{BodyExt, Full};
 use k8s_openapi::api::core::v1::Node;
 use kube::Client;
 use kube::api::Api;
-use kube::client::Body;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::Value;
 use tokio::sync::watch;
 use virtroll::engine::{Clock, Error, Outcome, Run, Stop, run_campaign};
 use virtroll::reconcile::{End, STATE_ANNOTATION};
-use virtroll::sim::api::{ApiServer, ResponseBody};
 use virtroll::sim::{EmbeddedCluster, Settings};
 
-/// An API server that, for a share of the requests, refuses, breaks off before it has acted, or after.
-#[derive(Clone)]
-struct Faulty {
-    server: ApiServer,
-    random: Arc<Mutex<StdRng>>,
-    /// In 100 requests.
-    faults: u32,
-}
+use crate::troubled::{self, Decides, Fate};
 
-enum Fault {
-    Unavailable,
-    Reset,
-    AnswerLost,
-}
-
-impl Faulty {
-    fn fault(&self) -> Option<Fault> {
-        let mut random = self.random.lock().expect("nobody panicked");
-        if random.random_range(0..100) >= self.faults {
-            return None;
+/// So many in 100 requests are refused, or the connection breaks off before they have been carried out, or after.
+fn share(random: Arc<Mutex<StdRng>>, faults: u32) -> impl Decides {
+    move |_| {
+        let mut random = random.lock().expect("nobody panicked");
+        if random.random_range(0..100) >= faults {
+            return Fate::Answered;
         }
-        Some(match random.random_range(0..3) {
-            0 => Fault::Unavailable,
-            1 => Fault::Reset,
-            _ => Fault::AnswerLost,
-        })
+        match random.random_range(0..3) {
+            0 => Fate::Refused(503, "the server is restarting"),
+            1 => Fate::Lost,
+            _ => Fate::AnswerLost,
+        }
     }
 }
 
-fn reset() -> std::io::Error {
-    std::io::Error::new(std::io::ErrorKind::ConnectionReset, "connection reset by peer")
-}
-
-impl tower::Service<Request<Body>> for Faulty {
-    type Response = Response<ResponseBody>;
-    type Error = std::io::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let fault = self.fault();
-        let mut server = self.server.clone();
-        Box::pin(async move {
-            match fault {
-                Some(Fault::Reset) => return Err(reset()),
-                Some(Fault::Unavailable) => return Ok(refused(503, "the server is restarting")),
-                Some(Fault::AnswerLost) | None => {}
-            }
-            let answer = server.call(request).await.unwrap_or_else(|never| match never {});
-            if matches!(fault, Some(Fault::AnswerLost)) { Err(reset()) } else { Ok(answer) }
-        })
-    }
-}
-
-fn refused(code: u16, message: &str) -> Response<ResponseBody> {
-    let status = serde_json::json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": message});
-    let body = Full::new(status.to_string().into()).map_err(|never| match never {}).boxed_unsync();
-    let response = Response::builder().status(code).header("content-type", "application/json");
-    response.body(body).expect("a response")
-}
-
-/// An API server whose storage of campaigns is still starting: the first so many requests for them are refused.
-#[derive(Clone)]
-struct Starting {
-    server: ApiServer,
-    refusals: Arc<Mutex<u32>>,
-}
-
-impl tower::Service<Request<Body>> for Starting {
-    type Response = Response<ResponseBody>;
-    type Error = std::io::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let mut left = self.refusals.lock().expect("nobody panicked");
-        let is_refused = *left > 0 && request.uri().path().ends_with("/maintenancecampaigns");
-        *left -= u32::from(is_refused);
-        let mut server = self.server.clone();
-        Box::pin(async move {
-            if is_refused {
-                return Ok(refused(429, "storage is (re)initializing"));
-            }
-            Ok(server.call(request).await.unwrap_or_else(|never| match never {}))
-        })
+/// The storage of campaigns is still starting: the first so many requests for them are refused.
+fn starting(refusals: Arc<Mutex<u32>>) -> impl Decides {
+    move |request| {
+        let mut left = refusals.lock().expect("nobody panicked");
+        if *left == 0 || !request.uri().path().ends_with("/maintenancecampaigns") {
+            return Fate::Answered;
+        }
+        *left -= 1;
+        Fate::Refused(429, "storage is (re)initializing")
     }
 }
 
@@ -173,8 +102,7 @@ impl Lab {
     }
 
     fn client(&self) -> Client {
-        let (server, random) = (self.cluster.server(), self.random.clone());
-        Client::new(Faulty { server, random, faults: self.faults }, "default")
+        troubled::client(self.cluster.server(), share(self.random.clone(), self.faults))
     }
 
     /// Drives the campaign, at most for a time.
@@ -320,8 +248,8 @@ async fn a_storage_that_is_still_starting_is_waited_for() {
     let lab = Lab::new(1, 0).await;
     virtroll::cluster::ensure_definitions(&lab.cluster.client()).await.expect("defined");
     for (refusals, answered) in [(0, true), (7, true), (1000, false)] {
-        let (server, left) = (lab.cluster.server(), Arc::new(Mutex::new(refusals)));
-        let client = Client::new(Starting { server, refusals: left.clone() }, "default");
+        let left = Arc::new(Mutex::new(refusals));
+        let client = troubled::client(lab.cluster.server(), starting(left.clone()));
         let campaigns = virtroll::cluster::campaigns(&client).await;
         assert_eq!(campaigns.is_ok(), answered, "{refusals} refusals: {campaigns:?}");
         assert_eq!(*left.lock().expect("nobody panicked") == 0, answered, "{refusals}");

@@ -13,11 +13,13 @@ mod faults;
 mod layering;
 mod placement;
 mod recovery;
+mod reorder;
 mod report;
 mod scene;
 mod served;
 mod snapshot;
 mod surges;
+mod troubled;
 mod what_if;
 
 #[path = "../scenarios/mod.rs"]

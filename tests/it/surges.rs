@@ -2,14 +2,11 @@
 //! a single replica missing, and at the end everything is as it was found.
 
 use std::collections::BTreeSet;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Method, Request, Response};
-use kube::Client;
+use http::{Method, Request};
 use kube::client::Body;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -17,71 +14,41 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use virtroll::engine::{Clock, Error, Outcome, Run, Stop, run_campaign};
 use virtroll::reconcile::{End, STATE_ANNOTATION};
-use virtroll::sim::api::{ApiServer, ResponseBody};
 use virtroll::sim::{EmbeddedCluster, Settings};
 
-/// What happens to requests.
-#[derive(Clone)]
-enum Trouble {
-    /// So many writes are carried out; of the last one the answer is lost, and all that follows fails: the driver is dead.
-    CutAfter(Arc<AtomicU32>),
-    /// One in ten fails, before or after it was carried out.
-    OneInTen(Arc<Mutex<StdRng>>),
+use crate::troubled::{self, Decides, Fate};
+
+/// So many writes are carried out; of the last one the answer is lost, and all that follows fails: the driver is dead.
+fn cut_after(left: Arc<AtomicU32>) -> impl Decides {
+    move |request| {
+        // The Lease is renewed by the clock: counted, it would only make the cuts a matter of time.
+        let is_write = *request.method() != Method::GET && !request.uri().path().contains("/leases");
+        if left.load(Ordering::Relaxed) == 0 {
+            return Fate::Lost;
+        }
+        let now = left.load(Ordering::Relaxed) - u32::from(is_write);
+        left.store(now, Ordering::Relaxed);
+        if now > 0 { Fate::Answered } else { Fate::AnswerLost }
+    }
 }
 
-#[derive(Clone)]
-struct Troubled {
-    server: ApiServer,
-    trouble: Trouble,
-}
-
-fn reset() -> std::io::Error {
-    std::io::Error::new(std::io::ErrorKind::ConnectionReset, "connection reset by peer")
-}
-
-impl Trouble {
-    /// Whether the request is carried out, and whether its answer is heard.
-    fn fate(&self, request: &Request<Body>) -> (bool, bool) {
-        match self {
-            Self::CutAfter(left) => {
-                // The Lease is renewed by the clock: counted, it would only make the cuts a matter of time.
-                let is_write = *request.method() != Method::GET && !request.uri().path().contains("/leases");
-                if left.load(Ordering::Relaxed) == 0 {
-                    return (false, false);
-                }
-                let now = left.load(Ordering::Relaxed) - u32::from(is_write);
-                left.store(now, Ordering::Relaxed);
-                (true, now > 0)
-            }
-            Self::OneInTen(random) => {
-                let mut random = random.lock().expect("nobody panicked");
-                let fails = random.random_range(0..10) == 0;
-                (!fails || random.random_range(0..2) == 0, !fails)
-            }
+/// One in ten fails, before or after it was carried out.
+fn one_in_ten(random: Arc<Mutex<StdRng>>) -> impl Decides {
+    move |_| {
+        let mut random = random.lock().expect("nobody panicked");
+        if random.random_range(0..10) > 0 {
+            Fate::Answered
+        } else if random.random_range(0..2) == 0 {
+            Fate::AnswerLost
+        } else {
+            Fate::Lost
         }
     }
 }
 
-impl tower::Service<Request<Body>> for Troubled {
-    type Response = Response<ResponseBody>;
-    type Error = std::io::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let (acts, answers) = self.trouble.fate(&request);
-        let mut server = self.server.clone();
-        Box::pin(async move {
-            if !acts {
-                return Err(reset());
-            }
-            let answer = server.call(request).await.unwrap_or_else(|never| match never {});
-            if answers { Ok(answer) } else { Err(reset()) }
-        })
-    }
+/// All are answered.
+fn none(_: &Request<Body>) -> Fate {
+    Fate::Answered
 }
 
 const NODES: usize = 2;
@@ -126,25 +93,25 @@ const PLAIN: &str = "apiVersion: virtroll.dev/v1alpha1\nkind: MaintenancePlan\nm
 
 async fn drive(
     cluster: &EmbeddedCluster,
-    trouble: Trouble,
+    fate: impl Decides,
     driver: &str,
     at_most: u64,
 ) -> Option<Result<Outcome, Error>> {
-    drive_plan(cluster, PLAN, trouble, driver, at_most).await
+    drive_plan(cluster, PLAN, fate, driver, at_most).await
 }
 
 /// Drives a plan's campaign, at most so many seconds.
 async fn drive_plan(
     cluster: &EmbeddedCluster,
     plan: &str,
-    trouble: Trouble,
+    fate: impl Decides,
     driver: &str,
     at_most: u64,
 ) -> Option<Result<Outcome, Error>> {
     let plan = virtroll::plan::load("plan.yaml", plan).unwrap_or_else(|e| panic!("{}", e.render())).plan;
     let (_sender, stop) = watch::channel(Stop::No);
     let run = Run {
-        client: Client::new(Troubled { server: cluster.server(), trouble }, "default"),
+        client: troubled::client(cluster.server(), fate),
         clock: Clock::starting_at(cluster.now()),
         plan: &plan,
         new: false,
@@ -214,13 +181,11 @@ fn a_driver_is_cut_off_after_each_of_its_writes() {
             let case = format!("cut off after {writes} writes");
             let left = Arc::new(AtomicU32::new(writes));
             let driving = async {
-                let cut = Trouble::CutAfter(left.clone());
                 // It is dead from the cut on; until somebody takes over, nothing happens.
-                if let Some(Ok(outcome)) = drive(&cluster, cut, "one", 300).await {
+                if let Some(Ok(outcome)) = drive(&cluster, cut_after(left.clone()), "one", 300).await {
                     return outcome;
                 }
-                let never = Trouble::CutAfter(Arc::new(AtomicU32::new(u32::MAX)));
-                drive(&cluster, never, "two", A_DAY).await.expect("ends within a day").expect("runs")
+                drive(&cluster, none, "two", A_DAY).await.expect("ends within a day").expect("runs")
             };
             let outcome = tokio::select! {
                 outcome = driving => outcome,
@@ -244,8 +209,8 @@ fn one_request_in_ten_fails() {
             let driving = async {
                 // One in three gets as far as a beginning.
                 for driver in 0..100 {
-                    let trouble = Trouble::OneInTen(random.clone());
-                    let driven = drive(&cluster, trouble, &format!("driver-{driver}"), A_DAY).await;
+                    let driver = format!("driver-{driver}");
+                    let driven = drive(&cluster, one_in_ten(random.clone()), &driver, A_DAY).await;
                     if let Some(Ok(outcome)) = driven {
                         return outcome;
                     }
@@ -269,8 +234,7 @@ fn the_shipped_roles_have_exactly_what_is_asked_for() {
         play(async {
             let cluster = cluster(1).await;
             let before = cluster.requests();
-            let never = Trouble::CutAfter(Arc::new(AtomicU32::new(u32::MAX)));
-            drive_plan(&cluster, plan, never, "one", A_DAY).await.expect("ends within a day").expect("runs");
+            drive_plan(&cluster, plan, none, "one", A_DAY).await.expect("ends within a day").expect("runs");
             let after = cluster.requests().into_iter().filter(|(request, n)| before.get(request) != Some(n));
             let without_namespace = |r: String| r.rsplit_once(' ').map(|(what, _)| what.to_owned());
             asked = after.filter_map(|(request, _)| without_namespace(request)).collect();

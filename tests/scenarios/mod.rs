@@ -62,6 +62,7 @@ macro_rules! with_all_scenarios {
             planned_order::local_volumes_pin_their_pods_and_nodes_go_one_by_one,
             planned_order::a_spread_that_a_drain_breaks_for_good_is_a_conflict,
             planned_order::a_guest_that_cannot_migrate_is_a_conflict,
+            planned_order::what_the_plan_does_not_consent_to_is_a_conflict,
             vms::live_migration_never_stops_a_guest,
             vms::twelve_guests_cost_at_most_eighteen_evictions,
             vms::without_a_strategy_it_comes_back_elsewhere,

@@ -188,3 +188,47 @@ pub async fn a_guest_that_cannot_migrate_is_a_conflict(stage: &mut Stage) {
     let rest = format!("  drain: {{deleteEmptyDirData: true, force: true}}\n{REBOOT}");
     no_way(stage, 3, &rest, &["NAME/stuck", "cannot live-migrate", "InterfaceNotLiveMigratable"]).await;
 }
+
+/// Data in an emptyDir on the first node, and on the second a guest that stays off: the plan gives up neither. What ends by itself,
+/// on the third, is no conflict.
+pub async fn what_the_plan_does_not_consent_to_is_a_conflict(stage: &mut Stage) {
+    stage.nodes(3).await;
+    let at = |n: usize| {
+        format!("nodeName: NAME-{n}, terminationGracePeriodSeconds: 2, containers: [{{name: c, image: c}}]")
+    };
+    let set = "apiVersion: apps/v1\nkind: ReplicaSet\nmetadata: {name: scratch}\nspec:\n  selector: {matchLabels: {app: scratch}}\n";
+    let template = format!(
+        "{{metadata: {{labels: {{app: scratch}}}}, spec: {{{}, volumes: [{{name: v, emptyDir: {{}}}}]}}}}",
+        at(1)
+    );
+    let task = format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: task, labels: {{app: task}}}}\nspec: {{restartPolicy: Never, {}}}\n",
+        at(3)
+    );
+    stage.create(&format!("{set}  template: {template}\n---\n{task}")).await;
+    until_ready(stage, "scratch", 1).await;
+    until_ready(stage, "task", 1).await;
+    for n in [1, 3] {
+        stage.cordon(&stage.node_name(n), true).await;
+    }
+    stage.vm("desk", "RerunOnFailure", "", "").await;
+    stage.running(1).await;
+    for n in [1, 3] {
+        stage.cordon(&stage.node_name(n), false).await;
+    }
+    let data = ["NAME/scratch on NAME-1 has data in emptyDir volumes", "drain.deleteEmptyDirData"];
+    no_way(stage, 3, REBOOT, &data).await;
+    let consents = "  drain: {deleteEmptyDirData: true}\n";
+    let off =
+        ["NAME/desk on NAME-2", "stays off by its run strategy RerunOnFailure", "virtualMachines.staysOff"];
+    no_way(stage, 3, &format!("{consents}{REBOOT}"), &off).await;
+    // Left out, the third node is maintained, and its task goes by the plan's consent.
+    let skip = format!("  onConflict: Skip\n  drain: {{force: true}}\n{REBOOT}");
+    let outcome = stage.roll(&skip).await;
+    let became =
+        |n: usize| outcome.status.nodes.iter().find(|r| r.name == stage.node_name(n)).expect("a record");
+    assert_eq!([1, 2, 3].map(|n| became(n).phase.as_str()), ["Skipped", "Skipped", "Done"], "{outcome:#?}");
+    let told = became(2).reason.clone().unwrap_or_default();
+    assert!(told.contains("spec.runStrategy: Always, or stop it beforehand"), "{told}");
+    assert_eq!(stage.evictions(), 1);
+}

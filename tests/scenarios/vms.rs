@@ -107,8 +107,9 @@ pub async fn replicas_are_replaced(stage: &mut Stage) {
     assert!(vms(&outcome).values().all(|(what, _)| what == "Restarted"), "{:?}", vms(&outcome));
 }
 
+/// Begun all the same, the first node fails before anything is done to it.
 async fn paused_before_the_cordon(stage: &mut Stage, rest: &str, words: &[&str]) {
-    let outcome = stage.roll(rest).await;
+    let outcome = stage.roll(&format!("  onConflict: Proceed\n{rest}")).await;
     assert!(matches!(outcome.end, End::Paused { .. }), "{outcome:#?}");
     let first = outcome.status.nodes.iter().find(|n| n.name == stage.node_name(1)).expect("a record");
     let reason = first.reason.clone().expect("a reason");
@@ -166,12 +167,8 @@ pub async fn one_that_cannot_migrate_is_handled_as_the_plan_says(stage: &mut Sta
     stage.create(guide).await;
     on_the_first(stage, 1).await;
     let words = ["cannot live-migrate: InterfaceNotLiveMigratable", "masquerade"];
-    paused_before_the_cordon(
-        stage,
-        &format!("{DRAIN}  onConflict: Proceed\n  virtualMachines: {{nonMigratable: Fail}}\n"),
-        &words,
-    )
-    .await;
+    paused_before_the_cordon(stage, &format!("{DRAIN}  virtualMachines: {{nonMigratable: Fail}}\n"), &words)
+        .await;
     let before = stage.vmi("guide").await;
     stage.new = true;
     let groups = "  groups: [{name: all, nodes: {names: [NAME-1]}}]\n";

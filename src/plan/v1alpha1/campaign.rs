@@ -101,6 +101,9 @@ pub struct CampaignNode {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub finished_at: Option<Timestamp>,
+    /// How long its hooks have taken, each by the run that succeeded.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<HookTook>,
     /// Pods that left by its drain.
     pub pods_evicted: u32,
     /// Virtual machines that were on it when its maintenance began.
@@ -112,6 +115,23 @@ pub struct CampaignNode {
     /// Workloads that have one replica more for its drain, until they are scaled back.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub surged: Vec<String>,
+}
+
+impl CampaignNode {
+    /// True for a node that is through, successfully.
+    pub fn is_done(&self) -> bool {
+        self.phase == "Done"
+    }
+}
+
+/// How long a hook has taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HookTook {
+    /// Name of the hook.
+    pub name: String,
+    /// From its start until it had succeeded, rounded.
+    pub seconds: u64,
 }
 
 /// A pod that a drain deleted past its budgets.

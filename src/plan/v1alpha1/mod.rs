@@ -8,8 +8,8 @@ mod quantity;
 mod spec;
 
 pub use campaign::{
-    CampaignHook, CampaignNode, CampaignPhase, CampaignVm, MaintenanceCampaign, MaintenanceCampaignSpec,
-    MaintenanceCampaignStatus, PastBudget, VmOutcome,
+    CampaignHook, CampaignNode, CampaignPhase, CampaignVm, HookTook, MaintenanceCampaign,
+    MaintenanceCampaignSpec, MaintenanceCampaignStatus, PastBudget, VmOutcome,
 };
 pub use drain::{
     BudgetOverride, Drain, ExternalPolicy, NonMigratable, OnTimeout, OnUncordoned, Scope, ShutDown, StaysOff,

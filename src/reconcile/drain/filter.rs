@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::DrainOptions;
 use crate::inventory::{Inventory, ObjectName, Pod};
 use crate::plan::selector;
+use crate::schedule::consent::{Filtered, PodConsent};
 
 /// Fatal without `--ignore-daemonsets`.
 pub const DAEMON_SET_FATAL: &str = "cannot delete DaemonSet-managed Pods (use --ignore-daemonsets to ignore)";
@@ -47,34 +48,33 @@ pub fn judge(pod: &Pod, inventory: &Inventory, options: &DrainOptions, now: Time
     if is_long_deleted(pod, options, now) || (options.ask_anyway && pod.deletion.is_some()) {
         return Verdict::Leave(None);
     }
-    let mut warning = None;
-    match daemon_set(pod, inventory, options) {
-        Verdict::Evict(w) => warning = w.or(warning),
-        other => return other,
+    match options.permits().filter(pod, inventory) {
+        Filtered::Leaves(consent) => Verdict::Evict(consent.map(|c| warning(&c))),
+        Filtered::Stays(consent) => Verdict::Leave(consent.map(|c| warning(&c))),
+        Filtered::Lacks(consent) => Verdict::Fatal(fatal(&consent)),
     }
-    if pod.is_mirror {
-        return Verdict::Leave(None);
+}
+
+fn no_daemon_set(name: &str) -> String {
+    format!("daemonsets.apps {name:?} not found")
+}
+
+fn warning(consent: &PodConsent) -> Cow<'static, str> {
+    match consent {
+        PodConsent::NoDaemonSet(name) => no_daemon_set(name).into(),
+        PodConsent::IgnoreDaemonSet => DAEMON_SET_WARNING.into(),
+        PodConsent::DeleteEmptyDirData => LOCAL_STORAGE_WARNING.into(),
+        PodConsent::NoController => UNREPLICATED_WARNING.into(),
     }
-    let finished = pod.phase.is_terminal();
-    // A finished launcher is what a VM left behind: KubeVirt clears it away, and an eviction would only be one request more.
-    if guards_running_guest(pod) || (finished && pod.is_launcher()) {
-        return Verdict::Leave(None);
+}
+
+fn fatal(consent: &PodConsent) -> Cow<'static, str> {
+    match consent {
+        PodConsent::NoDaemonSet(name) => no_daemon_set(name).into(),
+        PodConsent::IgnoreDaemonSet => DAEMON_SET_FATAL.into(),
+        PodConsent::DeleteEmptyDirData => LOCAL_STORAGE_FATAL.into(),
+        PodConsent::NoController => UNREPLICATED_FATAL.into(),
     }
-    // A launcher's scratch space holds nothing to lose; in a campaign the plan's consents say what may happen to its VM.
-    let guarded_by_consent = options.consent.is_some() && pod.is_launcher();
-    if !finished && pod.has_empty_dir && !guarded_by_consent {
-        if !options.delete_empty_dir_data {
-            return Verdict::Fatal(LOCAL_STORAGE_FATAL.into());
-        }
-        warning = Some(LOCAL_STORAGE_WARNING.into());
-    }
-    if !finished && pod.controller.is_none() {
-        if !options.force {
-            return Verdict::Fatal(UNREPLICATED_FATAL.into());
-        }
-        warning = Some(UNREPLICATED_WARNING.into());
-    }
-    Verdict::Evict(warning)
 }
 
 /// kubectl's `--skip-wait-for-delete-timeout`: a pod whose deletion lies further back is not waited for.
@@ -84,31 +84,6 @@ fn is_long_deleted(pod: &Pod, options: &DrainOptions, now: Timestamp) -> bool {
     };
     !limit.is_zero()
         && now.duration_since(deletion) > jiff::SignedDuration::try_from(limit).unwrap_or_default()
-}
-
-fn daemon_set(pod: &Pod, inventory: &Inventory, options: &DrainOptions) -> Verdict {
-    let Some(owner) = pod.controller.as_ref().filter(|o| o.kind == "DaemonSet") else {
-        return Verdict::Evict(None);
-    };
-    if pod.phase.is_terminal() {
-        return Verdict::Evict(None);
-    }
-    let name = ObjectName::new(&pod.name.namespace, &owner.name);
-    if inventory.daemon_set(&name).is_none() {
-        let text = format!("daemonsets.apps {:?} not found", owner.name);
-        return if options.force { Verdict::Evict(Some(text.into())) } else { Verdict::Fatal(text.into()) };
-    }
-    if options.ignore_daemon_sets {
-        Verdict::Leave(Some(DAEMON_SET_WARNING.into()))
-    } else {
-        Verdict::Fatal(DAEMON_SET_FATAL.into())
-    }
-}
-
-/// A KubeVirt volume-attachment pod leaves together with its launcher. Evicting it earlier is refused by newer
-/// webhooks, and older ones let it happen and the guest gets I/O errors.
-fn guards_running_guest(pod: &Pod) -> bool {
-    pod.is_hotplug() && !pod.phase.is_terminal()
 }
 
 /// Joins messages as kubectl prints them: `message: ns/a, ns/b; other message: ns/c`.

@@ -210,12 +210,16 @@ impl Look<'_> {
         step.record.get_or_insert_with(|| self.record.clone())
     }
 
-    fn delete(&self, pod: &Pod, step: &mut DrainStep) {
-        if let Some(wait) = self.retry_wait(pod, step) {
-            step.holds.push(wait);
-            return;
+    /// Asks for a pod to go, unless the latest attempt is too fresh to repeat: then that is what is waited for.
+    fn ask(&self, pod: &Pod, step: &mut DrainStep, effect: impl FnOnce() -> Effect) {
+        match self.retry_wait(pod, step) {
+            Some(wait) => step.holds.push(wait),
+            None => step.effects.push(effect()),
         }
-        step.effects.push(Effect::Delete {
+    }
+
+    fn delete(&self, pod: &Pod, step: &mut DrainStep) {
+        self.ask(pod, step, || Effect::Delete {
             pod: pod.name.clone(),
             uid: pod.uid.clone(),
             node: self.node.to_owned(),
@@ -268,11 +272,7 @@ impl Look<'_> {
     }
 
     fn evict(&self, pod: &Pod, step: &mut DrainStep) {
-        if let Some(hold) = self.retry_wait(pod, step) {
-            step.holds.push(hold);
-            return;
-        }
-        step.effects.push(Effect::Evict {
+        self.ask(pod, step, || Effect::Evict {
             pod: pod.name.clone(),
             uid: pod.uid.clone(),
             node: self.node.to_owned(),

@@ -5,13 +5,11 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
-use super::vm::{Comeback, VmFate, not_migratable_text};
+use super::vm::{VmFate, not_migratable_text};
 use crate::inventory::{Inventory, ObjectName, Pod};
 use crate::plan::selector;
-use crate::plan::v1alpha1::{
-    BudgetOverride, Drain, ExternalPolicy, NonMigratable, Scope, ShutDown, StaysOff, Surge, Tier,
-    VirtualMachines,
-};
+use crate::plan::v1alpha1::{BudgetOverride, Drain, Scope, Surge, Tier, VirtualMachines};
+use crate::schedule::consent::{self, GuestConsent, Permits};
 use crate::schedule::override_of;
 
 /// What a drain may do: kubectl's flags, and for campaigns what the plan consents to for VMs.
@@ -67,6 +65,15 @@ impl DrainOptions {
         }
     }
 
+    pub(super) fn permits(&self) -> Permits {
+        Permits {
+            ignore_daemon_sets: self.ignore_daemon_sets,
+            delete_empty_dir_data: self.delete_empty_dir_data,
+            force: self.force,
+            guests_by_plan: self.consent.is_some(),
+        }
+    }
+
     /// Whether a pod gets a second one beside it before it leaves.
     pub fn surges(&self, inventory: &Inventory, pod: &Pod) -> bool {
         self.surge && inventory.scalable_of(pod).is_some_and(|workload| workload.replicas == 1)
@@ -106,47 +113,32 @@ pub struct VmConsent(pub VirtualMachines);
 impl VmConsent {
     /// Why the plan forbids this fate, in words; `None` if it allows it (or lets it wait).
     pub fn refusal(&self, vmi: &ObjectName, node: &str, fate: &VmFate) -> Option<String> {
-        let policy = &self.0;
-        match fate {
-            VmFate::NotMigratable { reason, message, comeback } => {
-                let loses = policy.non_migratable == NonMigratable::Restart && !self.restarts(fate);
-                (policy.non_migratable == NonMigratable::Fail || loses)
-                    .then(|| format!("vm {vmi} {}", not_migratable_text(node, reason, message, Some(comeback))))
+        Some(match consent::lacks_for_guest(&self.0, fate)? {
+            GuestConsent::NotMigratable => {
+                let VmFate::NotMigratable { reason, message, comeback } = fate else { return None };
+                format!("vm {vmi} {}", not_migratable_text(node, reason, message, Some(comeback)))
             }
-            VmFate::External => (policy.external == ExternalPolicy::Fail).then(|| {
-                format!("vm {vmi} on {node} has eviction strategy External, and the plan says virtualMachines.external: Fail")
-            }),
-            VmFate::ShutsDown(Comeback::ByItself) => (policy.shut_down == ShutDown::Fail).then(|| {
-                format!(
-                    "vm {vmi} on {node} would be shut down and started elsewhere, and the plan says \
-                     virtualMachines.shutDown: Fail; give it evictionStrategy: LiveMigrate, or allow it"
-                )
-            }),
-            VmFate::ShutsDown(Comeback::BareInstance) => (policy.stays_off != StaysOff::Allow).then(|| {
-                format!(
-                    "vm {vmi} on {node} is a bare VirtualMachineInstance: evicted, it would not come back; consent with \
-                     virtualMachines.staysOff: Allow, or make it a VirtualMachine"
-                )
-            }),
-            VmFate::ShutsDown(Comeback::StaysOff(strategy)) => (policy.stays_off == StaysOff::Fail).then(|| {
-                format!(
-                    "vm {vmi} on {node} has run strategy {}: evicted, it would stay off; consent with \
-                     virtualMachines.staysOff: Allow or StartAfterwards",
-                    strategy.name()
-                )
-            }),
-            VmFate::Migrates
-            | VmFate::Booting
-            | VmFate::MigrationTarget
-            | VmFate::MigrationSource
-            | VmFate::Over => None,
-        }
+            GuestConsent::External => format!(
+                "vm {vmi} on {node} has eviction strategy External, and the plan says virtualMachines.external: Fail"
+            ),
+            GuestConsent::ShutDown => format!(
+                "vm {vmi} on {node} would be shut down and started elsewhere, and the plan says \
+                 virtualMachines.shutDown: Fail; give it evictionStrategy: LiveMigrate, or allow it"
+            ),
+            GuestConsent::BareInstance => format!(
+                "vm {vmi} on {node} is a bare VirtualMachineInstance: evicted, it would not come back; consent with \
+                 virtualMachines.staysOff: Allow, or make it a VirtualMachine"
+            ),
+            GuestConsent::StaysOff(strategy) => format!(
+                "vm {vmi} on {node} has run strategy {}: evicted, it would stay off; consent with \
+                 virtualMachines.staysOff: Allow or StartAfterwards",
+                strategy.name()
+            ),
+        })
     }
 
-    /// True if the plan has a VM of this fate restarted. A bare instance would not come back, which takes consent to that.
+    /// True if the plan has a VM of this fate restarted.
     pub fn restarts(&self, fate: &VmFate) -> bool {
-        let VmFate::NotMigratable { comeback, .. } = fate else { return false };
-        let lost = *comeback == Comeback::BareInstance && self.0.stays_off != StaysOff::Allow;
-        self.0.non_migratable == NonMigratable::Restart && !lost
+        consent::restarts(&self.0, fate)
     }
 }

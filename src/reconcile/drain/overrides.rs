@@ -75,11 +75,7 @@ impl Look<'_> {
     }
 
     fn delete_past(&self, pod: &Pod, past: &PastBudget, step: &mut DrainStep) {
-        if let Some(wait) = self.retry_wait(pod, step) {
-            step.holds.push(wait);
-            return;
-        }
-        step.effects.push(Effect::DeletePastBudget {
+        self.ask(pod, step, || Effect::DeletePastBudget {
             pod: pod.name.clone(),
             node: self.node.to_owned(),
             grace_seconds: self.grace(pod),

@@ -212,6 +212,8 @@ impl Step<'_, '_> {
             HookStep::Succeeded(index) => {
                 let mut state = NodeState { hook: None, ..self.state.clone() };
                 state.hooks_done.push(index);
+                let run = self.state.hook.as_ref().filter(|run| run.hook == index);
+                state.hooks_took.extend(run.and_then(|run| run.took(self.view.now)));
                 self.write(state);
             }
             HookStep::Failed(reason) => self.fail(reason),

@@ -33,6 +33,11 @@ fn case() -> Case {
     case
 }
 
+fn decide_after(case: &mut Case, ms: i64) -> Decision {
+    case.now = now() + SignedDuration::from_millis(ms);
+    case.decide()
+}
+
 fn begun(decision: &Decision) -> Vec<String> {
     decision.effects.iter().map(words).filter(|w| w.ends_with(" cordon")).collect()
 }
@@ -41,7 +46,6 @@ fn begun(decision: &Decision) -> Vec<String> {
 #[test]
 fn the_first_are_asked_about_often_and_all_now_and_then() {
     let mut case = case();
-    let after = |ms: i64| now() + SignedDuration::from_millis(ms);
     let first = case.decide();
     assert_eq!(begun(&first), [""; 0]);
     case.ledger.turns = first.turns;
@@ -49,10 +53,10 @@ fn the_first_are_asked_about_often_and_all_now_and_then() {
     // The last node has become free, and something has happened.
     case.inventory.remove_pod(&ObjectName::new("shop", "db-n66"));
     case.inventory.put_node(node("a1", NodePhase::Done, false, NO_TIME));
-    let soon = case.decide_at(after(200));
+    let soon = decide_after(&mut case, 200);
     assert_eq!(begun(&soon), [""; 0], "too soon to ask again");
 
-    let second = case.decide_at(after(400));
+    let second = decide_after(&mut case, 400);
     assert_eq!(begun(&second), [""; 0], "64 are asked about");
     let waits = |name: &str| second.nodes[name].holds.first().cloned();
     let budget = Wait::Budget { budget: ObjectName::new("shop", "db") };
@@ -60,6 +64,6 @@ fn the_first_are_asked_about_often_and_all_now_and_then() {
     assert_eq!(waits("n65"), Some(Hold::Turn { wait: Wait::Limit }));
     case.ledger.turns = second.turns;
 
-    assert_eq!(begun(&case.decide_at(after(1300))), [""; 0]);
-    assert_eq!(begun(&case.decide_at(after(1400))), ["n66: Cordoned cordon"]);
+    assert_eq!(begun(&decide_after(&mut case, 1300)), [""; 0]);
+    assert_eq!(begun(&decide_after(&mut case, 1400)), ["n66: Cordoned cordon"]);
 }

@@ -195,19 +195,28 @@ fn progress(
     Progress { under_way: due.filter_map(over).collect(), done, ..Progress::default() }
 }
 
-/// What the planner makes of a plan from now on; `done`: nodes that its campaign has behind it.
+/// What is known of the plan's campaigns.
+#[derive(Debug, Default)]
+pub struct SoFar {
+    /// Nodes that the one under way has behind it.
+    pub done: BTreeSet<String>,
+    /// How long things take, by what they all have shown.
+    pub durations: Durations,
+}
+
+/// What the planner makes of a plan from now on.
 pub fn planned<'a>(
     plan: (&'a str, &'a MaintenancePlanSpec),
     groups: &'a [GroupNodes],
     cluster: &str,
     inventory: &Inventory,
-    done: BTreeSet<String>,
+    so_far: SoFar,
     now: Timestamp,
     effort: Effort,
 ) -> Planned<'a> {
     let (name, spec) = plan;
-    let progress = progress(groups, inventory, done, now);
-    let forecast = forecast(plan, groups, cluster, inventory, (&progress, effort));
+    let progress = progress(groups, inventory, so_far.done, now);
+    let forecast = forecast(plan, groups, cluster, inventory, (&progress, &so_far.durations, effort));
     Planned { name, spec, groups, done: progress.done, forecast }
 }
 
@@ -216,9 +225,9 @@ fn forecast(
     groups: &[GroupNodes],
     cluster: &str,
     inventory: &Inventory,
-    (progress, effort): (&Progress, Effort),
+    (progress, durations, effort): (&Progress, &Durations, Effort),
 ) -> Forecast {
-    match schedule::Planned::new(spec, groups, inventory, &Durations::default(), progress) {
+    match schedule::Planned::new(spec, groups, inventory, durations, progress) {
         Err(found) => Forecast::Against(found.conflict, found.nevers),
         Ok(schedule::Planned { problem, taken_out }) => {
             let found = plan(&problem.instance, effort);

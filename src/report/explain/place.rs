@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::{Forecast, Planned, after, lines, list};
-use crate::report::outlook::{Outlook, OutlookNode};
-use crate::schedule::conflict::{Conflict, Member, Never};
+use crate::report::outlook::{LearnedOf, Outlook, OutlookLearned, OutlookNode};
+use crate::schedule::conflict::{Conflict, Never};
 
 /// A node's place in a plan.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -28,6 +28,9 @@ pub enum InPlan {
         then: Option<String>,
         /// Nodes that wait for this one.
         awaited_by: Vec<String>,
+        /// Its durations that are taken from what nodes have shown.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        learned: Vec<OutlookLearned>,
     },
     /// The planner found no way, which proves nothing.
     #[serde(rename_all = "camelCase")]
@@ -61,7 +64,13 @@ fn scheduled(outlook: &Outlook, name: &str) -> InPlan {
         node: node.clone(),
         then: other.map(|other| progress(other, node.start_seconds)),
         awaited_by: waits.map(|n| n.name.clone()).collect(),
+        learned: outlook.learned.iter().filter(|l| is_of(l, &node.group)).cloned().collect(),
     }
+}
+
+/// What isn't of one group goes for all.
+fn is_of(learned: &OutlookLearned, group: &str) -> bool {
+    !matches!(&learned.of, LearnedOf::AfterDrain { group: of } if of != group)
 }
 
 /// How far a node is at a moment.
@@ -100,7 +109,7 @@ impl InPlan {
         match self {
             Self::NotMeant => format!("Plan {plan} is not about this node."),
             Self::Through => format!("In plan {plan} it is done."),
-            Self::Scheduled { position, of, node, then, awaited_by } => {
+            Self::Scheduled { position, of, node, then, awaited_by, learned } => {
                 let mut text =
                     format!("In plan {plan} it is number {position} of {of}, in group {}", node.group);
                 let ends = format!(
@@ -122,6 +131,7 @@ impl InPlan {
                         told.push(("until", format!("{} {then}", after(node.start_seconds))));
                     }
                 }
+                told.extend(learned.iter().map(|learned| ("learned", learned.words())));
                 if !awaited_by.is_empty() {
                     told.push(("awaited by", list(awaited_by)));
                 }
@@ -141,27 +151,17 @@ impl InPlan {
                 }
                 if *concerned {
                     for member in &conflict.members {
-                        told.push((
-                            "change",
-                            format!("{}: {}: {}", named(member), member.field, member.help),
-                        ));
+                        told.push(("change", format!("{member}: {}: {}", member.field, member.help)));
                     }
                 }
                 for never in nevers.iter().filter(|n| !concerned || n.why != conflict.why) {
                     let member = &never.member;
                     told.push(("blocked", never.why.clone()));
-                    told.push(("change", format!("{}: {}: {}", named(member), member.field, member.help)));
+                    told.push(("change", format!("{member}: {}: {}", member.field, member.help)));
                 }
                 lines(&mut text, &told);
                 text
             }
         }
-    }
-}
-
-fn named(member: &Member) -> String {
-    match member.namespace.as_str() {
-        "" => format!("{} {}", member.kind, member.name),
-        namespace => format!("{} {namespace}/{}", member.kind, member.name),
     }
 }

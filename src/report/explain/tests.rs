@@ -153,7 +153,7 @@ fn a_guest_that_cannot_migrate_blocks_or_restarts_as_the_plan_says() {
         let loaded = crate::plan::load("plan.yaml", &text).expect("a plan");
         let spec = &loaded.plan.spec;
         let now = at("2026-01-05T22:40:00Z");
-        let plan = planned(("p", spec), &groups, "c", &inventory, BTreeSet::new(), now, Effort::of(20_000));
+        let plan = planned(("p", spec), &groups, "c", &inventory, SoFar::default(), now, Effort::of(20_000));
         vm_lines(&inventory, "db", Some(&plan))
     };
     assert_eq!(

@@ -8,6 +8,7 @@
 //! * An operator wants the fewest objects to look at, not all that take part: QuickXplain on a monotone oracle, on the objects that
 //!   the oracle's own reason names, so that it is asked about a handful of them and not about forty thousand.
 
+mod consents;
 mod minimal;
 mod oracle;
 mod reason;
@@ -16,6 +17,7 @@ mod tests;
 mod words;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Serialize;
 
@@ -23,6 +25,7 @@ pub use minimal::{is_minimal, minimal};
 pub use oracle::Oracle;
 pub use reason::Reason;
 
+use super::consent::Setting;
 use super::problem::Problem;
 
 /// What can be left out.
@@ -34,15 +37,18 @@ pub enum Object {
     Budget(u32),
     /// A workload: its pods ask for nothing.
     Workload(u32),
+    /// A setting of the plan: it consents.
+    Setting(Setting),
 }
 
 impl Object {
-    /// Nodes come first, workloads last.
+    /// Nodes come first, the plan last.
     fn rank(self) -> u8 {
         match self {
             Self::Node(_) => 0,
             Self::Budget(_) => 1,
             Self::Workload(_) => 2,
+            Self::Setting(_) => 3,
         }
     }
 }
@@ -51,16 +57,26 @@ impl Object {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Member {
-    /// Its kind.
+    /// Its kind; `MaintenancePlan` for the plan itself.
     pub kind: String,
-    /// Its namespace; empty for a node.
+    /// Its namespace; empty for a node and the plan.
     pub namespace: String,
-    /// Its name.
+    /// Its name; empty for the plan.
     pub name: String,
     /// The field to change; of a node, that of the plan.
     pub field: String,
     /// What to change it to, in words.
     pub help: String,
+}
+
+impl fmt::Display for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.namespace.as_str(), self.name.as_str()) {
+            ("", "") => f.write_str(&self.kind),
+            ("", name) => write!(f, "{} {name}", self.kind),
+            (namespace, name) => write!(f, "{} {namespace}/{name}", self.kind),
+        }
+    }
 }
 
 /// Objects that can't be maintained together, and of which none can be spared.
@@ -88,11 +104,12 @@ pub struct Never {
 /// All that never works, each once, by kind and name of the object to change.
 pub fn nevers(problem: &Problem) -> Vec<Never> {
     let oracle = Oracle::new(problem);
-    // By object and field; the words of the first node stand for all of its nodes.
+    // By object and field to change; the words of the first node stand for all of its nodes.
     let mut found: BTreeMap<(String, String, String, String), Never> = BTreeMap::new();
     for reason in oracle.claims() {
-        let member = words::member(problem, reason, words::culprit(reason));
-        let key = (member.kind.clone(), member.namespace.clone(), member.name.clone(), member.field.clone());
+        let member = words::member(problem, reason, words::culprit(problem, reason));
+        let about = words::member(problem, reason, words::subject(problem, reason));
+        let key = (about.kind, about.namespace, about.name, member.field.clone());
         let never = || Never { why: words::why(problem, reason), member, nodes: Vec::new() };
         let nodes = &mut found.entry(key).or_insert_with(never).nodes;
         let node = words::node(problem, reason);

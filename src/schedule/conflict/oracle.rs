@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Object, Reason};
+use crate::schedule::consent::Setting;
 use crate::schedule::hosts::{Hosts, Place, place};
 use crate::schedule::instance::{Apart, Class, Landing, NONE, Standing, Way};
 use crate::schedule::problem::Problem;
@@ -67,7 +68,7 @@ pub struct Oracle<'a> {
     crowds: Vec<Crowd>,
 }
 
-/// Numbers of objects: nodes, then budgets, then workloads.
+/// Numbers of objects: nodes, then budgets, then workloads, then settings of the plan.
 impl<'a> Oracle<'a> {
     /// Reads a problem.
     pub fn new(problem: &'a Problem) -> Self {
@@ -76,6 +77,7 @@ impl<'a> Oracle<'a> {
         oracle.claim_limits();
         oracle.claim_budgets();
         oracle.claim_guests();
+        oracle.claim_consents();
         oracle.count_pins();
         oracle.sum_demands();
         oracle.count_crowds();
@@ -84,7 +86,9 @@ impl<'a> Oracle<'a> {
 
     /// How many objects there are.
     pub fn objects(&self) -> usize {
-        self.problem.instance.nodes.len() + self.problem.budgets.len() + self.problem.workloads.len()
+        let of_cluster =
+            self.problem.instance.nodes.len() + self.problem.budgets.len() + self.problem.workloads.len();
+        of_cluster + Setting::ALL.len()
     }
 
     /// Which object a number means.
@@ -94,17 +98,29 @@ impl<'a> Oracle<'a> {
         match id {
             id if id < nodes => Object::Node(id),
             id if id < nodes + budgets => Object::Budget(id - nodes),
-            id => Object::Workload(id - nodes - budgets),
+            id => {
+                let workload = id - nodes - budgets;
+                let setting = workload.checked_sub(self.problem.workloads.len() as u32);
+                match setting.and_then(|setting| Setting::ALL.get(setting as usize)) {
+                    Some(setting) => Object::Setting(*setting),
+                    None => Object::Workload(workload),
+                }
+            }
         }
     }
 
     /// The number of an object.
     pub fn id(&self, object: Object) -> u32 {
         let nodes = self.problem.instance.nodes.len() as u32;
+        let budgets = self.problem.budgets.len() as u32;
         match object {
             Object::Node(node) => node,
             Object::Budget(budget) => nodes + budget,
-            Object::Workload(workload) => nodes + self.problem.budgets.len() as u32 + workload,
+            Object::Workload(workload) => nodes + budgets + workload,
+            Object::Setting(setting) => {
+                let place = Setting::ALL.iter().position(|s| *s == setting).unwrap_or_default();
+                nodes + budgets + self.problem.workloads.len() as u32 + place as u32
+            }
         }
     }
 
@@ -184,6 +200,18 @@ impl<'a> Oracle<'a> {
                 let workload = problem.workload_of[item];
                 let objects = [Object::Node(node), Object::Workload(workload)];
                 self.claim(&objects, Reason::NoHost { node, workload });
+            }
+        }
+    }
+
+    fn claim_consents(&mut self) {
+        let problem = self.problem;
+        for (lack, index) in problem.lacks.iter().zip(0..) {
+            let (node, workload) = (lack.node, lack.workload);
+            if self.is_to_drain(node) {
+                let setting = Object::Setting(lack.consent.setting());
+                let objects = [Object::Node(node), Object::Workload(workload), setting];
+                self.claim(&objects, Reason::Lacks { node, lack: index, workload });
             }
         }
     }

@@ -42,6 +42,15 @@ pub enum Reason {
         /// The guest.
         workload: u32,
     },
+    /// The plan doesn't consent to what the drain does to a pod or a guest.
+    Lacks {
+        /// The node.
+        node: u32,
+        /// Index into the `lacks` of the problem.
+        lack: u32,
+        /// Whose pod.
+        workload: u32,
+    },
     /// More pods of a budget than it allows to be away come back to this node only, and they come back after it.
     Pinned {
         /// The node.

@@ -1,6 +1,7 @@
 //! The cases that an operator meets, and properties of what is found.
 
 mod by_plan;
+mod consents;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,6 +1,6 @@
 //! Conflicts in words: what it is, which field to change, what would help.
 
-use super::{Member, Object, Reason};
+use super::{Member, Object, Reason, consents};
 use crate::inventory::remedy;
 use crate::schedule::overridable;
 use crate::schedule::problem::{Problem, Workload};
@@ -13,6 +13,7 @@ pub(super) fn node_id(reason: &Reason) -> u32 {
         | Reason::ManyBudgets { node, .. }
         | Reason::Stranded { node, .. }
         | Reason::NoHost { node, .. }
+        | Reason::Lacks { node, .. }
         | Reason::Pinned { node, .. }
         | Reason::Capacity { node, .. }
         | Reason::Crowded { node, .. } => *node,
@@ -24,9 +25,18 @@ pub(super) fn node(problem: &Problem, reason: &Reason) -> String {
     problem.instance.nodes.name[node_id(reason) as usize].clone()
 }
 
-/// The object that an operator would look at first.
-pub(super) fn culprit(reason: &Reason) -> Object {
+/// The object whose never it is.
+pub(super) fn subject(problem: &Problem, reason: &Reason) -> Object {
     match reason {
+        Reason::Lacks { workload, .. } => Object::Workload(*workload),
+        _ => culprit(problem, reason),
+    }
+}
+
+/// The object that an operator would look at first.
+pub(super) fn culprit(problem: &Problem, reason: &Reason) -> Object {
+    match reason {
+        Reason::Lacks { lack, .. } => Object::Setting(problem.lacks[*lack as usize].consent.setting()),
         Reason::NeverAllows { budget, .. } | Reason::Pinned { budget, .. } => Object::Budget(*budget),
         Reason::ManyBudgets { budgets, .. } => Object::Budget(budgets[1]),
         Reason::Stranded { workload, .. } | Reason::NoHost { workload, .. } => Object::Workload(*workload),
@@ -91,6 +101,9 @@ pub(super) fn why(problem: &Problem, reason: &Reason) -> String {
         Reason::NoHost { workload: of, .. } => {
             format!("{} on {node} can live-migrate, and no other node can host it", workload(*of))
         }
+        Reason::Lacks { lack, workload: of, .. } => {
+            consents::why(&problem.lacks[*lack as usize].consent, &workload(*of), &node)
+        }
         Reason::Pinned { budget: id, pods: count, .. } => {
             let budget = budget(*id);
             format!(
@@ -122,6 +135,7 @@ pub(super) fn member(problem: &Problem, reason: &Reason, object: Object) -> Memb
         Object::Node(node) => of_node(problem, reason, node),
         Object::Budget(budget) => of_budget(problem, reason, budget),
         Object::Workload(workload) => of_workload(problem, reason, &problem.workloads[workload as usize]),
+        Object::Setting(setting) => consents::of_plan(problem, reason, setting),
     }
 }
 
@@ -191,9 +205,13 @@ fn of_budget(problem: &Problem, reason: &Reason, budget: u32) -> Member {
 fn template(workload: &Workload) -> &'static str {
     match workload.kind.as_str() {
         "Pod" | "VirtualMachineInstance" => "spec",
-        "Job" | "ReplicaSet" | "ReplicationController" | "Deployment" | "StatefulSet" | "VirtualMachine" => {
-            "spec.template.spec"
-        }
+        "Job"
+        | "ReplicaSet"
+        | "ReplicationController"
+        | "Deployment"
+        | "StatefulSet"
+        | "DaemonSet"
+        | "VirtualMachine" => "spec.template.spec",
         // What an operator's own resource calls it isn't known.
         _ => "spec",
     }
@@ -244,6 +262,7 @@ fn of_workload(problem: &Problem, reason: &Reason, workload: &Workload) -> Membe
             format!("{spec}.affinity.podAntiAffinity"),
             "prefer to be apart instead of requiring it, run one replica less, or add a node".to_owned(),
         ),
+        Reason::Lacks { lack, .. } => consents::of_workload(&problem.lacks[*lack as usize].consent, spec),
         Reason::Limit { .. } => (spec.to_owned(), String::new()),
     };
     Member {

@@ -1,8 +1,9 @@
-//! How long things take, before this campaign has shown it: from the plan, from KubeVirt's settings, from how long the pods that
-//! are there took to get ready.
+//! How long things take: from the plan, from KubeVirt's settings, from how long the pods that are there took to get ready, and from
+//! what nodes have shown.
 
 use std::collections::BTreeMap;
 
+use super::learned::{Pace, Took};
 use crate::inventory::{Inventory, KubeVirt, Pod, VirtualMachineInstance};
 use crate::plan::v1alpha1::{Hook, HookAction, HookPoint, MaintenancePlanSpec};
 use crate::schedule::instance::Millis;
@@ -32,26 +33,8 @@ pub struct Durations {
     pub node_overhead: Millis,
     /// What nodes have really taken from the end of their drain until they were back, by group.
     pub after_drain: BTreeMap<String, Took>,
-}
-
-/// How long something has taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Took {
-    /// So many times.
-    pub count: u32,
-    /// All together.
-    pub sum: Millis,
-}
-
-/// What is expected weighs as much as so many observations (planning with uncertain durations: means are added, not medians).
-const EXPECTED_WEIGHS: Millis = 3;
-
-impl Took {
-    /// The expected time, corrected by what was observed.
-    fn correct(self, expected: Millis) -> Millis {
-        let sum = expected.saturating_mul(EXPECTED_WEIGHS).saturating_add(self.sum);
-        sum / (EXPECTED_WEIGHS + Millis::from(self.count))
-    }
+    /// What hooks have really taken, by name and the group of their nodes; those of the campaign have none.
+    pub by_hook: BTreeMap<String, BTreeMap<String, Took>>,
 }
 
 impl Default for Durations {
@@ -70,6 +53,7 @@ impl Default for Durations {
             hook: 10_000,
             node_overhead: 5_000,
             after_drain: BTreeMap::new(),
+            by_hook: BTreeMap::new(),
         }
     }
 }
@@ -91,17 +75,26 @@ impl Durations {
         self.guest_stop.map_or(grace, |stop| stop.min(grace))
     }
 
-    /// A live migration: set-up, then (memory × dirty factor) ÷ bandwidth.
-    pub fn migration(&self, vmi: &VirtualMachineInstance, kubevirt: Option<&KubeVirt>) -> Millis {
+    /// The transfer of a live migration, before any has shown it: (memory × dirty factor) ÷ bandwidth.
+    pub(super) fn transfer(&self, vmi: &VirtualMachineInstance, kubevirt: Option<&KubeVirt>) -> Millis {
         let limit = kubevirt.map(|k| k.bandwidth_per_migration).filter(|b| *b > 0).unwrap_or(u64::MAX);
         let bandwidth = u128::from(self.migration_bandwidth.min(limit).max(1));
         let bytes = u128::from(vmi.memory_bytes) * u128::from(self.dirty_percent) / 100;
-        let transfer = u64::try_from((bytes * 1000).div_ceil(bandwidth)).unwrap_or(Millis::MAX);
-        self.migration_setup.saturating_add(transfer)
+        u64::try_from((bytes * 1000).div_ceil(bandwidth)).unwrap_or(Millis::MAX)
     }
 
-    /// What a hook is expected to take.
-    pub fn hook(&self, hook: &Hook) -> Millis {
+    /// A live migration: set-up, then its transfer at the pace that guests have shown.
+    pub(super) fn migration(
+        &self,
+        vmi: &VirtualMachineInstance,
+        kubevirt: Option<&KubeVirt>,
+        pace: Pace,
+    ) -> Millis {
+        self.migration_setup.saturating_add(pace.correct(self.transfer(vmi, kubevirt)))
+    }
+
+    /// What a hook is expected to take, before any has shown it.
+    pub(super) fn stated(&self, hook: &Hook) -> Millis {
         match (hook.expected, hook.action()) {
             (Some(expected), _) => u64::try_from(expected.0.as_millis()).unwrap_or(Millis::MAX),
             (None, Some(HookAction::Reboot(_))) => self.reboot,
@@ -109,15 +102,10 @@ impl Durations {
         }
     }
 
-    /// From the end of a node's drain until it is back: as expected, corrected by what nodes of its group have taken.
-    pub fn tail(&self, group: &str, expected: Millis) -> Millis {
-        self.after_drain.get(group).map_or(expected, |took| took.correct(expected))
-    }
-
     /// All hooks of a group at these points, one after the other.
     pub fn hooks(&self, plan: &MaintenancePlanSpec, group: &str, points: &[HookPoint]) -> Millis {
         let due = plan.hooks.iter().filter(|h| points.contains(&h.at) && h.applies_to(group));
-        due.map(|h| self.hook(h)).fold(0, Millis::saturating_add)
+        due.map(|h| self.hook(h, None)).fold(0, Millis::saturating_add)
     }
 }
 

@@ -13,6 +13,7 @@
 mod apart;
 mod budgets;
 mod durations;
+mod learned;
 mod leaving;
 mod limits;
 mod shapes;
@@ -26,7 +27,8 @@ use std::fmt;
 use jiff::Timestamp;
 
 pub use budgets::BudgetTerms;
-pub use durations::{Durations, Took};
+pub use durations::Durations;
+pub use learned::{Corrected, Correction, Took};
 
 use super::GroupNodes;
 use super::instance::{
@@ -34,8 +36,10 @@ use super::instance::{
 };
 use crate::inventory::{Inventory, Node, ObjectName, Pod, VirtualMachineInstance};
 use crate::plan::v1alpha1::{self, HookPoint, MaintenancePlanSpec, Surge};
+use crate::schedule::consent::{Consent, Setting};
 use crate::schedule::override_of;
 use durations::Learned;
+use learned::Pace;
 use leaving::Leaving;
 use shapes::{Amounts, Shapes};
 
@@ -80,6 +84,17 @@ pub struct Stranded {
     pub message: String,
 }
 
+/// A pod, or a guest, whose drain takes a consent that the plan doesn't give: its node would fail at its turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lack {
+    /// Where it is.
+    pub node: u32,
+    /// Its owner, an index into the workloads.
+    pub workload: u32,
+    /// To what.
+    pub consent: Consent,
+}
+
 /// The planner's problem with the objects behind its numbers.
 #[derive(Debug, Clone, Default)]
 pub struct Problem {
@@ -96,10 +111,14 @@ pub struct Problem {
     pub refused: Vec<(u32, Vec<u32>)>,
     /// Items that ought to migrate and can't. In the instance they restart.
     pub stranded: Vec<Stranded>,
+    /// What the plan doesn't consent to on the due nodes, once for each node, workload and consent.
+    pub lacks: Vec<Lack>,
     /// Workloads of one replica that the plan doesn't surge.
     pub singles: BTreeSet<u32>,
     /// Names of zones by number.
     pub zones: Vec<String>,
+    /// Durations that are taken from what nodes have shown.
+    pub corrections: Vec<Correction>,
 }
 
 /// A pod that leaves when its node is drained.
@@ -111,6 +130,7 @@ struct Candidate<'a> {
     tier: u8,
     returns: bool,
     stranded: Option<(String, String)>,
+    lacks: Option<Consent>,
 }
 
 /// The problem of a plan on what is known of a cluster.
@@ -124,7 +144,7 @@ pub fn of(
     let node_ids: HashMap<&str, u32> = inventory.nodes().keys().map(String::as_str).zip(0..).collect();
     let budgets = budgets::Budgets::of(inventory);
     let asks = progress.asks.as_ref().filter(|_| budgets.are_counted());
-    let Sorted { candidates, staying, loads } = sort_out(plan, inventory, &node_ids, asks);
+    let Sorted { candidates, staying, lacking, loads } = sort_out(plan, inventory, &node_ids, asks);
     let unplaced: Vec<&Pod> =
         progress.keeps_room.map_or_else(Vec::new, |now| unplaced::unplaced(inventory, now).collect());
     let moving: Vec<&Pod> = candidates.iter().map(|c| c.pod).chain(unplaced.iter().copied()).collect();
@@ -148,23 +168,33 @@ pub fn of(
         v1alpha1::OptimizeFor::Moves => Goal::Moves,
         v1alpha1::OptimizeFor::Availability => Goal::Availability,
     };
-    let mut problem = Problem { instance, zones: zones.into_names(), ..Problem::default() };
+    // Of a moment, how long things take doesn't matter.
+    let is_moment = progress.keeps_room.is_some();
+    let pace = if is_moment { Pace::default() } else { Pace::of(inventory, durations) };
+    let mut corrections = durations.corrections(plan, groups);
+    corrections.extend(pace.correction());
+    let mut problem = Problem { instance, zones: zones.into_names(), corrections, ..Problem::default() };
     let mut filler = Filler {
         problem: &mut problem,
         plan,
         inventory,
         durations,
-        // Of a moment, how long things take doesn't matter.
-        learned: if progress.keeps_room.is_some() { Learned::default() } else { Learned::of(inventory) },
+        learned: if is_moment { Learned::default() } else { Learned::of(inventory) },
+        pace,
         shapes: Shapes::new(inventory, &amounts),
         amounts: &amounts,
         owners: apart::Owners::default(),
         budgets,
         workloads: BTreeMap::new(),
+        lacking: BTreeSet::new(),
         last: None,
     };
     for (node, pod) in staying {
         filler.stay(node, pod);
+    }
+    for (node, pod, consent) in lacking {
+        let workload = filler.number(workload(pod, None));
+        filler.lack(node, workload, consent);
     }
     let empty = filler.problem.instance.nodes.capacity.clone();
     for (node, pod) in loads {
@@ -185,6 +215,8 @@ struct Sorted<'a> {
     candidates: Vec<Candidate<'a>>,
     /// They stay for good.
     staying: Vec<(u32, &'a Pod)>,
+    /// Of these, those that the plan doesn't consent to leave there.
+    lacking: Vec<(u32, &'a Pod, Consent)>,
     /// They leave nodes that aren't asked about, and keep nobody apart.
     loads: Vec<(u32, &'a Pod)>,
 }
@@ -210,21 +242,22 @@ fn sort_out<'a>(
     let is_asked: Vec<bool> = inventory.nodes().keys().map(is_asked).collect();
     for pod in looked_at(inventory, asks) {
         let Some(node) = pod.node.as_deref().and_then(|n| node_ids.get(n)).copied() else { continue };
-        let (way, tier, returns, stranded) = match leaving::leaving(plan, inventory, pod) {
-            Leaving::Stays => {
+        let (way, tier, returns, stranded, lacks) = match leaving::leaving(plan, inventory, pod) {
+            Leaving::Stays(lacks) => {
                 sorted.staying.push((node, pod));
+                sorted.lacking.extend(lacks.map(|consent| (node, pod, consent)));
                 continue;
             }
             Leaving::Gone => continue,
-            Leaving::Leaves { way, tier, returns } => (way, tier, returns, None),
-            Leaving::Stranded { reason, message } => (Way::Restart, 0, true, Some((reason, message))),
+            Leaving::Leaves { way, tier, returns, lacks } => (way, tier, returns, None, lacks),
+            Leaving::Stranded { reason, message } => (Way::Restart, 0, true, Some((reason, message)), None),
         };
         if !is_asked[node as usize] && !apart::is_kept(pod) {
             sorted.loads.push((node, pod));
             continue;
         }
         let guest = leaving::guest_of(inventory, pod);
-        sorted.candidates.push(Candidate { node, pod, guest, way, tier, returns, stranded });
+        sorted.candidates.push(Candidate { node, pod, guest, way, tier, returns, stranded, lacks });
     }
     sorted
 }
@@ -243,14 +276,9 @@ fn add_nodes(
         group_of.extend(group.nodes.iter().map(|n| (n.as_str(), index)));
     }
     let before = [HookPoint::PreDrain];
-    let after = [HookPoint::Maintenance, HookPoint::PreUncordon, HookPoint::PostUncordon];
     let times: Vec<(Millis, Millis)> = groups
         .iter()
-        .map(|group| {
-            let tail = durations.hooks(plan, &group.name, &after);
-            let tail = durations.tail(&group.name, tail.saturating_add(durations.node_overhead));
-            (durations.hooks(plan, &group.name, &before), tail)
-        })
+        .map(|group| (durations.hooks(plan, &group.name, &before), durations.tail(plan, &group.name)))
         .collect();
     for node in inventory.nodes().values() {
         let group = group_of.get(node.name.as_str()).copied();
@@ -284,11 +312,14 @@ struct Filler<'p, 'a> {
     inventory: &'a Inventory,
     durations: &'a Durations,
     learned: Learned<'a>,
+    pace: Pace,
     shapes: Shapes<'a>,
     amounts: &'a Amounts,
     owners: apart::Owners<'a>,
     budgets: budgets::Budgets<'a>,
     workloads: BTreeMap<Workload, u32>,
+    /// What is in the problem's `lacks`.
+    lacking: BTreeSet<(u32, u32, Setting)>,
     /// The last pod's owner and its workload.
     last: Option<(&'a str, u32)>,
 }
@@ -326,10 +357,23 @@ impl<'a> Filler<'_, 'a> {
         {
             return id;
         }
-        let next = self.workloads.len() as u32;
-        let id = *self.workloads.entry(workload(candidate)).or_insert(next);
+        let id = self.number(workload(candidate.pod, candidate.guest));
         self.last = owner.map(|owner| (owner, id));
         id
+    }
+
+    fn number(&mut self, workload: Workload) -> u32 {
+        let next = self.workloads.len() as u32;
+        *self.workloads.entry(workload).or_insert(next)
+    }
+
+    fn lack(&mut self, node: u32, workload: u32, consent: Consent) {
+        if !self.problem.instance.nodes.is_due(node) {
+            return;
+        }
+        if self.lacking.insert((node, workload, consent.setting())) {
+            self.problem.lacks.push(Lack { node, workload, consent });
+        }
     }
 
     fn fill(mut self, candidates: Vec<Candidate<'a>>, unplaced: &[&'a Pod]) {
@@ -343,6 +387,9 @@ impl<'a> Filler<'_, 'a> {
                 counted[*budget as usize] += 1;
             }
             let workload = self.workload(&candidate);
+            if let Some(consent) = &candidate.lacks {
+                self.lack(candidate.node, workload, consent.clone());
+            }
             let owner = self.owners.of(candidate.pod, workload);
             if !self.problem.instance.nodes.is_due(candidate.node) && covering.is_empty() && owner == NONE {
                 self.stay(candidate.node, candidate.pod);
@@ -396,12 +443,12 @@ impl<'a> Filler<'_, 'a> {
     }
 
     fn item(&mut self, candidate: Candidate<'a>, mut asked: Vec<u32>, workload: u32, owner: u32) {
-        let Candidate { node, pod, guest, way, tier, returns, stranded } = candidate;
+        let Candidate { node, pod, guest, way, tier, returns, stranded, lacks: _ } = candidate;
         let shape = self.shapes.shape(node, pod, guest.filter(|_| way == Way::Migration));
         let durations = self.durations;
         let (leave, ready) = match (way, guest) {
             (Way::Migration, Some(vmi)) => {
-                let leave = durations.migration(vmi, self.inventory.kubevirt.as_ref());
+                let leave = durations.migration(vmi, self.inventory.kubevirt.as_ref(), self.pace);
                 (leave, leave)
             }
             (_, Some(vmi)) => {
@@ -460,13 +507,12 @@ impl<'a> Filler<'_, 'a> {
 }
 
 /// The object that an operator knows behind a pod.
-fn workload(candidate: &Candidate<'_>) -> Workload {
-    let pod = candidate.pod;
+fn workload(pod: &Pod, guest: Option<&VirtualMachineInstance>) -> Workload {
     let owned = |kind: &str, name: &str| Workload {
         kind: kind.to_owned(),
         name: ObjectName::new(&pod.name.namespace, name),
     };
-    if let Some(vmi) = candidate.guest {
+    if let Some(vmi) = guest {
         let is_machine = vmi.controller.as_ref().is_some_and(|o| o.kind == "VirtualMachine");
         let kind = if is_machine { "VirtualMachine" } else { "VirtualMachineInstance" };
         return owned(kind, &vmi.name.name);

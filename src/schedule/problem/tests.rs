@@ -1,5 +1,7 @@
 //! Small clusters by hand, and what they become.
 
+mod learned;
+
 use super::*;
 use crate::plan::v1alpha1::{
     Concurrency, Group, Hook, HookPoint, IntOrPercent, NodeSelection, RebootHook, Surge, WorkloadKind,
@@ -23,6 +25,24 @@ fn hosts(problem: &Problem, item: usize) -> Vec<&str> {
 
 fn landing(problem: &Problem, name: &str) -> Landing {
     problem.instance.items.landing[item(problem, name)]
+}
+
+/// A hook that runs a command, or reboots.
+fn hook(name: &str, at: HookPoint, expected: Option<u64>, reboot: bool) -> Hook {
+    Hook {
+        name: name.into(),
+        at,
+        groups: vec![],
+        exec: (!reboot).then(Vec::new),
+        job: None,
+        http: None,
+        wait_for: None,
+        reboot: reboot.then(RebootHook::default),
+        timeout: v1alpha1::Duration::from_secs(600),
+        retries: 0,
+        backoff: v1alpha1::Duration::from_secs(10),
+        expected: expected.map(v1alpha1::Duration::from_secs),
+    }
 }
 
 /// A node without a zone is no place of a term over zones: any number of the app may be there together.
@@ -167,20 +187,7 @@ fn times_follow_from_grace_memory_hooks_and_what_siblings_took() {
     }
     stage.pod("StatefulSet", "db", 0, "a", asks(100, 1));
     let mut plan = plan(&["a"]);
-    let hook = |at, expected: Option<u64>, reboot: bool| Hook {
-        name: "h".into(),
-        at,
-        groups: vec![],
-        exec: (!reboot).then(Vec::new),
-        job: None,
-        http: None,
-        wait_for: None,
-        reboot: reboot.then(RebootHook::default),
-        timeout: v1alpha1::Duration::from_secs(600),
-        retries: 0,
-        backoff: v1alpha1::Duration::from_secs(10),
-        expected: expected.map(v1alpha1::Duration::from_secs),
-    };
+    let hook = |at, expected, reboot| hook("h", at, expected, reboot);
     plan.hooks = vec![
         hook(HookPoint::PreDrain, Some(7), false),
         hook(HookPoint::Maintenance, None, true),
