@@ -14,6 +14,7 @@ use std::sync::Arc;
 use super::labels::{ByLabel, Handles, Selector};
 use super::pod::{PodInfo, Term, Terms};
 use super::quantity::{self, Resources};
+use super::taints::{Taint, Toleration, tolerated};
 use crate::sim::json::Value;
 use crate::sim::store::{Key, Object};
 
@@ -27,10 +28,10 @@ pub(super) struct Node {
     pub labels: Value,
     /// `spec.unschedulable`.
     pub is_cordoned: bool,
-    /// It has a taint that keeps pods out.
-    pub has_hard_taints: bool,
-    /// It has a taint that only speaks against it.
-    pub has_soft_taints: bool,
+    /// Taints that keep pods off.
+    pub hard_taints: Vec<Taint>,
+    /// Taints that only speak against it.
+    pub soft_taints: Vec<Taint>,
     pub has: Resources,
     pub most_pods: i64,
     pub used: Resources,
@@ -43,12 +44,9 @@ impl Node {
         self.labels.get(key)?.as_str()
     }
 
-    pub fn taints(&self) -> &[Value] {
-        self.object
-            .as_ref()
-            .and_then(|o| o["spec"]["taints"].as_array())
-            .map(Vec::as_slice)
-            .unwrap_or_default()
+    /// Whether all taints that keep pods off are tolerated.
+    pub fn admits(&self, tolerations: &[Toleration]) -> bool {
+        self.hard_taints.iter().all(|taint| tolerated(tolerations, taint))
     }
 
     pub fn add(&mut self, pod: &Arc<PodInfo>) {
@@ -201,9 +199,9 @@ impl Cluster {
         node.object = object.cloned();
         node.labels = object.map(|o| o["metadata"]["labels"].clone()).unwrap_or_default();
         node.is_cordoned = object.is_some_and(|o| o["spec"]["unschedulable"] == true);
-        let soft = |t: &Value| t["effect"] == "PreferNoSchedule";
-        node.has_soft_taints = node.taints().iter().any(soft);
-        node.has_hard_taints = !node.taints().iter().all(soft);
+        let taints: Vec<Taint> = object.into_iter().flat_map(|o| Taint::of(o)).collect();
+        node.soft_taints = taints.iter().filter(|t| t.is_soft()).cloned().collect();
+        node.hard_taints = taints.into_iter().filter(Taint::is_hard).collect();
         let allocatable = object.map(|o| &o["status"]["allocatable"]).unwrap_or(&Value::Null);
         node.has = Resources::read(allocatable);
         node.most_pods = quantity::pods(allocatable);

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 
 use super::cluster::{Cluster, Node, Says};
-use super::filter::{affine, has_affinity, untolerated};
+use super::filter::{affine, has_affinity};
 use super::labels::Selector;
 use super::pod::{PodInfo, Term};
+use super::taints::Toleration;
 use super::volumes::Claims;
 use crate::sim::json::Value;
 use crate::sim::store::Store;
@@ -52,10 +53,9 @@ impl Constraint {
     }
 
     /// Whether a node's pods count for a pod.
-    pub fn includes(&self, pod: &Value, node: &Node) -> bool {
+    pub fn includes(&self, pod: &Value, tolerations: &[Toleration], node: &Node) -> bool {
         node.object.as_ref().is_some_and(|object| {
-            (!self.by_affinity || affine(pod, object))
-                && (!self.by_taints || untolerated(pod, node.taints()).is_none())
+            (!self.by_affinity || affine(pod, object)) && (!self.by_taints || node.admits(tolerations))
         })
     }
 
@@ -88,6 +88,8 @@ pub(super) struct Cycle<'a> {
     pub pod: &'a PodInfo,
     /// The pod itself.
     pub object: &'a Value,
+    /// What it tolerates.
+    pub tolerations: Vec<Toleration>,
     pub hard: Vec<Hard>,
     /// Pods that all terms of required affinity mean.
     pub near: Counts,
@@ -126,7 +128,8 @@ impl<'a> Cycle<'a> {
     ) -> Result<Self, String> {
         let claims = Claims::of(store, object)?;
         let names = named(object)?;
-        let hard = hard(cluster, object);
+        let tolerations = Toleration::of(object);
+        let hard = hard(cluster, object, &tolerations);
         let near = near(cluster, store, pod);
         let apart = apart(cluster, store, pod);
         let mut shunned_by = Counts::new();
@@ -145,6 +148,7 @@ impl<'a> Cycle<'a> {
         Ok(Self {
             pod,
             object,
+            tolerations,
             hard,
             near,
             apart,
@@ -163,7 +167,7 @@ impl<'a> Cycle<'a> {
         let all_keys = self.hard.iter().all(|h| node.label(&h.constraint.key).is_some());
         for hard in self.hard.iter_mut().filter(|_| same && all_keys) {
             if hard.constraint.selector.selects(&other.labels)
-                && hard.constraint.includes(self.object, node)
+                && hard.constraint.includes(self.object, &self.tolerations, node)
                 && let Some(value) = node.label(&hard.constraint.key)
             {
                 *hard.counts.entry(value.to_owned()).or_default() += by;
@@ -211,7 +215,7 @@ fn named(pod: &Value) -> Result<Option<Vec<String>>, String> {
     if names.is_empty() { Err("pod affinity terms conflict".to_owned()) } else { Ok(Some(names)) }
 }
 
-fn hard(cluster: &mut Cluster, pod: &Value) -> Vec<Hard> {
+fn hard(cluster: &mut Cluster, pod: &Value, tolerations: &[Toleration]) -> Vec<Hard> {
     let constraints = Constraint::of(pod, true);
     let keys: Vec<String> = constraints.iter().map(|c| c.key.clone()).collect();
     let namespace = [pod["metadata"]["namespace"].as_str().unwrap_or_default().to_owned()];
@@ -226,7 +230,7 @@ fn hard(cluster: &mut Cluster, pod: &Value) -> Vec<Hard> {
             else {
                 continue;
             };
-            if constraint.includes(pod, node) {
+            if constraint.includes(pod, tolerations, node) {
                 let here = tally.map_or(0, |tally| constraint.count(tally, &node.name));
                 match counts.get_mut(value) {
                     Some(count) => *count += here,

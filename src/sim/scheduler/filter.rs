@@ -2,6 +2,7 @@
 
 use super::cluster::Node;
 use super::cycle::{Cycle, at};
+use super::taints::{CORDON, tolerated};
 use crate::sim::api::selects;
 use crate::sim::json::Value;
 use crate::sim::store::Store;
@@ -23,13 +24,13 @@ pub(super) fn refusal(store: &Store, cycle: &Cycle<'_>, node: &Node) -> Option<R
     let (pod, Some(object)) = (cycle.object, &node.object) else {
         return refused("node not found", false);
     };
-    if node.is_cordoned && !tolerates_cordon(pod) {
+    if node.is_cordoned && !tolerated(&cycle.tolerations, &CORDON) {
         return refused("node(s) were unschedulable", false);
     }
     if cycle.pinned.is_some_and(|n| n != node.name) {
         return refused("node(s) didn't match the requested node name", false);
     }
-    if node.has_hard_taints && untolerated(pod, node.taints()).is_some() {
+    if !node.admits(&cycle.tolerations) {
         return refused("node(s) had untolerated taint(s)", false);
     }
     if cycle.has_affinity && !affine(pod, object) {
@@ -40,35 +41,6 @@ pub(super) fn refusal(store: &Store, cycle: &Cycle<'_>, node: &Node) -> Option<R
         .or_else(|| cycle.claims.refusal(store, node, object))
         .or_else(|| spread(cycle, node))
         .or_else(|| inter_pod(cycle, node))
-}
-
-fn tolerates(toleration: &Value, taint: &Value) -> bool {
-    let effect = &toleration["effect"];
-    let key = &toleration["key"];
-    let same_effect = effect.is_null() || effect == "" || effect == &taint["effect"];
-    let any_key = key.is_null() || key == "";
-    let exists = toleration["operator"] == "Exists";
-    let value = |t: &Value| t["value"].as_str().unwrap_or_default().to_owned();
-    same_effect
-        && ((any_key && exists) || (key == &taint["key"] && (exists || value(toleration) == value(taint))))
-}
-
-/// Whether a pod tolerates a taint.
-pub(in crate::sim) fn pod_tolerates(pod: &Value, taint: &Value) -> bool {
-    pod["spec"]["tolerations"].as_array().into_iter().flatten().any(|t| tolerates(t, taint))
-}
-
-fn tolerates_cordon(pod: &Value) -> bool {
-    pod_tolerates(
-        pod,
-        &crate::sim::json::json!({"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}),
-    )
-}
-
-/// The first hard taint that a pod doesn't tolerate.
-pub(super) fn untolerated<'a>(pod: &Value, taints: &'a [Value]) -> Option<&'a Value> {
-    let mut hard = taints.iter().filter(|t| t["effect"] == "NoSchedule" || t["effect"] == "NoExecute");
-    hard.find(|t| !pod_tolerates(pod, t))
 }
 
 /// Node selector and required node affinity.

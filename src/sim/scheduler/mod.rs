@@ -12,6 +12,7 @@ mod pod;
 mod preemption;
 mod quantity;
 mod score;
+mod taints;
 mod volumes;
 
 use std::collections::BTreeMap;
@@ -22,9 +23,10 @@ use crate::sim::json::{Value, json};
 use cluster::Cluster;
 use cycle::Cycle;
 use filter::Refusal;
-pub(in crate::sim) use filter::{affine, pod_tolerates};
+pub(in crate::sim) use filter::affine;
 use pod::PodInfo;
 pub(in crate::sim) use quantity::{requests_of, thousandths};
+pub(in crate::sim) use taints::pod_tolerates;
 pub(in crate::sim) use volumes::{fits, waits_for_consumer};
 
 use super::store::{Change, ChangeKind, Key, Store};

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use super::cluster::{Cluster, Node, Says};
 use super::cycle::{Constraint, Counts, Cycle, at, meant};
-use super::filter::{node_term, pod_tolerates};
+use super::filter::node_term;
 use super::labels::Selector;
+use super::taints::tolerated;
 use crate::sim::json::Value;
 use crate::sim::store::{Store, mix_text};
 
@@ -103,14 +104,8 @@ fn normalised(scores: Vec<i64>, reverse: bool) -> Vec<i64> {
 
 /// The fewer soft taints that the pod doesn't tolerate, the better.
 fn taints(cycle: &Cycle<'_>, nodes: &[&Node]) -> Vec<i64> {
-    let pod = cycle.object;
-    let count = |node: &&Node| {
-        if !node.has_soft_taints {
-            return 0;
-        }
-        let soft = node.taints().iter().filter(|t| t["effect"] == "PreferNoSchedule");
-        soft.filter(|t| !pod_tolerates(pod, t)).count() as i64
-    };
+    let count =
+        |node: &&Node| node.soft_taints.iter().filter(|t| !tolerated(&cycle.tolerations, t)).count() as i64;
     normalised(nodes.iter().map(count).collect(), true)
 }
 
@@ -249,7 +244,9 @@ impl<'a> Soft<'a> {
         let mut counts: BTreeMap<&str, i64> = candidates.map(|node| (domain(node), 0)).collect();
         let size = counts.len() as f64;
         let with_pods = tally.into_iter().flat_map(BTreeMap::keys).filter_map(|name| cluster.node(name));
-        for node in with_pods.filter(|n| self.scored(n) && constraint.includes(cycle.object, n)) {
+        for node in
+            with_pods.filter(|n| self.scored(n) && constraint.includes(cycle.object, &cycle.tolerations, n))
+        {
             let here = tally.map_or(0, |t| constraint.count(t, &node.name));
             if let Some(count) = counts.get_mut(domain(node)) {
                 *count += here;
