@@ -15,12 +15,15 @@ pub(super) fn whole(resource: &Resource, object: &Value, causes: &mut Causes) {
             not_negative(spec, "replicas", "spec", causes);
             not_negative(spec, "minReadySeconds", "spec", causes);
             workload::selected_template(spec, "replica set", causes);
-            workload::always_restarts(spec, causes);
+            workload::runs_on(spec, "ReplicaSet", causes);
         }
-        "statefulsets.apps" => workload::stateful_set(spec, causes),
+        "statefulsets.apps" => {
+            workload::claim_templates(spec, causes);
+            workload::stateful_set(spec, causes);
+        }
         "daemonsets.apps" => {
             workload::selected_template(spec, "daemonset", causes);
-            workload::always_restarts(spec, causes);
+            workload::runs_on(spec, "DaemonSet", causes);
             not_negative(spec, "minReadySeconds", "spec", causes);
         }
         "jobs.batch" => workload::job(spec, causes),
@@ -28,7 +31,7 @@ pub(super) fn whole(resource: &Resource, object: &Value, causes: &mut Causes) {
         "configmaps" | "secrets" => data(object, causes),
         "nodes" => node(spec, causes),
         "leases.coordination.k8s.io" => lease(spec, causes),
-        "persistentvolumeclaims" => claim(spec, causes),
+        "persistentvolumeclaims" => claim(spec, "spec", causes),
         "persistentvolumes" => volume(spec, causes),
         "priorityclasses.scheduling.k8s.io" => priority(object, causes),
         "storageclasses.storage.k8s.io" => class(object, causes),
@@ -106,25 +109,26 @@ pub(super) fn lease(spec: &Value, causes: &mut Causes) {
     }
 }
 
-fn claim(spec: &Value, causes: &mut Causes) {
+/// What a claim asks for; `at` is where it stands.
+pub(super) fn claim(spec: &Value, at: &str, causes: &mut Causes) {
     const MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
     let modes = spec["accessModes"].as_array().cloned().unwrap_or_default();
     if modes.is_empty() {
-        causes.required("spec.accessModes", "at least 1 access mode is required");
+        causes.required(format!("{at}.accessModes"), "at least 1 access mode is required");
     }
     for mode in modes.iter().filter(|m| !m.as_str().is_some_and(|m| MODES.contains(&m))) {
-        causes.unsupported("spec.accessModes", mode, &MODES);
+        causes.unsupported(format!("{at}.accessModes"), mode, &MODES);
     }
     match spec["resources"]["requests"].get("storage") {
-        None => causes.required("spec.resources[storage]", ""),
+        None => causes.required(format!("{at}.resources[storage]"), ""),
         Some(size) if size == "0" || size.as_str().is_some_and(|s| s.starts_with('-')) => {
-            causes.invalid("spec.resources[storage]", size, "must be greater than zero");
+            causes.invalid(format!("{at}.resources[storage]"), size, "must be greater than zero");
         }
         Some(_) => {}
     }
     if let Some(name) = spec["storageClassName"].as_str().filter(|n| !n.is_empty()) {
         for why in names::subdomain(name) {
-            causes.invalid("spec.storageClassName", &spec["storageClassName"], &why);
+            causes.invalid(format!("{at}.storageClassName"), &spec["storageClassName"], &why);
         }
     }
 }
