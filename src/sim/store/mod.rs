@@ -201,7 +201,8 @@ impl Store {
                     objects,
                     history,
                     history_weight: 0,
-                    forgotten: 0,
+                    // Of what was before the kind nothing can be told.
+                    forgotten: self.revision,
                     notify: Arc::default(),
                 };
                 self.collections.insert(name.to_string(), collection);
@@ -226,6 +227,17 @@ impl Store {
     /// The newest revision.
     pub fn revision(&self) -> u64 {
         self.revision
+    }
+
+    /// Whether this revision has been there. The real server waits for it for three seconds; here nothing lags behind.
+    ///
+    /// # Errors
+    /// 504 if it hasn't.
+    pub(in crate::sim) fn reaches(&self, revision: u64) -> Result<(), Refusal> {
+        if revision > self.revision {
+            return Err(Refusal::too_large(revision, self.revision));
+        }
+        Ok(())
     }
 
     /// The newest revision that was more than a heartbeat: a node's annotations, a Lease, an event.
@@ -371,7 +383,8 @@ impl Store {
         resource: &str,
         revision: u64,
     ) -> Result<Option<BTreeMap<Key, Object>>, Refusal> {
-        let changes = self.changes_since(resource, revision)?;
+        let expired = |_| Refusal::expired("The resourceVersion for the provided list is too old.");
+        let changes = self.changes_since(resource, revision).map_err(expired)?;
         let Some(collection) = self.collections.get(resource).filter(|_| !changes.is_empty()) else {
             return Ok(None);
         };
