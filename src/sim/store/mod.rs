@@ -160,7 +160,7 @@ pub struct Store {
     indexes: Indexes,
     selected: Selected,
     notify: Arc<Notify>,
-    /// Quotas are enforced: not while a cluster is loaded, which is as it is.
+    /// Quotas and limits are enforced: not while a cluster is loaded, which is as it is.
     admits: bool,
 }
 
@@ -250,7 +250,12 @@ impl Store {
         self.collections.get(resource).map(|c| c.notify.clone())
     }
 
-    /// From now on quotas are enforced. Returns what wakes the controllers at any change.
+    /// Whether quotas and limits are enforced.
+    pub(in crate::sim) fn admits(&self) -> bool {
+        self.admits
+    }
+
+    /// From now on quotas and limits are enforced. Returns what wakes the controllers at any change.
     pub fn begin_admission(&mut self) -> Arc<Notify> {
         self.admits = true;
         self.notify.clone()

@@ -1,7 +1,7 @@
 //! The kinds' own fields.
 
 use super::workload::{count_or_percent, not_negative, selector};
-use super::{Causes, names, pod, workload};
+use super::{Causes, limits, names, pod, workload};
 use crate::sim::json::{Value, json};
 use crate::sim::store::Resource;
 
@@ -30,6 +30,7 @@ pub(super) fn whole(resource: &Resource, object: &Value, causes: &mut Causes) {
         "poddisruptionbudgets.policy" => budget(spec, causes),
         "configmaps" | "secrets" => data(object, causes),
         "nodes" => node(spec, causes),
+        "limitranges" => limits::range(spec, causes),
         "leases.coordination.k8s.io" => lease(spec, causes),
         "persistentvolumeclaims" => claim(spec, "spec", causes),
         "persistentvolumes" => volume(spec, causes),
