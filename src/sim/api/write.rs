@@ -290,7 +290,7 @@ fn updated(
     let there = current(store, route)?;
     let entries = tracked.entries(call, route, &now, Some(&there), &object);
     let (old, mut object) = store.prepare_update(&resource.name, object, status_only)?;
-    strategy::changed(resource, &old, &mut object, status_only);
+    strategy::changed(store, resource, &old, &mut object, status_only);
     set_entries(&mut object, entries);
     for warning in custom::warnings(&resource, Some(&old), &object) {
         call.warn(&warning);

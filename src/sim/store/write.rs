@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use jiff::SignedDuration;
 
 use super::{DeleteOptions, Key, Object, Refusal, Resource, Store};
-use crate::sim::clock::{parse_time, seconds_text};
 use crate::sim::api::limits;
+use crate::sim::clock::{parse_time, seconds_text};
 use crate::sim::controllers::quota;
 use crate::sim::json::{Text, Value, json};
 

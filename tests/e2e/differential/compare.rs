@@ -101,6 +101,7 @@ impl Normal {
                 fields.iter_mut().for_each(|(name, value)| self.walk(value, name));
             }
             Value::Array(items) => items.iter_mut().for_each(|item| self.walk(item, field)),
+            Value::Number(_) if field == "nodePort" => *value = json!("<port>"),
             Value::String(text) => {
                 if let Some(new) = self.text(text, field) {
                     *text = new;

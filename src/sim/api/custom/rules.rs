@@ -11,8 +11,7 @@ pub(in crate::sim::api) fn warnings(definition: &Value) -> Vec<String> {
         ruled(&version["schema"]["openAPIV3Schema"], "", &mut places);
         if let [first, others @ ..] = places.as_slice() {
             let first = if first.is_empty() { "the object" } else { first };
-            let more =
-                if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+            let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
             told.push(format!(
                 "version {name}: the embedded cluster does not evaluate CEL rules (x-kubernetes-validations of {first}{more})"
             ));

@@ -27,6 +27,7 @@ pub(super) fn whole(resource: &Resource, object: &Value, causes: &mut Causes) {
             not_negative(spec, "minReadySeconds", "spec", causes);
         }
         "jobs.batch" => workload::job(spec, causes),
+        "cronjobs.batch" => schedule(spec, causes),
         "poddisruptionbudgets.policy" => budget(spec, causes),
         "configmaps" | "secrets" => data(object, causes),
         "nodes" => node(spec, causes),
@@ -42,6 +43,22 @@ pub(super) fn whole(resource: &Resource, object: &Value, causes: &mut Causes) {
             causes.required("roleRef.name", "");
         }
         _ => {}
+    }
+}
+
+/// When a CronJob runs.
+fn schedule(spec: &Value, causes: &mut Causes) {
+    let text = spec["schedule"].as_str().unwrap_or_default();
+    let fields: Vec<&str> = text.split_whitespace().collect();
+    if text.is_empty() {
+        causes.required("spec.schedule", "");
+    } else if !text.starts_with('@') && fields.len() != 5 {
+        let why = format!("expected exactly 5 fields, found {}: [{}]", fields.len(), fields.join(" "));
+        causes.invalid("spec.schedule", &spec["schedule"], &why);
+    } else if !text.starts_with('@')
+        && let Err(why) = text.parse::<croner::Cron>()
+    {
+        causes.invalid("spec.schedule", &spec["schedule"], &why.to_string());
     }
 }
 

@@ -53,8 +53,18 @@ fn amounts(item: &Value, at: &str, causes: &mut Causes) {
     // The lesser of two fields with its title, the greater with its own, the field that is blamed, and whose value is shown.
     const ORDER: [([&str; 2], [&str; 2], &str, &str); 6] = [
         (["min", "min value"], ["max", "max value"], "min", "min"),
-        (["min", "min value"], ["defaultRequest", "default request value"], "defaultRequest", "defaultRequest"),
-        (["defaultRequest", "default request value"], ["max", "max value"], "defaultRequest", "defaultRequest"),
+        (
+            ["min", "min value"],
+            ["defaultRequest", "default request value"],
+            "defaultRequest",
+            "defaultRequest",
+        ),
+        (
+            ["defaultRequest", "default request value"],
+            ["max", "max value"],
+            "defaultRequest",
+            "defaultRequest",
+        ),
         (
             ["defaultRequest", "default request value"],
             ["default", "default limit value"],
