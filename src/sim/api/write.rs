@@ -292,7 +292,7 @@ fn updated(
     let (old, mut object) = store.prepare_update(&resource.name, object, status_only)?;
     strategy::changed(store, resource, &old, &mut object, status_only);
     set_entries(&mut object, entries);
-    for warning in custom::warnings(&resource, Some(&old), &object) {
+    for warning in custom::warnings(resource, Some(&old), &object) {
         call.warn(&warning);
     }
     validate::changed(resource, &route.version, &old, &object, route.subresource.as_deref())?;

@@ -133,7 +133,7 @@ fn version_2(store: &Store, accept: &str) -> Result<Arc<Value>, Refusal> {
 fn schemas(store: &Store, kinds: &[&Resource], version: &str, place: &str) -> Map {
     let built_in = kinds.iter().filter(|r| !r.is_custom).map(|r| r.name.as_str());
     let mut all = kinds::schemas(built_in, place);
-    for (name, schema) in all.iter_mut() {
+    for (name, schema) in &mut all {
         drop_optional(name, schema);
     }
     for resource in kinds {
