@@ -122,6 +122,7 @@ impl EmbeddedCluster {
         let clock = Clock::faster(settings.start, settings.warm_up, settings.speed);
         let mut store = Store::new(clock, settings.seed, settings.history);
         load::create(&mut store, name, objects)?;
+        store.begin_admission();
         let version = store.list(load::KUBEVIRT).next().map(|kubevirt| {
             kubevirt::Version::parse(
                 kubevirt["status"]["observedKubeVirtVersion"].as_str().unwrap_or_default(),

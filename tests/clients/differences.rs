@@ -47,6 +47,10 @@ fn word(word: &str) -> String {
         "UID".to_owned()
     } else if is_ip(core) {
         "IP".to_owned()
+    } else if let Some(at) = core.find("controller-uid=") {
+        format!("{}UID", &core[..at + "controller-uid=".len()])
+    } else if let Some((port, protocol)) = node_port(core) {
+        format!("{port}:NODEPORT/{protocol}")
     } else {
         name(core)
     };
@@ -69,6 +73,13 @@ fn is_uid(word: &str) -> bool {
     let parts: Vec<&str> = word.split('-').collect();
     parts.iter().map(|p| p.len()).eq([8, 4, 4, 4, 12])
         && word.chars().all(|c| c.is_ascii_hexdigit() || c == '-')
+}
+
+/// `80:31234/TCP`, in a table of services.
+fn node_port(word: &str) -> Option<(&str, &str)> {
+    let (port, rest) = word.split_once(':')?;
+    let (number, protocol) = rest.split_once('/')?;
+    [port, number].iter().all(|n| n.parse::<u16>().is_ok()).then_some((port, protocol))
 }
 
 fn is_ip(word: &str) -> bool {
@@ -121,4 +132,9 @@ fn what_differs_between_any_two_clusters_is_gone_and_nothing_else() {
     assert_eq!(normal("node/w1 kube-system story-controller"), "node/w1 kube-system story-controller");
     assert_eq!(normal("Start Time:   Tue, 24 Nov 2026 17:40:19 +0000"), "Start Time: TIME");
     assert_eq!(normal("IP: 10.115.38.15"), "IP: IP");
+    assert_eq!(normal("d2 NodePort 90:31359/TCP"), "d2 NodePort 90:NODEPORT/TCP");
+    assert_eq!(
+        normal("batch.kubernetes.io/controller-uid=707485dc-974f-4755-a274-2709da173007"),
+        "batch.kubernetes.io/controller-uid=UID"
+    );
 }

@@ -104,7 +104,8 @@ fn kubectl_says_the_same_on_both_clusters() {
     let real = ControlPlane::start("story");
     real.create(&nodes);
     let clusters = Clusters { embedded, real: Some(real) };
-    let wrong = clusters.tell(include_str!("kubectl/ordinary-hour.story"));
+    let mut wrong = clusters.tell(include_str!("kubectl/ordinary-hour.story"));
+    wrong.extend(clusters.tell(include_str!("kubectl/second-hour.story")));
     assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
 }
 

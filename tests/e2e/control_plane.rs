@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+/// Nothing is added that belongs to controllers.
+const ONLY_REQUESTS: &str = "--disable-admission-plugins=ServiceAccount,StorageObjectInUseProtection";
+
 pub struct ControlPlane {
     folder: PathBuf,
     binaries: PathBuf,
@@ -58,10 +61,12 @@ impl ControlPlane {
     /// etcd and the API server alone: nothing but requests changes anything. Two admission plugins are off, because what they
     /// add belongs to parts that aren't there: tokens of service accounts, and finalizers that controllers take away.
     pub fn api_only(name: &str) -> Self {
-        Self::with_api_server(
-            name,
-            &["--disable-admission-plugins=ServiceAccount,StorageObjectInUseProtection"],
-        )
+        Self::with_api_server(name, &[ONLY_REQUESTS])
+    }
+
+    /// The same, and what was is forgotten after two to four seconds, not minutes.
+    pub fn forgetful(name: &str) -> Self {
+        Self::with_api_server(name, &[ONLY_REQUESTS, "--etcd-compaction-interval=2s"])
     }
 
     /// etcd, the API server and the scheduler: nothing happens but that pods find a place. Admission plugins are off where

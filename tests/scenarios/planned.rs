@@ -143,7 +143,7 @@ pub fn spread_over_zones(terms: &str) -> String {
 }
 
 /// Writes what a kubelet would of its node.
-async fn set_ready(nodes: &kube::Api<kube::api::DynamicObject>, node: &str, status: &str, now: &str) {
+pub async fn set_ready(nodes: &kube::Api<kube::api::DynamicObject>, node: &str, status: &str, now: &str) {
     let object = nodes.get(node).await.expect("the node");
     let mut conditions = object.data["status"]["conditions"].as_array().cloned().unwrap_or_default();
     conditions.retain(|c| c["type"] != "Ready");

@@ -202,6 +202,7 @@ fn of_shape(value: &mut Value, old: &Value, shape: &Shape, at: &Place<'_>, probl
         | (Shape::Raw, _) => {}
         // A null in a list or map of scalars is their zero.
         (Shape::Text(_), Value::Null) => *value = json!(""),
+        (Shape::Quantity, Value::Null) => *value = json!("0"),
         (_, Value::Null) => {}
         (_, other) => {
             let what = match other {

@@ -12,8 +12,9 @@ use crate::sim::store::{Resource, Store};
 pub(super) const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 /// The API server's own groups, in its order of preference; custom ones follow by name.
-const ORDER: [&str; 14] = [
+const ORDER: [&str; 15] = [
     "",
+    "apps",
     "events.k8s.io",
     "authentication.k8s.io",
     "authorization.k8s.io",
@@ -54,6 +55,8 @@ struct Sub {
 
 const ALL_VERBS: &[&str] =
     &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+/// Namespaces go one by one.
+const NAMESPACE_VERBS: &[&str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
 
 /// Answers `/version`, `/api`, `/apis`, `/api/v1`, `/apis/GROUP` and `/apis/GROUP/VERSION`; `None` for any other path.
 pub fn answer(store: &Store, path: &str) -> Option<Value> {
@@ -195,7 +198,7 @@ impl Entry {
             short_names: short_names(resource),
             categories: categories(store, resource),
             namespaced: resource.namespaced,
-            verbs: ALL_VERBS,
+            verbs: if resource.name == "namespaces" { NAMESPACE_VERBS } else { ALL_VERBS },
             subresources: subresources(resource, version),
         }
     }

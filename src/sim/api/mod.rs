@@ -21,6 +21,7 @@ mod discovery;
 mod eviction;
 pub(in crate::sim) mod handed;
 mod labels;
+pub(in crate::sim) mod limits;
 mod list;
 mod managed;
 mod openapi;

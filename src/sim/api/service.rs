@@ -127,7 +127,13 @@ fn refuse(refusal: &Refusal) -> Response<ResponseBody> {
         response.headers_mut().insert(http::header::CONTENT_TYPE, plain);
         return response;
     }
-    full(StatusCode::from_u16(refusal.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), &refusal.status())
+    let code = StatusCode::from_u16(refusal.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = full(code, &refusal.status());
+    let pause = refusal.details.as_ref().and_then(|d| d["retryAfterSeconds"].as_u64());
+    if let Some(seconds) = pause.filter(|seconds| *seconds > 0) {
+        response.headers_mut().insert(http::header::RETRY_AFTER, seconds.into());
+    }
+    response
 }
 
 impl ApiServer {
@@ -388,12 +394,13 @@ fn read(store: &Store, call: &Call, route: &Route) -> Result<Value, Refusal> {
             return Err(route.no_subresource());
         }
         let asked = call.query.get("resourceVersion").map_or("", String::as_str);
-        super::list::version(asked).map_err(|mut refusal| {
+        let asked = super::list::version(asked).map_err(|mut refusal| {
             // Reading one object, the same mistake counts as the server's own.
             refusal.code = 500;
             refusal.reason = String::new();
             refusal
         })?;
+        store.reaches(asked)?;
         let object = store.get(&route.resource.name, &route.namespace, name);
         let object = object.ok_or_else(|| Refusal::not_found(&route.resource.name, name))?;
         return match route.subresource.as_deref() {

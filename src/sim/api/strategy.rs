@@ -1,5 +1,7 @@
 //! What the kinds' own strategies do to an object on its way into the store.
 
+use std::collections::BTreeSet;
+
 use crate::sim::json::{Value, json};
 use crate::sim::store::{Refusal, Resource, Store};
 
@@ -26,7 +28,10 @@ pub(super) fn new(store: &Store, resource: &Resource, object: &mut Value) -> Res
                 list.push(json!({"key": key, "effect": "NoSchedule"}));
             }
         }
-        "services" => address(store, object),
+        "services" => {
+            address(store, object);
+            node_ports(store, object);
+        }
         "persistentvolumes" => object["status"]["lastPhaseTransitionTime"] = json!(store.clock().now_text()),
         _ => {}
     }
@@ -83,8 +88,57 @@ fn address(store: &Store, object: &mut Value) {
     }
 }
 
+/// The ports at which nodes offer a service, of the first that are free.
+fn node_ports(store: &Store, service: &mut Value) {
+    let spec = &mut service["spec"];
+    let wanted = match spec["type"].as_str() {
+        Some("NodePort") => true,
+        Some("LoadBalancer") => spec["allocateLoadBalancerNodePorts"] != false,
+        _ => false,
+    };
+    let is_open = |port: &Value| port["nodePort"].as_i64().unwrap_or(0) == 0;
+    let ports = |spec: &Value| spec["ports"].as_array().cloned().unwrap_or_default();
+    if !wanted || !ports(spec).iter().any(is_open) {
+        return;
+    }
+    let others = store.list("services").flat_map(|s| ports(&s["spec"]));
+    let taken: BTreeSet<i64> =
+        others.chain(ports(spec)).filter_map(|port| port["nodePort"].as_i64()).collect();
+    let mut free = (30_000..=32_767).filter(|n| !taken.contains(n));
+    let open = spec["ports"].as_array_mut().into_iter().flatten().filter(|p| is_open(p));
+    for port in open {
+        if let Some(number) = free.next() {
+            port["nodePort"] = json!(number);
+        }
+    }
+}
+
+/// The ports of nodes that a service has stay those of its ports; one that has none any more loses them.
+fn keep_node_ports(store: &Store, old: &Value, service: &mut Value) {
+    let offers =
+        |service: &Value| matches!(service["spec"]["type"].as_str(), Some("NodePort" | "LoadBalancer"));
+    let before = old["spec"]["ports"].as_array().cloned().unwrap_or_default();
+    let (was, is) = (offers(old), offers(service));
+    for port in service["spec"].get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
+        let same = |b: &&Value| b["port"] == port["port"] && b["protocol"] == port["protocol"];
+        let given = before.iter().find(same).map(|b| b["nodePort"].clone()).unwrap_or_default();
+        if is && was && port["nodePort"].is_null() && !given.is_null() {
+            port["nodePort"] = given;
+        } else if was && !is && port["nodePort"] == given {
+            port.as_object_mut().map(|p| p.remove("nodePort"));
+        }
+    }
+    node_ports(store, service);
+}
+
 /// An object that replaces another: what the type keeps although the request left it out.
-pub(super) fn changed(resource: &Resource, old: &Value, object: &mut Value, status_only: bool) {
+pub(super) fn changed(
+    store: &Store,
+    resource: &Resource,
+    old: &Value,
+    object: &mut Value,
+    status_only: bool,
+) {
     if status_only {
         if resource.name == "deployments.apps"
             && let Some(metadata) = object["metadata"].as_object_mut()
@@ -104,7 +158,10 @@ pub(super) fn changed(resource: &Resource, old: &Value, object: &mut Value, stat
         }
     };
     match resource.name.as_str() {
-        "services" => keep(object, &["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"]),
+        "services" => {
+            keep(object, &["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"]);
+            keep_node_ports(store, old, object);
+        }
         "jobs.batch" => keep(object, &["selector"]),
         "pods" => {
             if let Some(spec) = object["spec"].as_object_mut() {

@@ -123,6 +123,7 @@ impl Struct {
 pub(super) struct Types {
     structs: Vec<Struct>,
     kinds: HashMap<(&'static str, &'static str), usize>,
+    names: HashMap<&'static str, usize>,
     metadata: usize,
 }
 
@@ -136,6 +137,11 @@ impl Types {
     /// The struct of a kind, by `apiVersion` and `kind`.
     pub(super) fn kind(&self, api_version: &str, kind: &str) -> Option<usize> {
         self.kinds.get(&(api_version, kind)).copied()
+    }
+
+    /// The struct of that name, such as `core/v1.PodSpec`.
+    pub(super) fn named(&self, name: &str) -> Option<&Struct> {
+        self.names.get(name).map(|i| &self.structs[*i])
     }
 
     /// The struct with that index.
@@ -177,6 +183,7 @@ impl Types {
             }
         }
         types.metadata = indexes.get("meta/v1.ObjectMeta").copied().unwrap_or(0);
+        types.names = indexes;
         types
     }
 }

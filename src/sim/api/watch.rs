@@ -214,7 +214,12 @@ pub(super) fn begin(
         ready: VecDeque::new(),
         over: false,
     };
-    if flag("sendInitialEvents") || from_now {
+    if let Err(ahead) = guard.reaches(revision)
+        && flag("sendInitialEvents")
+    {
+        watch.ready.push_back(line("ERROR", &ahead.status()));
+        watch.over = true;
+    } else if flag("sendInitialEvents") || from_now {
         watch.revision = guard.revision();
         for object in guard.list(&route.resource.name) {
             if watch.selects(object) {

@@ -106,10 +106,8 @@ fn new_object(
     set_entries(&mut object, entries);
     defaults::when_new(store, &resource.name, &mut object);
     strategy::new(store, &resource, &mut object)?;
-    if resource.is_custom {
-        for warning in custom::finalizer_warnings(None, &object) {
-            call.warn(&warning);
-        }
+    for warning in custom::warnings(&resource, None, &object) {
+        call.warn(&warning);
     }
     validate::new(&resource, &route.version, &object)?;
     if call.is_dry_run() {
@@ -292,12 +290,10 @@ fn updated(
     let there = current(store, route)?;
     let entries = tracked.entries(call, route, &now, Some(&there), &object);
     let (old, mut object) = store.prepare_update(&resource.name, object, status_only)?;
-    strategy::changed(resource, &old, &mut object, status_only);
+    strategy::changed(store, resource, &old, &mut object, status_only);
     set_entries(&mut object, entries);
-    if resource.is_custom {
-        for warning in custom::finalizer_warnings(Some(&old), &object) {
-            call.warn(&warning);
-        }
+    for warning in custom::warnings(resource, Some(&old), &object) {
+        call.warn(&warning);
     }
     validate::changed(resource, &route.version, &old, &object, route.subresource.as_deref())?;
     if call.is_dry_run() {

@@ -1,5 +1,6 @@
 //! Adoption: what a workload selects and nobody controls becomes its own; what it selects no more is let go.
 
+use super::garbage::drop_owner;
 use super::pods;
 use crate::sim::api::selects;
 use crate::sim::json::{Value, json};
@@ -81,11 +82,7 @@ pub(super) fn reconcile(store: &mut Store, resource: &str, key: &Key) {
             owner["metadata"]["deletionTimestamp"].is_null() && !does_select(parent, owner, &object)
         });
         if let_go {
-            store.modify(resource, key, |object| {
-                if let Some(references) = object["metadata"]["ownerReferences"].as_array_mut() {
-                    references.retain(|r| r["uid"] != uid);
-                }
-            });
+            store.modify(resource, key, |object| drop_owner(object, uid.as_str().unwrap_or_default()));
         }
         return;
     }

@@ -72,11 +72,7 @@ fn collect(store: &mut Store, uid: &str) {
 }
 
 fn without(store: &mut Store, resource: &str, key: &Key, uid: &str) {
-    store.modify(resource, key, |object| {
-        if let Some(references) = object["metadata"]["ownerReferences"].as_array_mut() {
-            references.retain(|r| r["uid"] != uid);
-        }
-    });
+    store.modify(resource, key, |object| drop_owner(object, uid));
 }
 
 fn finalize(store: &mut Store, resource: &str, owner: &Value, uid: &str) {
@@ -91,7 +87,7 @@ fn finalize(store: &mut Store, resource: &str, owner: &Value, uid: &str) {
         for (resource, key) in &dependants {
             without(store, resource, key, uid);
         }
-        return drop_finalizer(store, resource, owner, ORPHAN);
+        return released(store, resource, owner, ORPHAN);
     }
     if has(FOREGROUND) {
         for (resource, key) in &dependants {
@@ -116,7 +112,7 @@ fn finalize(store: &mut Store, resource: &str, owner: &Value, uid: &str) {
             references.into_iter().flatten().any(|r| r["uid"] == uid && r["blockOwnerDeletion"] == true)
         };
         if !store.dependants(uid).iter().any(blocks) {
-            drop_finalizer(store, resource, owner, FOREGROUND);
+            released(store, resource, owner, FOREGROUND);
         }
     }
 }
@@ -139,10 +135,26 @@ fn has_other_owner(store: &Store, object: &Value, uid: &str) -> bool {
     })
 }
 
-fn drop_finalizer(store: &mut Store, resource: &str, owner: &Value, finalizer: &str) {
-    store.modify(resource, &Key::of(owner), |object| {
-        if let Some(list) = object["metadata"]["finalizers"].as_array_mut() {
-            list.retain(|f| f != finalizer);
-        }
-    });
+fn released(store: &mut Store, resource: &str, owner: &Value, finalizer: &str) {
+    store.modify(resource, &Key::of(owner), |object| drop_finalizer(object, finalizer));
+}
+
+/// Takes a finalizer off.
+pub(super) fn drop_finalizer(object: &mut Value, finalizer: &str) {
+    retain(object, "finalizers", |f| f != finalizer);
+}
+
+/// Takes an owner off.
+pub(super) fn drop_owner(object: &mut Value, uid: &str) {
+    retain(object, "ownerReferences", |r| r["uid"] != uid);
+}
+
+/// Keeps some of a list of the metadata; a list with nothing in it goes, too.
+fn retain(object: &mut Value, list: &str, keep: impl Fn(&Value) -> bool) {
+    let Some(metadata) = object["metadata"].as_object_mut() else { return };
+    let Some(items) = metadata.get_mut(list).and_then(Value::as_array_mut) else { return };
+    items.retain(keep);
+    if items.is_empty() {
+        metadata.remove(list);
+    }
 }

@@ -199,11 +199,17 @@ fn end(store: &mut Store, key: &Key, code: i64, now: Timestamp) {
     store.modify("pods", key, |pod| {
         let reason = if code == 0 { "Completed" } else { "Error" };
         for status in pod["status"]["containerStatuses"].as_array_mut().into_iter().flatten() {
+            let began = status["state"]["running"]["startedAt"].as_str().unwrap_or(&text).to_owned();
+            let ended = json!({"exitCode": code, "reason": reason, "startedAt": began, "finishedAt": text});
             status["ready"] = json!(false);
-            status["state"] = json!({"terminated": {"exitCode": code, "reason": reason, "finishedAt": text}});
+            status["started"] = json!(false);
+            status["state"] = json!({"terminated": ended});
         }
         pod["status"]["phase"] = json!(if code == 0 { "Succeeded" } else { "Failed" });
-        set_condition(&mut pod["status"], "Ready", "False", "PodCompleted", "", &text);
+        let reason = if code == 0 { "PodCompleted" } else { "PodFailed" };
+        for kind in ["Ready", "ContainersReady"] {
+            set_condition(&mut pod["status"], kind, "False", reason, "", &text);
+        }
     });
 }
 

@@ -171,7 +171,7 @@ impl Manager {
         let now = store.clock().now();
         match controller {
             Controller::Garbage => garbage::reconcile(store, key),
-            Controller::Namespace => namespace::reconcile(store, key),
+            Controller::Namespace => namespace::reconcile(store, key, self.recorder.is_some()),
             Controller::Definition => definition::reconcile(store, key),
             Controller::Node => return node::reconcile(store, key, now),
             Controller::Kubelet => return self.kubelets.reconcile(store, key, now),

@@ -1,15 +1,20 @@
-//! Namespaces on their way out: emptied, pods first, then gone.
+//! Namespaces: a service account for people to see, and on their way out, emptied, pods first, then gone.
 
-use crate::sim::json::Value;
+use crate::sim::json::{Value, json};
 use crate::sim::store::{DeleteOptions, Key, Store};
 
 const FINALIZER: &str = "kubernetes";
 
-/// One round of a namespace.
-pub(super) fn reconcile(store: &mut Store, key: &Key) {
+/// One round of a namespace. `served` ones have the account that clients look for; it is nothing to a campaign.
+pub(super) fn reconcile(store: &mut Store, key: &Key, served: bool) {
     let deleting =
         store.get_key("namespaces", key).is_some_and(|n| !n["metadata"]["deletionTimestamp"].is_null());
     if !deleting {
+        let account = json!({"metadata": {"name": "default", "namespace": key.name}});
+        let is_there = store.get("serviceaccounts", &key.name, "default").is_some();
+        if served && !is_there && store.get_key("namespaces", key).is_some() {
+            let _ = store.create("serviceaccounts", account);
+        }
         return;
     }
     let kinds = store.resources().filter(|r| r.namespaced && r.name != "pods").map(|r| r.name.clone());

@@ -134,6 +134,8 @@ impl Round {
         };
         let mut pod = pods::from_template(&set);
         pod["metadata"]["name"] = json!(name);
+        let prefix = set["metadata"]["name"].as_str().unwrap_or_default();
+        pod["metadata"]["generateName"] = json!(format!("{prefix}-"));
         pod["metadata"]["labels"]["statefulset.kubernetes.io/pod-name"] = json!(name);
         pod["metadata"]["labels"]["apps.kubernetes.io/pod-index"] = json!(ordinal.to_string());
         pod["metadata"]["labels"][LABEL] = json!(revision);

@@ -125,11 +125,11 @@ fn tell_owner(store: &Store, pod: &Value, came: bool, told: &mut Vec<Told>) {
     let (reason, message) = match (came, resource) {
         (true, "statefulsets.apps") => {
             let set = text(&owner["metadata"]["name"]);
-            ("SuccessfulCreate", format!("create Pod {name} in StatefulSet {set} successful"))
+            ("SuccessfulCreate", format!("Create Pod {name} in StatefulSet {set} successful"))
         }
         (false, "statefulsets.apps") => {
             let set = text(&owner["metadata"]["name"]);
-            ("SuccessfulDelete", format!("delete Pod {name} in StatefulSet {set} successful"))
+            ("SuccessfulDelete", format!("Delete Pod {name} in StatefulSet {set} successful"))
         }
         (true, _) => ("SuccessfulCreate", format!("Created pod: {name}")),
         (false, _) => ("SuccessfulDelete", format!("Deleted pod: {name}")),

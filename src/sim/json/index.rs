@@ -39,33 +39,26 @@ impl Place for str {
     }
 }
 
-impl Place for String {
-    fn find<'a>(&self, value: &'a Value) -> Option<&'a Value> {
-        Place::find(self.as_str(), value)
-    }
+/// Owned names are asked by as borrowed ones are.
+macro_rules! as_text {
+    ($($name:ty),*) => {$(
+        impl Place for $name {
+            fn find<'a>(&self, value: &'a Value) -> Option<&'a Value> {
+                Place::find(self.as_str(), value)
+            }
 
-    fn find_mut<'a>(&self, value: &'a mut Value) -> Option<&'a mut Value> {
-        self.as_str().find_mut(value)
-    }
+            fn find_mut<'a>(&self, value: &'a mut Value) -> Option<&'a mut Value> {
+                self.as_str().find_mut(value)
+            }
 
-    fn make<'a>(&self, value: &'a mut Value) -> &'a mut Value {
-        self.as_str().make(value)
-    }
+            fn make<'a>(&self, value: &'a mut Value) -> &'a mut Value {
+                self.as_str().make(value)
+            }
+        }
+    )*};
 }
 
-impl Place for super::Text {
-    fn find<'a>(&self, value: &'a Value) -> Option<&'a Value> {
-        Place::find(self.as_str(), value)
-    }
-
-    fn find_mut<'a>(&self, value: &'a mut Value) -> Option<&'a mut Value> {
-        self.as_str().find_mut(value)
-    }
-
-    fn make<'a>(&self, value: &'a mut Value) -> &'a mut Value {
-        self.as_str().make(value)
-    }
-}
+as_text!(String, super::Text);
 
 impl Place for usize {
     fn find<'a>(&self, value: &'a Value) -> Option<&'a Value> {

@@ -125,12 +125,12 @@ pub fn pods(allocatable: &Value) -> i64 {
 /// What a pod asks for: the sum of its containers and sidecars, or what an init container needs beside the sidecars before
 /// it if that is more; what the pod asks for as a whole instead; plus overhead.
 pub fn requests(pod: &Value) -> Resources {
-    summed(pod, |container| Resources::read(&container["resources"]["requests"]))
+    summed(pod, "requests", |container| Resources::read(&container["resources"]["requests"]))
 }
 
 /// CPU and memory as scores count them: a container that doesn't say counts for something.
 pub fn weight(pod: &Value) -> (i64, i64) {
-    let total = summed(pod, |container| {
+    let total = summed(pod, "requests", |container| {
         let asked = &container["resources"]["requests"];
         let mut read = Resources::read(asked);
         if asked["cpu"].is_null() {
@@ -146,7 +146,7 @@ pub fn weight(pod: &Value) -> (i64, i64) {
 
 /// What a pod requests, or is limited to (`limits`), by resource and in thousandths.
 pub fn requests_of(pod: &Value, which: &str) -> BTreeMap<String, i64> {
-    let total = summed(pod, |container| Resources::read(&container["resources"][which]));
+    let total = summed(pod, which, |container| Resources::read(&container["resources"][which]));
     let own =
         [("cpu", total.cpu), ("memory", total.memory * 1000), ("ephemeral-storage", total.storage * 1000)];
     let own =
@@ -154,7 +154,7 @@ pub fn requests_of(pod: &Value, which: &str) -> BTreeMap<String, i64> {
     own.chain(total.others.into_iter().map(|(name, amount)| (name, amount * 1000))).collect()
 }
 
-fn summed(pod: &Value, of: impl Fn(&Value) -> Resources) -> Resources {
+fn summed(pod: &Value, which: &str, of: impl Fn(&Value) -> Resources) -> Resources {
     let list = |field: &str| pod["spec"][field].as_array().into_iter().flatten();
     let mut total = Resources::default();
     for container in list("containers") {
@@ -173,7 +173,7 @@ fn summed(pod: &Value, of: impl Fn(&Value) -> Resources) -> Resources {
         most.at_least(&needed);
     }
     total.at_least(&most);
-    for (resource, value) in pod["spec"]["resources"]["requests"].as_object().into_iter().flatten() {
+    for (resource, value) in pod["spec"]["resources"][which].as_object().into_iter().flatten() {
         if let Some(amount) = amount(resource, value) {
             *total.slot(resource) = amount;
         }

@@ -158,7 +158,7 @@ pub struct Store {
     indexes: Indexes,
     selected: Selected,
     notify: Arc<Notify>,
-    /// Quotas are enforced: not while a cluster is loaded, which is as it is.
+    /// Quotas and limits are enforced: not while a cluster is loaded, which is as it is.
     admits: bool,
 }
 
@@ -198,7 +198,8 @@ impl Store {
                     name: name.clone(),
                     objects,
                     history,
-                    forgotten: 0,
+                    // Of what was before the kind nothing can be told.
+                    forgotten: self.revision,
                     notify: Arc::default(),
                 };
                 self.collections.insert(name.to_string(), collection);
@@ -225,6 +226,17 @@ impl Store {
         self.revision
     }
 
+    /// Whether this revision has been there. The real server waits for it for three seconds; here nothing lags behind.
+    ///
+    /// # Errors
+    /// 504 if it hasn't.
+    pub(in crate::sim) fn reaches(&self, revision: u64) -> Result<(), Refusal> {
+        if revision > self.revision {
+            return Err(Refusal::too_large(revision, self.revision));
+        }
+        Ok(())
+    }
+
     /// The newest revision that was more than a heartbeat: a node's annotations, a Lease, an event.
     pub fn last_work(&self) -> u64 {
         self.last_work
@@ -235,7 +247,12 @@ impl Store {
         self.collections.get(resource).map(|c| c.notify.clone())
     }
 
-    /// From now on quotas are enforced. Returns what wakes the controllers at any change.
+    /// Whether quotas and limits are enforced.
+    pub(in crate::sim) fn admits(&self) -> bool {
+        self.admits
+    }
+
+    /// From now on quotas and limits are enforced. Returns what wakes the controllers at any change.
     pub fn begin_admission(&mut self) -> Arc<Notify> {
         self.admits = true;
         self.notify.clone()
@@ -391,7 +408,8 @@ impl Store {
         resource: &str,
         revision: u64,
     ) -> Result<Option<BTreeMap<Key, Object>>, Refusal> {
-        let changes = self.changes_since(resource, revision)?;
+        let expired = |_| Refusal::expired("The resourceVersion for the provided list is too old.");
+        let changes = self.changes_since(resource, revision).map_err(expired)?;
         let Some(collection) = self.collections.get(resource).filter(|_| !changes.is_empty()) else {
             return Ok(None);
         };

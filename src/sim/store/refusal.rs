@@ -129,6 +129,15 @@ impl Refusal {
         Self::new(410, "Expired", message)
     }
 
+    /// 504: nothing has got that far yet.
+    pub fn too_large(revision: u64, current: u64) -> Self {
+        let message = format!("Timeout: Too large resource version: {revision}, current: {current}");
+        let mut refusal = Self::new(504, "Timeout", message);
+        let cause = json!({"reason": "ResourceVersionTooLarge", "message": "Too large resource version"});
+        refusal.details = Some(json!({"causes": [cause], "retryAfterSeconds": 1}));
+        refusal
+    }
+
     /// 501: the embedded cluster doesn't model this.
     pub fn not_modelled(what: &str) -> Self {
         Self::new(501, "NotImplemented", format!("the embedded cluster does not model {what}"))

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use jiff::SignedDuration;
 
 use super::{DeleteOptions, Key, Object, Refusal, Resource, Store};
+use crate::sim::api::limits;
 use crate::sim::clock::{parse_time, seconds_text};
 use crate::sim::controllers::quota;
 use crate::sim::json::{Text, Value, json};
@@ -35,10 +36,11 @@ impl Store {
             return Err(Refusal::invalid(&kind.group, &kind.kind, "", "metadata.name", why));
         }
         let key = Key::of(&object);
-        if self.admits
-            && let Some(refusal) = quota::refusal(self, resource, &object)
-        {
-            return Err(refusal);
+        if self.admits {
+            let refusal = limits::refusal(self, resource, &object);
+            if let Some(refusal) = refusal.or_else(|| quota::refusal(self, resource, &object)) {
+                return Err(refusal);
+            }
         }
         if self.collection(resource)?.objects.contains_key(&key) {
             return Err(Refusal::already_exists(resource, &key.name));

@@ -323,7 +323,7 @@ async fn a_job_counts_on_from_its_status() {
     assert_eq!(counts(&cluster), (3, 1, Some("Complete".to_owned())));
     let pods = all(&cluster, "pods", "shop");
     assert_eq!(pods.len(), 1, "no more pods than were needed");
-    assert_eq!(pods[0]["metadata"]["finalizers"], json!([]));
+    assert_eq!(pods[0]["metadata"]["finalizers"], json!(null));
 }
 
 #[tokio::test(start_paused = true)]

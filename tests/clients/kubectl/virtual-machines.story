@@ -13,7 +13,7 @@
 + describe pdb -n shop web => Allowed disruptions
 + describe pvc -n shop data-db-0 => Bound
 + describe pv => shop/data-db-0
-+ describe sts -n shop db => create Pod db-0 in StatefulSet db successful
++ describe sts -n shop db => Create Pod db-0 in StatefulSet db successful
 + describe ds -n kube-system node-exporter => SuccessfulCreate
 + events -n shop => Successfully assigned shop/
 + get events -n shop => Started

@@ -30,6 +30,8 @@ pub struct Answer {
     /// The body as JSON, a text if it isn't that, an array for a watch.
     pub body: Value,
     pub warnings: Vec<String>,
+    /// The header that tells when to try again.
+    pub retry_after: Option<String>,
 }
 
 /// An API server.
@@ -42,9 +44,9 @@ impl Arm {
         Self { client }
     }
 
-    /// Asks again and again until the answer has this code.
+    /// Asks again and again until the answer has this code. The real server looks every 15 seconds for what it is to forget.
     pub async fn ask_until(&self, ask: &Ask, code: Option<u16>) -> Answer {
-        for _ in 0..200 {
+        for _ in 0..500 {
             let answer = self.ask(ask).await;
             if code.is_none_or(|code| answer.code == code) {
                 return answer;
@@ -67,12 +69,14 @@ impl Arm {
         let mut warnings: Vec<String> =
             warnings.map(|w| w.to_str().unwrap_or("unreadable").to_owned()).collect();
         warnings.sort();
+        let retry_after = response.headers().get("retry-after");
+        let retry_after = retry_after.map(|v| v.to_str().unwrap_or("unreadable").to_owned());
         let body = response.into_body();
         let body = match ask.events {
             Some(count) if code == 200 => events(body, count).await,
             _ => whole(body).await,
         };
-        Answer { code, body, warnings }
+        Answer { code, body, warnings, retry_after }
     }
 }
 

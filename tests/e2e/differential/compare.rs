@@ -81,6 +81,9 @@ impl Normal {
         if !answer.warnings.is_empty() {
             whole["warnings"] = json!(answer.warnings);
         }
+        if let Some(pause) = answer.retry_after {
+            whole["retryAfter"] = json!(pause);
+        }
         whole
     }
 
@@ -98,6 +101,7 @@ impl Normal {
                 fields.iter_mut().for_each(|(name, value)| self.walk(value, name));
             }
             Value::Array(items) => items.iter_mut().for_each(|item| self.walk(item, field)),
+            Value::Number(_) if field == "nodePort" => *value = json!("<port>"),
             Value::String(text) => {
                 if let Some(new) = self.text(text, field) {
                     *text = new;
@@ -132,6 +136,10 @@ impl Normal {
             let core = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
             match core {
                 _ if is_uid(core) => word.replace(core, "<uid>"),
+                // How far the server is, or reaches back.
+                _ if text.contains("resource version: ") && core.parse::<u64>().is_ok() => {
+                    word.replace(core, "<revision>")
+                }
                 _ if text.contains("ersion") && self.versions.iter().any(|v| v == core) => {
                     word.replace(core, "<version>")
                 }

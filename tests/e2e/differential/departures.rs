@@ -68,4 +68,18 @@ pub const DEPARTURES: &[Departure] = &[
         place: "/body/status",
         real: "",
     },
+    Departure {
+        reason: "CEL rules aren't evaluated, which a warning says when they are defined",
+        story: "custom: rules in CEL",
+        request: "POST /apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+        place: "/warnings",
+        real: "<absent>",
+    },
+    Departure {
+        reason: "what breaks a CEL rule is taken",
+        story: "custom: rules in CEL",
+        request: "\"low\":2",
+        place: "/",
+        real: "",
+    },
 ];

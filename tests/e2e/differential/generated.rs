@@ -86,5 +86,5 @@ fn every_verb(kind: &Kind) -> Story {
     for step in &mut steps {
         step.action = step.action.replace("NAME", &name);
     }
-    Story { story: format!("generated: every verb on {plural}"), managed: false, steps }
+    Story { story: format!("generated: every verb on {plural}"), managed: false, forgetful: false, steps }
 }

@@ -21,19 +21,29 @@ use story::Story;
 /// Stories that run at the same time.
 const AT_ONCE: usize = 8;
 
-fn embedded() -> EmbeddedCluster {
-    let settings =
-        Settings { latency: std::time::Duration::ZERO, managed_fields: true, ..Settings::default() };
+/// Which servers the stories are played on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Memory {
+    /// As they are.
+    Long,
+    /// What was is soon forgotten: stories that say `forgetful`.
+    Short,
+}
+
+fn embedded(memory: Memory) -> EmbeddedCluster {
+    let history = if memory == Memory::Short { 10 } else { Settings::default().history };
+    let latency = std::time::Duration::ZERO;
+    let settings = Settings { latency, managed_fields: true, history, ..Settings::default() };
     EmbeddedCluster::from_objects("differential", Vec::new(), settings).expect("an empty cluster")
 }
 
 /// Runs every story on both arms and compares; `only` chooses stories whose name contains it.
-pub async fn run(real: kube::Client, only: Option<&str>, tag: &str) -> compare::Tally {
-    let cluster = embedded();
+pub async fn run(real: kube::Client, memory: Memory, only: Option<&str>, tag: &str) -> compare::Tally {
+    let cluster = embedded(memory);
     let kinds = Kinds::load();
     let mut stories = Story::load_all();
     stories.extend(generated::stories(&kinds));
-    stories.retain(|s| only.is_none_or(|o| s.story.contains(o)));
+    stories.retain(|s| s.forgetful == (memory == Memory::Short) && only.is_none_or(|o| s.story.contains(o)));
     let arms = [Arm::new(real), Arm::new(cluster.client())];
     let (arms, kinds) = (&arms, &kinds);
     let runs = stories.iter().enumerate().map(|(index, story)| async move {
@@ -46,18 +56,26 @@ pub async fn run(real: kube::Client, only: Option<&str>, tag: &str) -> compare::
     for one in told {
         tally.add(one);
     }
-    tally.judge(only.is_none());
+    tally.judge(only.is_none() && memory == Memory::Long);
     tally
+}
+
+fn compare_on(plane: &crate::control_plane::ControlPlane, memory: Memory) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let tally = runtime.block_on(async {
+        let only = std::env::var("STORY").ok();
+        run(plane.client().await, memory, only.as_deref(), "diff-").await
+    });
+    println!("{}", tally.summary());
+    assert!(tally.failures.is_empty(), "{}", tally.failures.join("\n"));
 }
 
 #[test]
 fn the_embedded_api_server_answers_as_the_real_one_does() {
-    let plane = crate::control_plane::ControlPlane::api_only("differential");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let tally = runtime.block_on(async {
-        let only = std::env::var("STORY").ok();
-        run(plane.client().await, only.as_deref(), "diff-").await
-    });
-    println!("{}", tally.summary());
-    assert!(tally.failures.is_empty(), "{}", tally.failures.join("\n"));
+    compare_on(&crate::control_plane::ControlPlane::api_only("differential"), Memory::Long);
+}
+
+#[test]
+fn what_has_been_forgotten_is_told_as_the_real_one_does() {
+    compare_on(&crate::control_plane::ControlPlane::forgetful("forgetful"), Memory::Short);
 }

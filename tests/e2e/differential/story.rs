@@ -21,6 +21,9 @@ pub struct Story {
     /// managedFields are compared, too.
     #[serde(default)]
     pub managed: bool,
+    /// Played on servers that soon forget what was.
+    #[serde(default)]
+    pub forgetful: bool,
     pub steps: Vec<Step>,
 }
 

@@ -1,4 +1,4 @@
-//! Does a rehearsal tell the truth? Ten campaigns are rehearsed on a copy of the real control plane and then run on it, and
+//! Does a rehearsal tell the truth? Campaigns are rehearsed on a copy of the real control plane and then run on it, and
 //! the two are compared: order of nodes, evictions of each drain, outcome of each VM, makespan.
 //!
 //! Where each pod can go is fixed by its anti-affinity (as many replicas as nodes but one), so that chance in the real

@@ -1,9 +1,10 @@
-//! The ten campaigns.
+//! The campaigns.
 
 use kube::api::DeleteParams;
 use serde_json::json;
 
 use crate::scenarios::Stage;
+use crate::scenarios::planned::set_ready;
 use crate::scenarios::stage::{is_true, vm};
 
 /// One campaign with its cluster.
@@ -22,6 +23,8 @@ pub struct Scene {
     pub rest: &'static str,
     /// A node that somebody has cordoned.
     cordoned: Option<usize>,
+    /// A node whose kubelet says that it isn't ready, until it is rebooted.
+    unready: Option<usize>,
     /// How often virt-handlers give a sign of life, which is when KubeVirt tries a failed migration again.
     heartbeats: &'static str,
 }
@@ -35,6 +38,7 @@ const PLAIN: Scene = Scene {
     groups: "",
     rest: "",
     cordoned: None,
+    unready: None,
     heartbeats: "90s",
 };
 
@@ -153,6 +157,15 @@ pub const SCENES: &[Scene] = &[
         rest: "  concurrency: {maxUnavailable: 2}\n  hooks: [{name: reboot, at: Maintenance, reboot: {by: Annotation}, timeout: 5m}]\n",
         ..PLAIN
     },
+    Scene {
+        name: "found-unready",
+        nodes: 4,
+        spares: 1,
+        unready: Some(3),
+        workloads: &[("Deployment", "web", "maxUnavailable: 1", SLOW)],
+        rest: "  concurrency: {maxUnavailable: 2}\n  hooks: [{name: reboot, at: Maintenance, reboot: {by: Annotation}, timeout: 5m}]\n",
+        ..PLAIN
+    },
 ];
 
 impl Scene {
@@ -183,8 +196,21 @@ impl Scene {
         if let Some(node) = self.cordoned {
             stage.cordon(&stage.node_name(node), true).await;
         }
+        if let Some(node) = self.unready {
+            let now = stage.clock.now().to_string();
+            set_ready(&stage.api("v1", "Node"), &stage.node_name(node), "False", &now).await;
+            stage
+                .until("the scheduler is told", async |s: &Stage| {
+                    let taints = s.get("v1", "Node", &s.node_name(node)).await["spec"]["taints"].clone();
+                    let taints = taints.as_array().cloned().unwrap_or_default();
+                    taints
+                        .iter()
+                        .any(|t| t["key"] == "node.kubernetes.io/not-ready" && t["effect"] == "NoSchedule")
+                })
+                .await;
+        }
         // One pod a node, but for the spares.
-        let count = all - self.spares - usize::from(self.cordoned.is_some());
+        let count = all - self.spares - usize::from(self.cordoned.or(self.unready).is_some());
         for (kind, name, budget, annotations) in self.workloads {
             stage.create(&workload(kind, name, count, budget, annotations)).await;
         }

@@ -15,6 +15,7 @@ const KINDS: &[(&str, &str, &str, &str, bool)] = &[
     ("persistentvolume", "v1", "PersistentVolume", "persistentvolumes", false),
     ("persistentvolumeclaim", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", true),
     ("replicationcontroller", "v1", "ReplicationController", "replicationcontrollers", true),
+    ("limitrange", "v1", "LimitRange", "limitranges", true),
     ("resourcequota", "v1", "ResourceQuota", "resourcequotas", true),
     ("deployment", "apps/v1", "Deployment", "deployments", true),
     ("replicaset", "apps/v1", "ReplicaSet", "replicasets", true),

@@ -90,6 +90,9 @@ fn cron_jobs() -> Vec<Column> {
         Column::new("Active", "integer", Source::Count("/status/active")),
         Column::new("Last Schedule", "string", Source::At(last_schedule)),
         Column::age(),
+        Column::of("Containers", |o| containers_of(&o["spec"]["jobTemplate"], "name")).wide(),
+        Column::of("Images", |o| containers_of(&o["spec"]["jobTemplate"], "image")).wide(),
+        Column::of("Selector", |o| selector(&o["spec"]["jobTemplate"]["spec"]["selector"])).wide(),
     ]
 }
 
@@ -102,15 +105,15 @@ fn last_schedule(object: &Value, now: Timestamp) -> String {
 
 /// Containers and images of the template, and the selector where the kind shows one.
 fn with_template(mut columns: Vec<Column>, selects: bool) -> Vec<Column> {
-    columns.push(Column::of("Containers", |o| of_containers(o, "name")).wide());
-    columns.push(Column::of("Images", |o| of_containers(o, "image")).wide());
+    columns.push(Column::of("Containers", |o| containers_of(o, "name")).wide());
+    columns.push(Column::of("Images", |o| containers_of(o, "image")).wide());
     if selects {
         columns.push(Column::of("Selector", |o| selector(&o["spec"]["selector"])).wide());
     }
     columns
 }
 
-fn of_containers(object: &Value, field: &str) -> String {
+fn containers_of(object: &Value, field: &str) -> String {
     let containers = list(&object["spec"]["template"]["spec"]["containers"]);
     containers.map(|c| text(&c[field]).to_owned()).collect::<Vec<_>>().join(",")
 }

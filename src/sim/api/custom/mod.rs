@@ -4,6 +4,7 @@ mod embedded;
 mod formats;
 mod lists;
 mod prune;
+mod rules;
 mod scale;
 mod validate;
 mod walk;
@@ -72,8 +73,17 @@ pub(super) fn form(route: &Route, object: &mut Value, problems: &mut Problems) {
     prune::defaults(&version.schema, object);
 }
 
+/// What a writer of a custom resource or of a definition should know.
+pub(super) fn warnings(resource: &Resource, old: Option<&Value>, object: &Value) -> Vec<String> {
+    if resource.name == "customresourcedefinitions.apiextensions.k8s.io" {
+        let known = old.map(rules::warnings).unwrap_or_default();
+        return rules::warnings(object).into_iter().filter(|w| !known.contains(w)).collect();
+    }
+    if resource.is_custom { finalizer_warnings(old, object) } else { Vec::new() }
+}
+
 /// What the API server says of finalizers that anybody might use.
-pub(super) fn finalizer_warnings(old: Option<&Value>, object: &Value) -> Vec<String> {
+fn finalizer_warnings(old: Option<&Value>, object: &Value) -> Vec<String> {
     let list = |o: &Value| -> Vec<String> {
         let all = o["metadata"]["finalizers"].as_array().into_iter().flatten();
         all.filter_map(|f| f.as_str().map(str::to_owned)).collect()

@@ -3,7 +3,7 @@
 pub(super) mod pod;
 mod workload;
 
-use super::{custom, decode};
+use super::{custom, decode, limits};
 use crate::sim::json::{Map, Value, json};
 use crate::sim::store::Store;
 
@@ -75,6 +75,7 @@ pub(super) fn every_write(resource: &str, object: &mut Value) {
         "persistentvolumeclaims" => claim(object),
         "persistentvolumes" => volume(object),
         "services" => service(object),
+        "limitranges" => limits::complete(object),
         "secrets" => secret(object),
         "endpoints" => {
             for subset in each(object, "subsets") {

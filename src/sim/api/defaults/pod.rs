@@ -1,6 +1,7 @@
 //! Defaults of pods and of pod templates.
 
 use super::{default, default_text, each, made, part};
+use crate::sim::api::limits;
 use crate::sim::json::{Map, Value, json};
 use crate::sim::store::Store;
 
@@ -161,8 +162,11 @@ fn volume_source(volume: &mut Value) {
     }
 }
 
-/// What a new pod gets: priority, tolerations for nodes that fail, its phase and class.
+/// What a new pod gets: what its namespace gives those that ask for nothing, priority, tolerations for nodes that fail, its phase and class.
 pub(super) fn admitted(store: &Store, object: &mut Value) {
+    if store.admits() {
+        limits::fill(store, object);
+    }
     let class = quality(&object["spec"]);
     if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
         priority(store, spec);

@@ -125,8 +125,11 @@ pub(super) fn job(object: &mut Value) {
     if let Some(spec) = part(object, "spec") {
         job_spec(spec);
     }
+    // A new one takes over those, too, that its template is about to get.
+    let is_selected = object["spec"]["manualSelector"] == true || !object["spec"]["selector"].is_null();
     let labels = object["spec"]["template"]["metadata"]["labels"].clone();
-    if labels.is_object()
+    if is_selected
+        && labels.is_object()
         && let Some(metadata) = part(object, "metadata")
     {
         default(metadata, "labels", labels);

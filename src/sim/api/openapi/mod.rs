@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::types::Types;
 use crate::sim::json::{Map, Value, json};
 use crate::sim::store::{Refusal, Resource, Store};
 
@@ -132,6 +133,9 @@ fn version_2(store: &Store, accept: &str) -> Result<Arc<Value>, Refusal> {
 fn schemas(store: &Store, kinds: &[&Resource], version: &str, place: &str) -> Map {
     let built_in = kinds.iter().filter(|r| !r.is_custom).map(|r| r.name.as_str());
     let mut all = kinds::schemas(built_in, place);
+    for (name, schema) in &mut all {
+        drop_optional(name, schema);
+    }
     for resource in kinds {
         let name = name_of(resource, version);
         if resource.is_custom {
@@ -150,6 +154,21 @@ fn schemas(store: &Store, kinds: &[&Resource], version: &str, place: &str) -> Ma
         wrap_references(schema);
     }
     all
+}
+
+/// What may be left out isn't required: k8s-openapi takes a text with a default for one that is always there.
+fn drop_optional(name: &str, schema: &mut Value) {
+    let parts: Vec<&str> = name.rsplitn(4, '.').collect();
+    let [kind, version, group, _] = parts.as_slice() else { return };
+    let Some(structure) = Types::get().named(&format!("{group}/{version}.{kind}")) else { return };
+    let Some(fields) = schema.as_object_mut() else { return };
+    let Some(required) = fields.get_mut("required").and_then(Value::as_array_mut) else { return };
+    let may_lack =
+        |field: &Value| structure.field(field.as_str().unwrap_or_default()).is_some_and(|f| f.omit_empty);
+    required.retain(|field| !may_lack(field));
+    if required.is_empty() {
+        fields.remove("required");
+    }
 }
 
 /// The name of a kind's schema: the Go package for a built-in kind, the group backwards for a custom one.

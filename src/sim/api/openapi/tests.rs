@@ -41,6 +41,16 @@ async fn every_kind_has_a_schema_that_names_it_and_refers_to_nothing_missing() {
 }
 
 #[tokio::test]
+async fn only_what_may_not_be_left_out_is_required() {
+    let core = document(&store(), "/openapi/v3/api/v1");
+    let required =
+        |name: &str| core["components"]["schemas"][format!("io.k8s.api.core.v1.{name}")]["required"].clone();
+    assert_eq!(required("LocalObjectReference"), Value::Null);
+    assert_eq!(required("ConfigMapKeySelector"), json!(["key"]));
+    assert_eq!(required("PodSpec"), json!(["containers"]));
+}
+
+#[tokio::test]
 async fn a_custom_kinds_schema_is_its_definitions_and_a_new_definition_changes_the_hash() {
     let mut store = store();
     let crd = |more: &str| {

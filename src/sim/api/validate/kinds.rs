@@ -1,7 +1,7 @@
 //! The kinds' own fields.
 
 use super::workload::{count_or_percent, not_negative, selector};
-use super::{Causes, names, pod, workload};
+use super::{Causes, limits, names, pod, workload};
 use crate::sim::json::{Value, json};
 use crate::sim::store::Resource;
 
@@ -15,20 +15,25 @@ pub(super) fn whole(resource: &Resource, object: &Value, causes: &mut Causes) {
             not_negative(spec, "replicas", "spec", causes);
             not_negative(spec, "minReadySeconds", "spec", causes);
             workload::selected_template(spec, "replica set", causes);
-            workload::always_restarts(spec, causes);
+            workload::runs_on(spec, "ReplicaSet", causes);
         }
-        "statefulsets.apps" => workload::stateful_set(spec, causes),
+        "statefulsets.apps" => {
+            workload::claim_templates(spec, causes);
+            workload::stateful_set(spec, causes);
+        }
         "daemonsets.apps" => {
             workload::selected_template(spec, "daemonset", causes);
-            workload::always_restarts(spec, causes);
+            workload::runs_on(spec, "DaemonSet", causes);
             not_negative(spec, "minReadySeconds", "spec", causes);
         }
         "jobs.batch" => workload::job(spec, causes),
+        "cronjobs.batch" => schedule(spec, causes),
         "poddisruptionbudgets.policy" => budget(spec, causes),
         "configmaps" | "secrets" => data(object, causes),
         "nodes" => node(spec, causes),
+        "limitranges" => limits::range(spec, causes),
         "leases.coordination.k8s.io" => lease(spec, causes),
-        "persistentvolumeclaims" => claim(spec, causes),
+        "persistentvolumeclaims" => claim(spec, "spec", causes),
         "persistentvolumes" => volume(spec, causes),
         "priorityclasses.scheduling.k8s.io" => priority(object, causes),
         "storageclasses.storage.k8s.io" => class(object, causes),
@@ -38,6 +43,22 @@ pub(super) fn whole(resource: &Resource, object: &Value, causes: &mut Causes) {
             causes.required("roleRef.name", "");
         }
         _ => {}
+    }
+}
+
+/// When a CronJob runs.
+fn schedule(spec: &Value, causes: &mut Causes) {
+    let text = spec["schedule"].as_str().unwrap_or_default();
+    let fields: Vec<&str> = text.split_whitespace().collect();
+    if text.is_empty() {
+        causes.required("spec.schedule", "");
+    } else if !text.starts_with('@') && fields.len() != 5 {
+        let why = format!("expected exactly 5 fields, found {}: [{}]", fields.len(), fields.join(" "));
+        causes.invalid("spec.schedule", &spec["schedule"], &why);
+    } else if !text.starts_with('@')
+        && let Err(why) = text.parse::<croner::Cron>()
+    {
+        causes.invalid("spec.schedule", &spec["schedule"], &why.to_string());
     }
 }
 
@@ -106,25 +127,26 @@ pub(super) fn lease(spec: &Value, causes: &mut Causes) {
     }
 }
 
-fn claim(spec: &Value, causes: &mut Causes) {
+/// What a claim asks for; `at` is where it stands.
+pub(super) fn claim(spec: &Value, at: &str, causes: &mut Causes) {
     const MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
     let modes = spec["accessModes"].as_array().cloned().unwrap_or_default();
     if modes.is_empty() {
-        causes.required("spec.accessModes", "at least 1 access mode is required");
+        causes.required(format!("{at}.accessModes"), "at least 1 access mode is required");
     }
     for mode in modes.iter().filter(|m| !m.as_str().is_some_and(|m| MODES.contains(&m))) {
-        causes.unsupported("spec.accessModes", mode, &MODES);
+        causes.unsupported(format!("{at}.accessModes"), mode, &MODES);
     }
     match spec["resources"]["requests"].get("storage") {
-        None => causes.required("spec.resources[storage]", ""),
+        None => causes.required(format!("{at}.resources[storage]"), ""),
         Some(size) if size == "0" || size.as_str().is_some_and(|s| s.starts_with('-')) => {
-            causes.invalid("spec.resources[storage]", size, "must be greater than zero");
+            causes.invalid(format!("{at}.resources[storage]"), size, "must be greater than zero");
         }
         Some(_) => {}
     }
     if let Some(name) = spec["storageClassName"].as_str().filter(|n| !n.is_empty()) {
         for why in names::subdomain(name) {
-            causes.invalid("spec.storageClassName", &spec["storageClassName"], &why);
+            causes.invalid(format!("{at}.storageClassName"), &spec["storageClassName"], &why);
         }
     }
 }

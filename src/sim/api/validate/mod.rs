@@ -4,6 +4,7 @@
 
 mod cause;
 mod kinds;
+mod limits;
 mod metadata;
 pub(super) mod names;
 mod pod;

@@ -1,6 +1,6 @@
 //! What of the kinds' own fields may change, and what new values have to be.
 
-use super::{Causes, kinds, pod_update};
+use super::{Causes, kinds, pod_update, workload};
 use crate::sim::json::{Map, Value};
 use crate::sim::store::Resource;
 
@@ -22,7 +22,7 @@ pub(super) fn changed(resource: &Resource, old: &Value, new: &Value, causes: &mu
             immutable(&old["spec"]["selector"], &new["spec"]["selector"], "spec.selector", causes);
         }
         "statefulsets.apps" => {
-            kinds::whole(resource, new, causes);
+            workload::stateful_set(&new["spec"], causes);
             stateful_set(&old["spec"], &new["spec"], causes);
         }
         "jobs.batch" => {

@@ -1,7 +1,9 @@
 //! The kinds that make pods: selectors, templates, counts.
 
+use std::borrow::Cow;
+
 use super::metadata::labels;
-use super::{Causes, names, pod};
+use super::{Causes, kinds, names, pod};
 use crate::sim::api::eviction::selects;
 use crate::sim::json::{Value, json};
 
@@ -70,19 +72,18 @@ pub(super) fn template(spec: &Value, selector: &Value, any: bool, causes: &mut C
     }
     labels(labels_of, "spec.template.labels", causes);
     pod::spec(&template["spec"], "spec.template.spec", causes);
-    if !spec["template"]["spec"]["activeDeadlineSeconds"].is_null() {
-        causes.forbidden(
-            "spec.template.spec.activeDeadlineSeconds",
-            "activeDeadlineSeconds in ReplicaSet is not Supported",
-        );
-    }
 }
 
-/// Pods that are kept running have to be restarted.
-pub(super) fn always_restarts(spec: &Value, causes: &mut Causes) {
-    let policy = &spec["template"]["spec"]["restartPolicy"];
+/// Pods that are kept running have to be restarted, and have no deadline. `owner` is what makes them.
+pub(super) fn runs_on(spec: &Value, owner: &str, causes: &mut Causes) {
+    let pod = &spec["template"]["spec"];
+    let policy = &pod["restartPolicy"];
     if policy != "Always" && policy.as_str().is_some_and(|p| ["OnFailure", "Never"].contains(&p)) {
         causes.unsupported("spec.template.spec.restartPolicy", policy, &["Always"]);
+    }
+    if !pod["activeDeadlineSeconds"].is_null() {
+        let why = format!("activeDeadlineSeconds in {owner} is not Supported");
+        causes.forbidden("spec.template.spec.activeDeadlineSeconds", &why);
     }
 }
 
@@ -119,7 +120,7 @@ fn is_zero(value: &Value) -> bool {
 pub(super) fn deployment(spec: &Value, causes: &mut Causes) {
     not_negative(spec, "replicas", "spec", causes);
     selected_template(spec, "deployment", causes);
-    always_restarts(spec, causes);
+    runs_on(spec, "ReplicaSet", causes);
     let strategy = &spec["strategy"];
     match strategy["type"].as_str() {
         Some("Recreate") => {
@@ -175,8 +176,31 @@ pub(super) fn stateful_set(spec: &Value, causes: &mut Causes) {
     }
     not_negative(spec, "replicas", "spec", causes);
     not_negative(spec, "minReadySeconds", "spec", causes);
-    selected_template(spec, "statefulset", causes);
-    always_restarts(spec, causes);
+    selected_template(&with_claims(spec), "statefulset", causes);
+    runs_on(spec, "StatefulSet", causes);
+}
+
+/// A StatefulSet's spec with the volumes that its pods will have: one for each claim template, instead of a volume of that name.
+fn with_claims(spec: &Value) -> Cow<'_, Value> {
+    let claims = spec["volumeClaimTemplates"].as_array().into_iter().flatten();
+    let names: Vec<&Value> = claims.map(|c| &c["metadata"]["name"]).collect();
+    if names.is_empty() {
+        return Cow::Borrowed(spec);
+    }
+    let of_claim = |name: &&Value| json!({"name": **name, "persistentVolumeClaim": {"claimName": **name}});
+    let mut volumes: Vec<Value> = names.iter().map(of_claim).collect();
+    let others = spec["template"]["spec"]["volumes"].as_array().into_iter().flatten();
+    volumes.extend(others.filter(|v| !names.contains(&&v["name"])).cloned());
+    let mut spec = spec.clone();
+    spec["template"]["spec"]["volumes"] = json!(volumes);
+    Cow::Owned(spec)
+}
+
+/// The claims that a new StatefulSet is to make. Later they can't change, and aren't judged again.
+pub(super) fn claim_templates(spec: &Value, causes: &mut Causes) {
+    for (index, template) in spec["volumeClaimTemplates"].as_array().into_iter().flatten().enumerate() {
+        kinds::claim(&template["spec"], &format!("spec.volumeClaimTemplates[{index}].spec"), causes);
+    }
 }
 
 pub(super) fn job(spec: &Value, causes: &mut Causes) {

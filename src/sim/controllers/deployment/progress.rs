@@ -20,7 +20,7 @@ fn condition<'a>(deployment: &'a Value, kind: &str) -> Option<&'a Value> {
     deployment["status"]["conditions"].as_array()?.iter().find(|c| c["type"] == kind)
 }
 
-/// Writes a condition; one that says the same stays as it is, unless it is to be renewed.
+/// Writes a condition, and puts it last; one that says the same stays as it is, unless it is to be renewed.
 fn write(
     status: &mut Value,
     kind: &str,
@@ -35,9 +35,11 @@ fn write(
         return;
     }
     set_condition(status, kind, value, reason, message, now);
-    let mut list = status["conditions"].as_array_mut().into_iter().flatten();
-    if let Some(condition) = list.find(|c| c["type"] == kind) {
+    let Some(list) = status["conditions"].as_array_mut() else { return };
+    if let Some(at) = list.iter().position(|c| c["type"] == kind) {
+        let mut condition = list.remove(at);
         condition["lastUpdateTime"] = json!(now);
+        list.push(condition);
     }
 }
 
@@ -107,7 +109,9 @@ pub(super) fn report(store: &mut Store, key: &Key, now: Timestamp) -> Option<Dur
     let deployment = store.modify(DEPLOYMENTS, key, |deployment| {
         let before = deployment.clone();
         let conditions = before["status"]["conditions"].clone();
-        deployment["status"] = counts.clone();
+        // Counts of none are left out, as by their type.
+        let counts = counts.as_object().into_iter().flatten().filter(|(_, count)| **count != 0);
+        deployment["status"] = Value::Object(counts.map(|(n, c)| (n.clone(), c.clone())).collect());
         if conditions.is_array() {
             deployment["status"]["conditions"] = conditions;
         }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::garbage::drop_finalizer;
 use super::{pods, until};
 use crate::sim::clock::{parse_time, seconds_text};
 use crate::sim::json::{Value, json};
@@ -168,9 +169,7 @@ fn is_tracked(pod: &Value) -> bool {
 
 fn release(store: &mut Store, pod: &Key) {
     store.modify("pods", pod, |pod| {
-        if let Some(list) = pod["metadata"]["finalizers"].as_array_mut() {
-            list.retain(|f| f != TRACKING);
-        }
+        drop_finalizer(pod, TRACKING);
     });
 }
 
@@ -225,7 +224,7 @@ fn count(store: &mut Store, key: &Key, job: &Object, now: Timestamp) -> Option<O
             job["status"]["completedIndexes"] = json!(completed.text());
         }
         if good > 0
-            && let Some(annotations) = job["metadata"]["annotations"].as_object_mut()
+            && let Some(annotations) = job["metadata"].get_mut("annotations").and_then(Value::as_object_mut)
         {
             annotations.remove(FAILURES);
         }
@@ -262,6 +261,15 @@ fn verdict(store: &Store, job: &Value, deadline: Option<Timestamp>, now: Timesta
     }
 }
 
+/// Writes a condition. That of a Job says, too, when it was looked at.
+fn said(status: &mut Value, kind: &str, value: &str, reason: &str, message: &str, now: &str) {
+    set_condition(status, kind, value, reason, message, now);
+    let conditions = status["conditions"].as_array_mut().into_iter().flatten();
+    for condition in conditions.filter(|c| c["type"] == kind && c["lastProbeTime"].is_null()) {
+        condition["lastProbeTime"] = json!(now);
+    }
+}
+
 fn report(store: &mut Store, key: &Key, verdict: Option<Verdict>, suspended: bool, now: Timestamp) {
     let Some(job) = store.get_key("jobs.batch", key).cloned() else { return };
     let all = pods::of(store, &job);
@@ -272,24 +280,29 @@ fn report(store: &mut Store, key: &Key, verdict: Option<Verdict>, suspended: boo
     store.modify("jobs.batch", key, |job| {
         let was_suspended = pods::condition(job, "Suspended").map(str::to_owned);
         let status = &mut job["status"];
-        for (field, count) in [("active", active), ("ready", ready), ("terminating", terminating)] {
+        for (field, count) in [("ready", ready), ("terminating", terminating)] {
             status[field] = json!(count);
+        }
+        // Left out where it is none, as by its type.
+        status.as_object_mut().map(|s| s.remove("active"));
+        if active > 0 {
+            status["active"] = json!(active);
         }
         status["uncountedTerminatedPods"] = json!({});
         if let Some(verdict) = verdict {
             let [first, last] = verdict.conditions();
-            set_condition(status, first, "True", &verdict.reason, &verdict.message, &text);
+            said(status, first, "True", &verdict.reason, &verdict.message, &text);
             if active + terminating == 0 {
-                set_condition(status, last, "True", &verdict.reason, &verdict.message, &text);
+                said(status, last, "True", &verdict.reason, &verdict.message, &text);
                 if verdict.complete {
                     status["completionTime"] = json!(text);
                 }
             }
         } else if suspended {
             status.as_object_mut().map(|s| s.remove("startTime"));
-            set_condition(status, "Suspended", "True", "JobSuspended", "Job suspended", &text);
+            said(status, "Suspended", "True", "JobSuspended", "Job suspended", &text);
         } else if was_suspended.as_deref() == Some("True") {
-            set_condition(status, "Suspended", "False", "JobResumed", "Job resumed", &text);
+            said(status, "Suspended", "False", "JobResumed", "Job resumed", &text);
             status["startTime"] = json!(text);
         }
     });
