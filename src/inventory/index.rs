@@ -1,13 +1,13 @@
 //! The inventory and its indexes.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::budget::BudgetsByLabel;
 use super::load::{Load, Loads};
 use super::table::{Index, Table};
 use super::{
-    Budget, KubeVirt, Migration, Needs, Node, ObjectName, Pod, Scalable, ScalableKind, ScalableName,
+    Budget, KubeVirt, Lookup, Migration, Needs, Node, ObjectName, Pod, Scalable, ScalableKind, ScalableName,
     VirtualMachine, VirtualMachineInstance, Volume, VolumeAttachment,
 };
 
@@ -25,7 +25,7 @@ pub struct Workload {
 pub struct Inventory {
     nodes: BTreeMap<String, Arc<Node>>,
     /// The same ones: a decision asks for each several times.
-    nodes_by_name: HashMap<String, Arc<Node>>,
+    nodes_by_name: Lookup<String, Arc<Node>>,
     pods: Table<Pod>,
     pods_by_node: Index<Pod>,
     /// Those without a node, and those on their way out.

@@ -4,10 +4,10 @@
 //! Whoever asks what may happen to some nodes needs of all others the room that is left on them. To add it up each time is to look
 //! at every pod of the cluster.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{ObjectName, Pod, Resources};
+use super::{Lookup, ObjectName, Pod, Resources};
 
 /// What plain pods of a node request together.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -21,7 +21,7 @@ pub struct Load {
 /// Pods that are there, plain ones added up by node.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Loads {
-    by_node: HashMap<String, Load>,
+    by_node: Lookup<String, Load>,
     /// The others.
     special: BTreeMap<Arc<ObjectName>, Arc<Pod>>,
 }
@@ -44,7 +44,7 @@ impl Loads {
             self.special.insert(name.clone(), pod.clone());
             return;
         }
-        if !self.by_node.contains_key(node) {
+        if !self.by_node.contains(node) {
             self.by_node.insert(node.to_owned(), Load::default());
         }
         if let Some(load) = self.by_node.get_mut(node) {

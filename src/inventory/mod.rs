@@ -15,6 +15,7 @@ mod fate;
 mod index;
 mod kubevirt;
 mod load;
+mod lookup;
 mod name;
 mod needs;
 mod node;
@@ -31,6 +32,7 @@ pub use kubevirt::{
     VmiPhase,
 };
 pub use load::Load;
+pub use lookup::Lookup;
 pub use name::ObjectName;
 pub use needs::{
     HostPort, Needs, NodeTerm, PodTerm, Requirement, Resources, Selector, Spread, Test, Toleration,

@@ -1,25 +1,21 @@
 //! Objects by their names: in order for whoever goes through them, by hash for whoever asks for one.
-//!
-//! # Why
-//! A decision asks for ten thousands of objects by name. In an ordered map each takes some twenty comparisons of long names that
-//! begin alike; by hash it takes one. Nothing is ever iterated by hash: the same observations give the same decisions.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::ObjectName;
+use super::{Lookup, ObjectName};
 
 /// Objects of one kind. Names and objects are shared with the indexes that lead to them.
 #[derive(Debug, Clone)]
 pub(super) struct Table<V> {
     ordered: BTreeMap<Arc<ObjectName>, Arc<V>>,
-    by_name: HashMap<Arc<ObjectName>, Arc<V>>,
+    by_name: Lookup<Arc<ObjectName>, Arc<V>>,
 }
 
 impl<V> Default for Table<V> {
     fn default() -> Self {
-        Self { ordered: BTreeMap::new(), by_name: HashMap::new() }
+        Self { ordered: BTreeMap::new(), by_name: Lookup::default() }
     }
 }
 
@@ -44,7 +40,7 @@ impl<V> Table<V> {
 
     /// Adds an object, or replaces it; its name and itself, for indexes.
     pub(super) fn insert(&mut self, name: &ObjectName, value: V) -> (Arc<ObjectName>, Arc<V>) {
-        let known = self.by_name.get_key_value(name).map(|(name, _)| name.clone());
+        let known = self.by_name.key(name).cloned();
         let (name, value) = (known.unwrap_or_else(|| Arc::new(name.clone())), Arc::new(value));
         self.by_name.insert(name.clone(), value.clone());
         self.ordered.insert(name.clone(), value.clone());
@@ -60,11 +56,11 @@ impl<V> Table<V> {
 
 /// Objects by what they belong to, such as pods by node; those of one in order of their names.
 #[derive(Debug, Clone)]
-pub(super) struct Index<V>(HashMap<String, BTreeMap<Arc<ObjectName>, Arc<V>>>);
+pub(super) struct Index<V>(Lookup<String, BTreeMap<Arc<ObjectName>, Arc<V>>>);
 
 impl<V> Default for Index<V> {
     fn default() -> Self {
-        Self(HashMap::new())
+        Self(Lookup::default())
     }
 }
 

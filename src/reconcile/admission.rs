@@ -1,12 +1,12 @@
 //! Which nodes may start now: waves, and the limits over campaign, group and zone.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::decide::States;
 use super::hold::SHOWN;
 use super::view::phase_of;
 use super::{Decision, GroupNodes, View};
-use crate::inventory::Node;
+use crate::inventory::{Lookup, Node};
 use crate::plan::v1alpha1::{Concurrency, Strategy};
 use crate::reconcile::{Hold, NodePhase};
 
@@ -17,7 +17,7 @@ pub const ZONE_LABEL: &str = crate::inventory::ZONE;
 struct Limit<'a> {
     scope: String,
     limit: usize,
-    members: HashSet<&'a str>,
+    members: Lookup<&'a str, ()>,
     /// Those of them that are unavailable now.
     away: BTreeSet<&'a str>,
     /// Those of them that are in work.

@@ -1,11 +1,12 @@
 //! The decision of one round.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use super::admission;
 use super::drain::Pending;
 use super::groups::{self, GroupState, PointState};
 use super::{Decision, End, NodeProgress, View, begin, node, steering, vms};
+use crate::inventory::Lookup;
 use crate::plan::v1alpha1::{CampaignNode, CampaignPhase, HookPoint, OnFailure};
 use crate::reconcile::{Hold, HookStatus, NodePhase, NodeState, STATE_ANNOTATION};
 
@@ -46,7 +47,7 @@ pub fn decide(view: &View<'_>) -> Decision {
 /// What the campaign's nodes carry, read once a decision.
 pub(super) struct States<'a> {
     campaign: &'a str,
-    by_node: HashMap<&'a str, Result<NodeState, String>>,
+    by_node: Lookup<&'a str, Result<NodeState, String>>,
 }
 
 impl<'a> States<'a> {

@@ -5,10 +5,10 @@
 //! the scheduler places on a tainted one as before. It bears the campaign's name, so that whoever finds it knows whose it is, and
 //! any driver of the campaign, or of a later one of the same plan, takes it away.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use super::{Decision, NodePhase, View};
-use crate::inventory::{Node, Taint};
+use crate::inventory::{Lookup, Node, Taint};
 use crate::plan::v1alpha1::Steering;
 use crate::reconcile::{Effect, NodePatch, StateChange};
 
@@ -46,7 +46,7 @@ pub(super) fn steer(view: &View<'_>, decision: &mut Decision, goes_on: bool) {
     let is_busy = |name: &str| {
         patched.contains(name) || view.ledger.patching.contains(name) || view.ledger.steering.contains(name)
     };
-    let members: HashSet<&str> = view.nodes().map(|(_, name)| name).collect();
+    let members: Lookup<&str, ()> = view.nodes().map(|(_, name)| name).collect();
     let mut patches = Vec::new();
     // All nodes: one that was the campaign's when its last driver was killed may be none of it any more.
     for (name, node) in view.inventory.nodes() {

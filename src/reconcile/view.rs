@@ -1,10 +1,10 @@
 //! What a decision sees, and what it says.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, Lookup};
 use crate::plan::v1alpha1::{CampaignNode, Group, MaintenanceCampaignStatus, MaintenancePlanSpec};
 use crate::reconcile::{Effect, Hold, Ledger, NodePhase, Turns};
 use crate::schedule::{GroupNodes, Guide};
@@ -114,7 +114,7 @@ pub struct Decision {
     /// Set when there is nothing more to do here.
     pub end: Option<End>,
     /// Where each node's record is in the status.
-    index: HashMap<String, usize>,
+    index: Lookup<String, usize>,
 }
 
 impl Decision {

@@ -1,9 +1,9 @@
 //! Groups and limits of the plan, in the planner's terms: the same limits that the engine admits nodes by.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::durations::Durations;
-use crate::inventory::{Inventory, ZONE};
+use crate::inventory::{Inventory, Lookup, ZONE};
 use crate::plan::v1alpha1::{Concurrency, HookPoint, MaintenancePlanSpec};
 use crate::schedule::GroupNodes;
 use crate::schedule::instance::{Group, Limit, Millis, Scope};
@@ -69,7 +69,7 @@ pub(super) fn limits(
     plan: &MaintenancePlanSpec,
     groups: &[GroupNodes],
     inventory: &Inventory,
-    node_ids: &HashMap<&str, u32>,
+    node_ids: &Lookup<&str, u32>,
     zones: &mut Zones,
 ) -> Vec<Limit> {
     let mut limits = Vec::new();

@@ -21,7 +21,7 @@ mod shapes;
 mod tests;
 mod unplaced;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::Timestamp;
@@ -34,7 +34,7 @@ use super::GroupNodes;
 use super::instance::{
     Goal, Instance, ItemSpec, Landing, Millis, NONE, NodeSpec, Slots, Standing, Strategy, UNLIMITED, Way,
 };
-use crate::inventory::{Inventory, Node, ObjectName, Pod, VirtualMachineInstance};
+use crate::inventory::{Inventory, Lookup, Node, ObjectName, Pod, VirtualMachineInstance};
 use crate::plan::v1alpha1::{self, HookPoint, MaintenancePlanSpec, Surge};
 use crate::schedule::consent::{Consent, Setting};
 use crate::schedule::override_of;
@@ -141,7 +141,7 @@ pub fn of(
     durations: &Durations,
     progress: &Progress,
 ) -> Problem {
-    let node_ids: HashMap<&str, u32> = inventory.nodes().keys().map(String::as_str).zip(0..).collect();
+    let node_ids: Lookup<&str, u32> = inventory.nodes().keys().map(String::as_str).zip(0..).collect();
     let budgets = budgets::Budgets::of(inventory);
     let asks = progress.asks.as_ref().filter(|_| budgets.are_counted());
     let Sorted { candidates, staying, lacking, loads } = sort_out(plan, inventory, &node_ids, asks);
@@ -234,7 +234,7 @@ fn looked_at<'a>(inventory: &'a Inventory, asks: Option<&BTreeSet<String>>) -> V
 fn sort_out<'a>(
     plan: &MaintenancePlanSpec,
     inventory: &'a Inventory,
-    node_ids: &HashMap<&str, u32>,
+    node_ids: &Lookup<&str, u32>,
     asks: Option<&BTreeSet<String>>,
 ) -> Sorted<'a> {
     let mut sorted = Sorted::default();
