@@ -462,10 +462,9 @@ impl Inventory {
 
     /// Forgets a migration.
     pub fn remove_migration(&mut self, name: &ObjectName) {
-        if let Some(old) = self.migrations.remove(name) {
-            if let Some(index) = self.migrations_by_vmi.get_mut(&name.namespace) {
-                index.remove(&old.vmi, name);
-            }
+        let Some(old) = self.migrations.remove(name) else { return };
+        if let Some(index) = self.migrations_by_vmi.get_mut(&name.namespace) {
+            index.remove(&old.vmi, name);
         }
     }
 }

@@ -89,10 +89,12 @@ mod tests {
         Pod { name, node: Some("w1".into()), needs, phase: PodPhase::Running, ..Pod::default() }
     }
 
-    fn loads(inventory: &Inventory) -> (Option<(u64, u64, Option<u64>)>, Vec<&str>) {
-        let load = inventory.load_on("w1");
-        let load = load.map(|l| (l.pods, l.requests.cpu_millis, l.requests.extended.get("gpu").copied()));
-        (load, inventory.special_pods().map(|p| p.name.name.as_str()).collect())
+    /// Pods, CPU and GPUs that are added up, and the pods that are listed.
+    fn loads(inventory: &Inventory) -> String {
+        let load = inventory.load_on("w1").cloned().unwrap_or_default();
+        let gpus = load.requests.extended.get("gpu").copied();
+        let listed: Vec<&str> = inventory.special_pods().map(|p| p.name.name.as_str()).collect();
+        format!("{} {} {gpus:?} {listed:?}", load.pods, load.requests.cpu_millis)
     }
 
     #[test]
@@ -103,14 +105,14 @@ mod tests {
         let mut port = pod("c", 10, 0);
         Arc::make_mut(&mut port.needs).host_ports.push(HostPort::default());
         inventory.put_pod(port);
-        assert_eq!(loads(&inventory), (Some((2, 150, Some(2))), vec!["c"]));
+        assert_eq!(loads(&inventory), r#"2 150 Some(2) ["c"]"#);
         // On its way out it is no load any more; gone, neither.
         inventory.put_pod(Pod { deletion: Some(jiff::Timestamp::UNIX_EPOCH), ..pod("a", 100, 2) });
-        assert_eq!(loads(&inventory), (Some((1, 50, None)), vec!["c"]));
+        assert_eq!(loads(&inventory), r#"1 50 None ["c"]"#);
         inventory.remove_pod(&ObjectName::new("ns", "a"));
         inventory.remove_pod(&ObjectName::new("ns", "c"));
-        assert_eq!(loads(&inventory), (Some((1, 50, None)), vec![]));
+        assert_eq!(loads(&inventory), "1 50 None []");
         inventory.put_pod(Pod { node: Some("w2".into()), ..pod("b", 50, 0) });
-        assert_eq!(loads(&inventory), (None, vec![]));
+        assert_eq!(loads(&inventory), "0 0 None []");
     }
 }
