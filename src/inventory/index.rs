@@ -150,7 +150,8 @@ impl Inventory {
     }
 
     /// What the plain pods of a node request together: those that are there to stay for now, and of which others need to know
-    /// nothing but the room that they take. No launcher pods, none with anti-affinity, spread constraints or host ports.
+    /// nothing but the room that they take: none with anti-affinity, spread constraints or host ports. Both launcher pods of a
+    /// migration count.
     pub fn load_on(&self, node: &str) -> Option<&Load> {
         self.loads.on(node)
     }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Lookup, ObjectName, Pod, Resources};
+use super::{Lookup, ObjectName, Pod, PodTerm, Resources};
 
 /// What plain pods of a node request together.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -34,7 +34,7 @@ fn is_present(pod: &Pod) -> bool {
 /// Nothing but the room that it takes matters to others.
 fn is_plain(pod: &Pod) -> bool {
     let needs = &pod.needs;
-    !pod.is_launcher() && needs.apart.is_empty() && needs.spread.is_empty() && needs.host_ports.is_empty()
+    needs.apart.iter().all(PodTerm::is_of_guest) && needs.spread.is_empty() && needs.host_ports.is_empty()
 }
 
 impl Loads {

@@ -155,7 +155,19 @@ pub struct PodTerm {
     pub topology_key: String,
 }
 
+/// Label of nodes that is their name.
+const HOSTNAME: &str = "kubernetes.io/hostname";
+/// Label of launcher pods: UID of their VMI.
+const OWN_GUEST: &str = "kubevirt.io/created-by";
+
 impl PodTerm {
+    /// KubeVirt's own, by which it keeps a migration's target off its source. It says nothing of other guests, and no planner would
+    /// put the target there.
+    pub fn is_of_guest(&self) -> bool {
+        let names_guest = |s: &Selector| s.0.iter().any(|r| r.key == OWN_GUEST);
+        self.topology_key == HOSTNAME && self.selector.as_ref().is_some_and(names_guest)
+    }
+
     /// Whether it means pods of a namespace with these labels. Of a namespace's labels only `kubernetes.io/metadata.name`, which
     /// every namespace has, is known here.
     pub fn means(&self, namespace: &str, labels: &BTreeMap<String, String>) -> bool {

@@ -7,10 +7,6 @@ use crate::inventory::{HostPort, Inventory, Pod, PodTerm, Spread, ZONE};
 use crate::schedule::hosts::{Hosts, Place, place};
 use crate::schedule::instance::{Apart, Instance, Landing, NONE, Owner, Standing, UNLIMITED, Way};
 
-const HOSTNAME: &str = "kubernetes.io/hostname";
-/// KubeVirt keeps a migration's target off its source by this label of the two; no planner would put it there.
-const OWN_GUEST: &str = "kubevirt.io/created-by";
-
 /// What keeps pods apart; equal for those that are kept apart from each other.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Key<'a> {
@@ -66,12 +62,8 @@ pub(super) fn is_kept(pod: &Pod) -> bool {
 fn key(pod: &Pod) -> Option<Key<'_>> {
     let namespace = pod.name.namespace.as_str();
     let needs = &pod.needs;
-    let of_guest = |term: &PodTerm| {
-        term.topology_key == HOSTNAME
-            && term.selector.as_ref().is_some_and(|s| s.0.iter().any(|r| r.key == OWN_GUEST))
-    };
     // A pod apart from others than its own kind is not one of a set that can be counted.
-    let own = |term: &&PodTerm| !of_guest(term) && term.means(namespace, &pod.labels);
+    let own = |term: &&PodTerm| !term.is_of_guest() && term.means(namespace, &pod.labels);
     let terms = || needs.apart.iter().filter(own);
     let strictest = terms().find(|t| domain(&t.topology_key) == Apart::Zone).or_else(|| terms().next());
     if let Some(term) = strictest {

@@ -54,7 +54,8 @@ pub struct Progress {
     /// wanted, for such a pod may never be placed.
     pub keeps_room: Option<Timestamp>,
     /// If only some nodes are asked about, at this moment: of all others it only counts what room is taken on them, and what keeps
-    /// others apart. What would fit there if nothing that leaves were left counts DaemonSets as if they weren't there.
+    /// others apart. What would fit there if nothing that leaves were left counts DaemonSets as if they weren't there, and a
+    /// guest that migrates there takes room twice: rather too much room is taken than too little.
     pub asks: Option<BTreeSet<String>>,
 }
 
