@@ -129,7 +129,8 @@ pub(super) fn pod(object: &Value) -> Pod {
         deletion_grace_seconds: metadata["deletionGracePeriodSeconds"].as_i64(),
         grace_seconds: spec["terminationGracePeriodSeconds"].as_i64().unwrap_or(30),
         controller,
-        may_end: matches!(spec["restartPolicy"].as_str(), Some("Never" | "OnFailure")),
+        may_end: matches!(spec["restartPolicy"].as_str(), Some("Never" | "OnFailure"))
+            || !spec["activeDeadlineSeconds"].is_null(),
         has_empty_dir: volumes().any(|v| !v["emptyDir"].is_null()),
         is_mirror: metadata["annotations"]["kubernetes.io/config.mirror"].is_string(),
         has_finalizers: metadata["finalizers"].as_array().is_some_and(|f| !f.is_empty()),

@@ -77,13 +77,16 @@ fn strategy<'a>(inventory: &'a Inventory, vmi: &'a VirtualMachineInstance) -> Op
     vmi.eviction_strategy.as_deref().or(cluster_wide)
 }
 
-/// False if the fate of a VM may become another one by itself: it is on its way out, is to be off, or ought to migrate and nobody has
-/// said yet of its running guest whether it can.
+/// False if the fate of a VM may become another one by itself: it is on its way out or to another node, is to be off, runs once only, or
+/// ought to migrate and nobody has said yet of its running guest whether it can.
 pub fn is_settled(inventory: &Inventory, vmi: &VirtualMachineInstance) -> bool {
     let would_migrate = matches!(strategy(inventory, vmi), Some("LiveMigrate" | "LiveMigrateIfPossible"));
     let is_known = vmi.phase == VmiPhase::Running && vmi.live_migratable().is_some();
-    let is_to_end = vmi.deleting || comeback(inventory, vmi) == Comeback::StaysOff(RunStrategy::Halted);
-    !is_to_end && (is_known || !would_migrate)
+    let ends = Comeback::StaysOff(RunStrategy::Halted);
+    let may_end = Comeback::StaysOff(RunStrategy::Once);
+    let is_to_end = vmi.deleting || [ends, may_end].contains(&comeback(inventory, vmi));
+    let moves = inventory.migrations_of(&vmi.name).any(|m| !m.is_final());
+    !is_to_end && !moves && (is_known || !would_migrate)
 }
 
 /// A pod that isn't where its VMI runs: a target before the handoff's end, or a source after it.

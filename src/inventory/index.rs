@@ -455,7 +455,9 @@ impl Inventory {
         if self.migrations.get(&migration.name) == Some(&migration) {
             return false;
         }
-        let entry = self.migrations.insert(&migration.name.clone(), migration);
+        let name = migration.name.clone();
+        self.remove_migration(&name);
+        let entry = self.migrations.insert(&name, migration);
         let index = self.migrations_by_vmi.entry(entry.0.namespace.clone()).or_default();
         index.insert(&entry.1.vmi, &entry);
         true
@@ -483,6 +485,20 @@ mod tests {
             inventory.put_node(node(seen));
             assert_eq!(inventory.node("w1").map(|n| n.resource_version.as_str()), Some(known), "{seen}");
         }
+    }
+
+    #[test]
+    fn a_migration_made_anew_for_another_guest_is_no_more_the_first_ones() {
+        let migration = |vmi: &str| Migration {
+            name: ObjectName::new("ns", "job"),
+            vmi: vmi.into(),
+            ..Migration::default()
+        };
+        let mut inventory = Inventory::new();
+        inventory.put_migration(migration("a"));
+        inventory.put_migration(migration("b"));
+        let count = |vmi: &str| inventory.migrations_of(&ObjectName::new("ns", vmi)).count();
+        assert_eq!((count("a"), count("b")), (0, 1));
     }
 
     #[test]

@@ -160,6 +160,10 @@ fn turns(
     let (turns, all) = ask(view, &waiting, progress, returned, all);
     let waits = turns.iter().filter_map(|(name, wait)| Some((name.clone(), wait.clone()?))).collect();
     let asked_all_at = if all { Some(view.now) } else { last.asked_all_at };
+    // Of the others nobody knows: they are asked about even if nothing happens until then.
+    if let Some(at) = all_at.filter(|_| !all) {
+        decision.wake(at);
+    }
     decision.turns =
         Turns { asked_at: Some(view.now), asked_all_at, so_far, waits, idle_since: last.idle_since };
     turns

@@ -100,7 +100,7 @@ pub struct OutlookMove {
     pub arrival_seconds: f64,
 }
 
-/// A duration that is taken from what nodes have shown.
+/// A duration that is taken from what nodes, hooks or VMs have shown.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OutlookLearned {
@@ -109,7 +109,7 @@ pub struct OutlookLearned {
     pub of: LearnedOf,
     /// So many nodes of the group, runs of the hook, or guests have shown it.
     pub count: u32,
-    /// What would be expected otherwise: hooks' `expected` and checks.
+    /// What would be expected otherwise: hooks' `expected` and checks, or the transfer at the usual bandwidth.
     pub expected_seconds: f64,
     /// What is reckoned with: the expected time counts as much as three that were shown.
     pub seconds: f64,
@@ -131,6 +131,15 @@ pub enum LearnedOf {
     },
     /// The transfer of a VM's memory, of the average size.
     Migration,
+}
+
+/// What differs from what was expected, in whole seconds, and matters to the plan.
+fn learned(problem: &Problem) -> Vec<OutlookLearned> {
+    let migrates = problem.instance.items.way.contains(&Way::Migration);
+    let matters = |c: &&Correction| {
+        c.expected / 1000 != c.corrected / 1000 && (migrates || c.of != Corrected::Transfer)
+    };
+    problem.corrections.iter().filter(matters).map(OutlookLearned::of).collect()
 }
 
 impl OutlookLearned {
@@ -297,7 +306,7 @@ impl Outlook {
             least_extra_moves: found.least_extra_moves,
             nodes: schedule.visits.iter().map(|v| node(&names, v, leaving[v.node as usize])).collect(),
             moves: moves.collect(),
-            learned: problem.corrections.iter().map(OutlookLearned::of).collect(),
+            learned: learned(problem),
             not_placed: schedule
                 .unfinished
                 .iter()

@@ -58,6 +58,12 @@ fn the_first_are_asked_about_often_and_all_now_and_then() {
 
     let second = decide_after(&mut case, 400);
     assert_eq!(begun(&second), [""; 0], "64 are asked about");
+    let all_at = now() + SignedDuration::from_millis(4 * 340);
+    assert!(
+        second.wake_at.is_some_and(|at| at <= all_at),
+        "all are, even if nothing happens: {:?}",
+        second.wake_at
+    );
     let waits = |name: &str| second.nodes[name].holds.first().cloned();
     let budget = Wait::Budget { budget: ObjectName::new("shop", "db") };
     assert_eq!(waits("n64"), Some(Hold::Turn { wait: budget }));

@@ -69,7 +69,8 @@ impl Pace {
         }
         let (guests, weighs) = (u128::from(self.guests), u128::from(EXPECTED_WEIGHS));
         let (all, took) = (u128::from(self.expected), u128::from(self.took));
-        let corrected = u128::from(expected) * (weighs * all + guests * took) / ((weighs + guests) * all);
+        let both = weighs.saturating_mul(all).saturating_add(guests.saturating_mul(took));
+        let corrected = u128::from(expected).saturating_mul(both) / (weighs + guests).saturating_mul(all);
         u64::try_from(corrected).unwrap_or(Millis::MAX)
     }
 
@@ -176,7 +177,13 @@ impl Durations {
         let of_hook = |hook: &Hook| {
             let took = self.shown(hook, None);
             let expected = self.stated(hook);
-            (took.count > 0).then(|| Correction {
+            // What a group's own nodes have shown is in what they have taken after their drains.
+            let counts = |group: &&GroupNodes| {
+                hook.applies_to(&group.name)
+                    && (!AFTER_DRAIN.contains(&hook.at) || self.shown(hook, Some(&group.name)).count > 0)
+            };
+            let is_used = took.count > 0 && groups.iter().any(|group| counts(&group));
+            is_used.then(|| Correction {
                 of: Corrected::Hook(hook.name.clone()),
                 count: took.count,
                 expected,

@@ -1,6 +1,8 @@
 //! Which pods leave a node that is drained, and how.
 
-use crate::inventory::{Comeback, Inventory, Pod, VirtualMachineInstance, VmFate, fate, is_settled};
+use crate::inventory::{
+    Comeback, Inventory, Pod, Readiness, VirtualMachineInstance, VmFate, fate, is_settled,
+};
 use crate::plan::selector;
 use crate::plan::v1alpha1::{Drain, MaintenancePlanSpec, Scope, Tier};
 use crate::schedule::consent::{self, Consent, Filtered, Permits, PodConsent};
@@ -78,11 +80,13 @@ pub(super) fn leaving(plan: &MaintenancePlanSpec, inventory: &Inventory, pod: &P
 }
 
 /// The consent to a pod's leaving, or staying, that the plan doesn't give. What may end by itself may have done so by then, as what
-/// a DaemonSet left behind.
+/// a DaemonSet left behind; and a node that isn't Ready loses its pods.
 fn lacks(plan: &MaintenancePlanSpec, inventory: &Inventory, pod: &Pod) -> Option<Consent> {
+    let node = pod.node.as_deref().and_then(|node| inventory.node(node));
+    let stays = !pod.may_end && node.is_some_and(|node| node.readiness == Readiness::Ready);
     match Permits::of_plan(&plan.drain).filter(pod, inventory) {
         Filtered::Lacks(PodConsent::NoDaemonSet(_)) => None,
-        Filtered::Lacks(consent) => (!pod.may_end).then_some(Consent::Pod(consent)),
+        Filtered::Lacks(consent) => stays.then_some(Consent::Pod(consent)),
         Filtered::Leaves(_) | Filtered::Stays(_) => None,
     }
 }

@@ -54,8 +54,9 @@ pub struct Progress {
     /// wanted, for such a pod may never be placed.
     pub keeps_room: Option<Timestamp>,
     /// If only some nodes are asked about, at this moment: of all others it only counts what room is taken on them, and what keeps
-    /// others apart. What would fit there if nothing that leaves were left counts DaemonSets as if they weren't there, and a
-    /// guest that migrates there takes room twice: rather too much room is taken than too little.
+    /// others apart. A guest that migrates there takes room twice. What would fit there if nothing that leaves were left counts
+    /// DaemonSets as if they weren't there: a pod that could only go to a node without them is taken to have another place, and
+    /// its node waits until all are asked about.
     pub asks: Option<BTreeSet<String>>,
 }
 

@@ -1,6 +1,6 @@
 //! LimitRanges: what the containers of a new pod get where they ask for nothing, and what new pods and claims may ask for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use super::quantity;
@@ -96,6 +96,9 @@ pub(in crate::sim) fn refusal(store: &Store, resource: &str, object: &Value) -> 
         for item in items(range) {
             judge(item, object, &mut found);
         }
+        // What several containers have in common is said once.
+        let mut said = BTreeSet::new();
+        found.0.retain(|why| said.insert(why.clone()));
         let why = match found.0.as_slice() {
             [] => continue,
             [one] => one.clone(),
@@ -242,7 +245,7 @@ fn whole(pod: &Value, part: &str) -> Amounts {
 fn add(total: &mut Amounts, more: &Amounts) {
     for (what, amount) in more {
         let sum = total.entry(what.clone()).or_insert(Amount { thousandths: 0, ..*amount });
-        sum.thousandths += amount.thousandths;
+        sum.thousandths = sum.thousandths.saturating_add(amount.thousandths);
     }
 }
 

@@ -136,7 +136,6 @@ pub(super) fn list(store: &Store, call: &Call, route: &Route) -> Result<Value, R
         refusal.message = format!("invalid resource version: {}", refusal.message);
         refusal
     })?;
-    store.reaches(asked)?;
     let token = match text("continue") {
         "" => None,
         given => Some(Token::read(given).ok_or_else(|| {
@@ -148,6 +147,7 @@ pub(super) fn list(store: &Store, call: &Call, route: &Route) -> Result<Value, R
     if token.is_some() && !matches!(text("resourceVersion"), "" | "0") {
         return Err(Refusal::bad_request("specifying resource version is not allowed when using continue"));
     }
+    store.reaches(asked)?;
     // A first page of a version that is given is a page of just that one.
     let exact = match text("resourceVersionMatch") {
         "" => limit < usize::MAX && asked > 0,

@@ -71,26 +71,16 @@ impl Resources {
     }
 }
 
-/// Reads `500m`, `2`, `1.5Gi`, `1024M`, `1e3`; `None` if it is none. The result is in thousandths.
+/// Reads `500m`, `2`, `1.5Gi`, `1024M`, `1e3`; `None` if it is none. The result is in thousandths, rounded up, and at most what
+/// fits (eight Pi).
 pub fn thousandths(text: &str) -> Option<i64> {
     let digits =
         text.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '-' || c == '+')).unwrap_or(text.len());
     let (number, suffix) = text.split_at(digits);
-    let factor: i128 = match suffix {
-        "m" => 1,
-        "" => 1000,
-        "k" => 1_000_000,
-        "M" => 1_000_000_000,
-        "G" => 1_000_000_000_000,
-        "T" => 1_000_000_000_000_000,
-        "Ki" => 1000 << 10,
-        "Mi" => 1000 << 20,
-        "Gi" => 1000 << 30,
-        "Ti" => 1000 << 40,
-        exponent => {
-            let power: u32 = exponent.strip_prefix(['e', 'E'])?.parse().ok()?;
-            1000 * 10_i128.checked_pow(power)?
-        }
+    let (factor, divisor): (i128, i128) = match suffix {
+        "n" => (1, 1_000_000),
+        "u" => (1, 1000),
+        suffix => (factor(suffix)?, 1),
     };
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let whole: i128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
@@ -99,7 +89,32 @@ pub fn thousandths(text: &str) -> Option<i64> {
         let scale = 10_i128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
         value += fraction.parse::<i128>().ok()?.checked_mul(factor)? / scale;
     }
-    i64::try_from(value).ok()
+    let rounded = value.div_euclid(divisor) + i128::from(value.rem_euclid(divisor) > 0);
+    Some(i64::try_from(rounded).unwrap_or(i64::MAX))
+}
+
+/// Thousandths of one of a suffix.
+fn factor(suffix: &str) -> Option<i128> {
+    Some(match suffix {
+        "m" => 1,
+        "" => 1000,
+        "k" => 1_000_000,
+        "M" => 1_000_000_000,
+        "G" => 1_000_000_000_000,
+        "T" => 1_000_000_000_000_000,
+        "P" => 1_000_000_000_000_000_000,
+        "E" => 1_000_000_000_000_000_000_000,
+        "Ki" => 1000 << 10,
+        "Mi" => 1000 << 20,
+        "Gi" => 1000 << 30,
+        "Ti" => 1000 << 40,
+        "Pi" => 1000 << 50,
+        "Ei" => 1000 << 60,
+        exponent => {
+            let power: u32 = exponent.strip_prefix(['e', 'E'])?.parse().ok()?;
+            1000_i128.checked_mul(10_i128.checked_pow(power)?)?
+        }
+    })
 }
 
 fn amount(resource: &str, value: &Value) -> Option<i64> {
