@@ -68,7 +68,6 @@ async fn a_campaign_under_way_is_what_a_waiting_node_waits_for() {
     let seconds = reboot["seconds"].as_f64().expect("a number");
     // Most of the time after the drain is the reboot.
     assert!(reboot["name"] == "reboot" && (80.0..took).contains(&seconds), "{first}");
-    let rebooted = (3.0 * 240.0 + seconds) / 4.0;
     let folder = std::env::temp_dir().join(format!("virtroll-explain-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
     let list = json!({"apiVersion": "v1", "kind": "List", "items": dump});
@@ -109,10 +108,8 @@ async fn a_campaign_under_way_is_what_a_waiting_node_waits_for() {
         let of = (&learned[0]["group"], &learned[0]["count"], &learned[0]["expectedSeconds"]);
         assert_eq!(of, (&json!("all"), &json!(1), &json!(245.0)), "{learned}");
         assert_eq!(format!("{:.2}", learned[0]["seconds"].as_f64().expect("a number")), shown);
-        assert_eq!(
-            learned[1],
-            json!({"of": "hook", "hook": "reboot", "count": 1, "expectedSeconds": 240.0, "seconds": rebooted})
-        );
+        // The reboot is in that already; what it has taken is expected of other groups' nodes, and there are none.
+        assert_eq!(learned.as_array().map(Vec::len), Some(1), "{learned}");
     }
     let words = " after a drain, learned from 1 node (4m 05s expected)";
     assert!(said(&folder, "w3", "text").contains(words));
