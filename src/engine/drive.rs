@@ -51,6 +51,14 @@ const AGAIN_PERCENT: u64 = 10;
 /// Of so few nodes that wait, the order hardly matters any more.
 const FEW: usize = 3;
 
+/// A record that is being written.
+#[derive(Default)]
+struct Recording {
+    status: MaintenanceCampaignStatus,
+    /// The latest change of a guest that is in it.
+    guests_seen: u64,
+}
+
 /// Drives one campaign.
 pub(super) struct Driver<'a> {
     run: Run<'a>,
@@ -179,7 +187,7 @@ impl<'a> Driver<'a> {
     }
 
     async fn drive(&mut self, sink: Sink<'_>) -> Result<End, Error> {
-        let mut recording: Option<MaintenanceCampaignStatus> = None;
+        let mut recording: Option<Recording> = None;
         loop {
             // Nothing is decided, let alone done, while somebody else may be driving.
             while !self.lease.is_safe() {
@@ -187,6 +195,7 @@ impl<'a> Driver<'a> {
                 self.renew(sink).await?;
             }
             let mut decision = self.decide();
+            let guests_seen = decision.guests_seen;
             let stopping = self.is_stopping();
             if self.given_up.is_none() {
                 self.given_up = self.patience.over(&decision, &self.ledger, self.run.clock.now());
@@ -195,12 +204,12 @@ impl<'a> Driver<'a> {
                 self.emit(sink, kind);
             }
             self.reorder(&decision.status, sink);
-            let Decision { effects, status, wake_at, end, turns, .. } = decision;
-            self.ledger.turns = turns;
+            let Decision { effects, status, wake_at, end, turns, carried, .. } = decision;
+            (self.ledger.turns, self.ledger.carried) = (turns, carried);
             let unrecorded = self.is_taken_up || status != self.status;
             let record_at = self.record_at(&status, end.is_some());
             if recording.is_none() && unrecorded && record_at.is_none() {
-                recording = Some(status.clone());
+                recording = Some(Recording { status: status.clone(), guests_seen });
                 self.write(status.clone());
             }
             for effect in effects {
@@ -241,7 +250,7 @@ impl<'a> Driver<'a> {
     /// of a large cluster would leave no time for anything else.
     async fn rest(
         &mut self,
-        recording: &mut Option<MaintenanceCampaignStatus>,
+        recording: &mut Option<Recording>,
         sink: Sink<'_>,
     ) -> Result<(), Error> {
         let nodes = self.inventory.nodes().len() as u32;
@@ -257,23 +266,23 @@ impl<'a> Driver<'a> {
     async fn take_in(
         &mut self,
         outcome: tasks::Outcome,
-        recording: &mut Option<MaintenanceCampaignStatus>,
+        recording: &mut Option<Recording>,
         sink: Sink<'_>,
     ) -> Result<(), Error> {
         if let tasks::Outcome::Recorded(result) = &outcome {
-            let status = recording.take();
+            let sent = recording.take();
             match result {
                 Ok(campaign) => {
                     self.campaign = (**campaign).clone();
-                    self.recorded(status.unwrap_or_default());
+                    self.recorded(sent.unwrap_or_default());
                 }
                 Err(cluster::Error::Conflict(_)) => {
-                    self.read_anew(status.unwrap_or_default(), sink).await?;
+                    self.read_anew(sent.unwrap_or_default(), sink).await?;
                     return Ok(());
                 }
                 Err(cluster::Error::NotFound(_)) => return Err(self.deleted()),
                 Err(_) => {
-                    self.own_records.extend(status);
+                    self.own_records.extend(sent.map(|sent| sent.status));
                     tokio::time::sleep(AFTER_TROUBLE).await;
                 }
             }
@@ -289,7 +298,7 @@ impl<'a> Driver<'a> {
 
     /// After a record that met another write: somebody labelled the campaign, say, or the answer to an earlier write was
     /// lost. Read anew, once it is sure that this is still the driver.
-    async fn read_anew(&mut self, sent: MaintenanceCampaignStatus, sink: Sink<'_>) -> Result<(), Error> {
+    async fn read_anew(&mut self, sent: Recording, sink: Sink<'_>) -> Result<(), Error> {
         self.renew(sink).await?;
         let campaign = match tasks::answered(cluster::campaign(&self.run.client, &self.name)).await {
             Ok(campaign) => campaign,
@@ -301,7 +310,7 @@ impl<'a> Driver<'a> {
         };
         let theirs = campaign.status.clone().unwrap_or_default();
         self.campaign = campaign;
-        if theirs == sent {
+        if theirs == sent.status {
             self.recorded(sent);
         } else if !self.own_records.contains(&theirs) {
             return Err(cluster::Error::Lost { campaign: self.name.clone() }.into());
@@ -309,9 +318,10 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    fn recorded(&mut self, status: MaintenanceCampaignStatus) {
-        self.own_records = vec![status.clone()];
-        self.status = status;
+    fn recorded(&mut self, sent: Recording) {
+        self.own_records = vec![sent.status.clone()];
+        self.status = sent.status;
+        self.ledger.guests_recorded = sent.guests_seen;
         self.is_taken_up = false;
     }
 

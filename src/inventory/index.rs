@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::budget::BudgetsByLabel;
+use super::changes::Changes;
 use super::load::{Load, Loads};
 use super::table::{Index, Table};
 use super::{
@@ -42,6 +43,8 @@ pub struct Inventory {
     attachments: BTreeMap<String, VolumeAttachment>,
     attachments_by_node: BTreeMap<String, BTreeSet<String>>,
     vms: Table<VirtualMachine>,
+    /// Guests by the latest change of their VM or VMI.
+    guests: Changes,
     vmis: Table<VirtualMachineInstance>,
     vmis_by_node: Index<VirtualMachineInstance>,
     vmis_by_target: Index<VirtualMachineInstance>,
@@ -366,13 +369,27 @@ impl Inventory {
         if self.vms.get(&vm.name) == Some(&vm) {
             return false;
         }
-        self.vms.insert(&vm.name.clone(), vm);
+        let name = vm.name.clone();
+        self.vms.insert(&name, vm);
+        self.guests.note(&name);
         true
     }
 
     /// Forgets a VirtualMachine.
     pub fn remove_vm(&mut self, name: &ObjectName) {
-        self.vms.remove(name);
+        if self.vms.remove(name).is_some() {
+            self.guests.note(name);
+        }
+    }
+
+    /// The number of the latest change of a VirtualMachine or VMI.
+    pub fn guests_seen(&self) -> u64 {
+        self.guests.latest()
+    }
+
+    /// The names whose VirtualMachine or VMI has come, gone or changed after a change of that number, the latest change last.
+    pub fn guests_changed_after(&self, number: u64) -> impl Iterator<Item = &ObjectName> {
+        self.guests.after(number)
     }
 
     /// All VMIs in order of their names.
@@ -426,12 +443,14 @@ impl Inventory {
         if let Some(node) = &entry.1.migration_target_node {
             self.vmis_by_target.insert(node, &entry);
         }
+        self.guests.note(&name);
         true
     }
 
     /// Forgets a VMI.
     pub fn remove_vmi(&mut self, name: &ObjectName) {
         let Some(old) = self.vmis.remove(name) else { return };
+        self.guests.note(name);
         if let Some(node) = &old.node {
             self.vmis_by_node.remove(node, name);
         }

@@ -9,9 +9,11 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
 
+use foldhash::fast::RandomState;
+
 /// A hash map without an order. See the module's documentation.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Lookup<K: Eq + Hash, V>(HashMap<K, V>);
+pub struct Lookup<K: Eq + Hash, V>(HashMap<K, V, RandomState>);
 
 impl<K: Eq + Hash, V> Lookup<K, V> {
     /// The value of a key.
@@ -67,7 +69,7 @@ impl<K: Eq + Hash, V> Lookup<K, V> {
 
 impl<K: Eq + Hash, V> Default for Lookup<K, V> {
     fn default() -> Self {
-        Self(HashMap::new())
+        Self(HashMap::default())
     }
 }
 

@@ -11,6 +11,7 @@
 //! * One inventory is one consistent picture: a decision is a function of it, never of a later request.
 
 mod budget;
+mod changes;
 mod fate;
 mod index;
 mod kubevirt;

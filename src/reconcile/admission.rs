@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::decide::States;
+use super::carried::States;
 use super::hold::SHOWN;
 use super::view::phase_of;
 use super::{Decision, GroupNodes, View};

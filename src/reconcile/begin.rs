@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::admission::{self, Admission};
-use super::decide::{States, fail_untouched, stopped};
+use super::carried::States;
+use super::decide::{fail_untouched, stopped};
 use super::drain::{DrainOptions, obstacles};
 use super::{Decision, GroupNodes, NodePhase, View, node, steering};
 use crate::inventory::{Node, ObjectName};
@@ -33,8 +34,10 @@ const MANY: usize = 2;
 pub struct Turns {
     /// When they were asked.
     asked_at: Option<Timestamp>,
-    /// When all nodes that wait were asked about.
+    /// When all nodes that wait were asked about, or the limits let none of the others begin.
     asked_all_at: Option<Timestamp>,
+    /// Of those that weren't asked about the limits would have let one begin.
+    leaves_room: bool,
     /// Nodes that were in work then, and nodes that were through.
     so_far: (usize, usize),
     /// Nodes whose turn it wasn't.
@@ -63,7 +66,7 @@ pub(super) fn begin(view: &View<'_>, states: &States<'_>, open: &[&GroupNodes], 
     let insists = view.plan.on_conflict == OnConflict::Proceed;
     let is_busy = decision.nodes.values().any(|n| n.phase.is_active()) || !view.ledger.patching.is_empty();
     let begun = decision.effects.len();
-    let mut turns = turns(view, &entrants, decision);
+    let (mut turns, unasked) = turns(view, &entrants, decision);
     if insists && !is_busy && turns.iter().all(|(_, wait)| wait.is_some()) {
         // The plan says to begin whatever stands against it: the first goes, alone.
         turns.iter_mut().take(1).for_each(|(_, wait)| *wait = None);
@@ -83,11 +86,36 @@ pub(super) fn begin(view: &View<'_>, states: &States<'_>, open: &[&GroupNodes], 
             progress.holds = holds;
         }
     }
+    for name in unasked {
+        decision.turns.leaves_room |= others(&entrants, &admission, name, decision);
+    }
+    if decision.turns.asked_at == Some(view.now) && !decision.turns.leaves_room {
+        decision.turns.asked_all_at = Some(view.now);
+    }
     if is_busy || decision.effects.len() > begun {
         decision.turns.idle_since = None;
     } else {
         stand_idle(view, &entrants, decision);
     }
+}
+
+/// What a node that wasn't asked about waits for; true if the limits would have let it begin.
+fn others(
+    entrants: &BTreeMap<&str, Entrant<'_>>,
+    admission: &Admission<'_>,
+    name: &str,
+    decision: &mut Decision,
+) -> bool {
+    let Some(entrant) = entrants.get(name) else { return false };
+    let mut holds = admission.holds(entrant.group, entrant.node, entrant.left_cordoned);
+    let has_room = holds.is_empty();
+    if has_room {
+        holds.push(Hold::Turn { wait: Wait::Limit });
+    }
+    if let Some(progress) = decision.nodes.get_mut(name) {
+        progress.holds = holds;
+    }
+    has_room
 }
 
 /// The nodes of open groups that nothing holds; the others get what holds them.
@@ -131,12 +159,12 @@ fn inbound(view: &View<'_>, node: &str) -> Option<Hold> {
     (!vms.is_empty()).then_some(Hold::Inbound { vms })
 }
 
-/// The entrants in their order, each with why it has to wait, if so.
-fn turns(
+/// The entrants in their order, each with why it has to wait, if so; and those that weren't asked about.
+fn turns<'a>(
     view: &View<'_>,
-    entrants: &BTreeMap<&str, Entrant<'_>>,
+    entrants: &BTreeMap<&'a str, Entrant<'_>>,
     decision: &mut Decision,
-) -> Vec<(String, Option<Wait>)> {
+) -> (Vec<(String, Option<Wait>)>, Vec<&'a str>) {
     let last = &view.ledger.turns;
     let progress = progress(view, decision);
     let so_far = (progress.under_way.len(), progress.done.len());
@@ -152,33 +180,40 @@ fn turns(
         decision.wake(due);
         decision.turns = last.clone();
         let known = last.waits.iter().filter(|(name, _)| entrants.contains_key(name.as_str()));
-        return known.map(|(name, wait)| (name.clone(), Some(wait.clone()))).collect();
+        return (known.map(|(name, wait)| (name.clone(), Some(wait.clone()))).collect(), Vec::new());
     }
-    let waiting: BTreeSet<&str> = entrants.keys().copied().collect();
+    let waiting: BTreeSet<&'a str> = entrants.keys().copied().collect();
     let returned = decision.status.nodes.iter().any(|n| n.phase == NodePhase::Done.name());
-    let all = so_far.0 == 0 || all_at.is_none();
-    let (turns, all) = ask(view, &waiting, progress, returned, all);
-    let waits = turns.iter().filter_map(|(name, wait)| Some((name.clone(), wait.clone()?))).collect();
-    let asked_all_at = if all { Some(view.now) } else { last.asked_all_at };
-    // Of the others nobody knows: they are asked about even if nothing happens until then.
-    if let Some(at) = all_at.filter(|_| !all) {
-        decision.wake(at);
+    let all = so_far.0 == 0 || (all_at.is_none() && last.leaves_room);
+    let (turns, unasked) = ask(view, &waiting, progress, returned, all);
+    let mut waits: BTreeMap<String, Wait> =
+        turns.iter().filter_map(|(name, wait)| Some((name.clone(), wait.clone()?))).collect();
+    waits.extend(unasked.iter().map(|name| ((*name).to_owned(), Wait::Limit)));
+    // Of the others nobody knows: if there is room for them, they are asked about even if nothing happens until then.
+    if !unasked.is_empty() {
+        decision.wake(all_at.unwrap_or(view.now + pause));
     }
-    decision.turns =
-        Turns { asked_at: Some(view.now), asked_all_at, so_far, waits, idle_since: last.idle_since };
-    turns
+    decision.turns = Turns {
+        asked_at: Some(view.now),
+        asked_all_at: last.asked_all_at,
+        leaves_room: false,
+        so_far,
+        waits,
+        idle_since: last.idle_since,
+    };
+    (turns, unasked)
 }
 
-/// Whose turn it is: of all nodes, or of the first in their order, and of more the more of them may begin. Also says whether all
-/// were asked about.
-fn ask(
+/// Whose turn it is: of all nodes, or of the first in their order, and of more the more of them may begin. Also says who wasn't
+/// asked about.
+fn ask<'a>(
     view: &View<'_>,
-    waiting: &BTreeSet<&str>,
+    waiting: &BTreeSet<&'a str>,
     mut progress: Progress,
     returned: bool,
     all: bool,
-) -> (Vec<(String, Option<Wait>)>, bool) {
-    let order = view.guide.sorted(waiting);
+) -> (Vec<(String, Option<Wait>)>, Vec<&'a str>) {
+    let mut order = view.guide.sorted(waiting);
     let mut first = if all { order.len() } else { FIRST_ASKED };
     loop {
         let asked: BTreeSet<&str> = order.iter().copied().take(first).collect();
@@ -188,11 +223,9 @@ fn ask(
             looked_at.map(str::to_owned).collect()
         });
         let problem = problem::of(view.plan, view.groups, view.inventory, &Durations::default(), &progress);
-        let mut turns = view.guide.turns(&problem, waiting, &asked, returned);
+        let turns = view.guide.turns(&problem, waiting, &asked, returned);
         if all || turns.iter().filter(|(_, wait)| wait.is_none()).count() <= first / MANY {
-            let others = order.iter().skip(first);
-            turns.extend(others.map(|name| ((*name).to_owned(), Some(Wait::Limit))));
-            return (turns, all);
+            return (turns, order.split_off(first.min(order.len())));
         }
         first *= 4;
     }

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::admission;
+use super::carried::States;
 use super::drain::Pending;
 use super::groups::{self, GroupState, PointState};
 use super::{Decision, End, NodeProgress, View, begin, node, steering, vms};
-use crate::inventory::Lookup;
 use crate::plan::v1alpha1::{CampaignNode, CampaignPhase, HookPoint, OnFailure};
 use crate::reconcile::{Hold, HookStatus, NodePhase, NodeState, STATE_ANNOTATION};
 
@@ -15,57 +15,40 @@ use crate::reconcile::{Hold, HookStatus, NodePhase, NodeState, STATE_ANNOTATION}
 /// Pure: the same view gives the same decision. Idempotent: when nothing has changed since the effects of a decision were
 /// carried out and observed, the next decision has no effects. Effects carry the preconditions under which they hold.
 pub fn decide(view: &View<'_>) -> Decision {
+    let states = States::read(view);
+    let mut decision = decide_on(view, &states);
+    decision.carried = states.into_carried();
+    decision.guests_seen = view.inventory.guests_seen();
+    decision
+}
+
+fn decide_on(view: &View<'_>, states: &States<'_>) -> Decision {
     let mut decision = Decision::of(view.status);
     if decision.status.started_at.is_none() {
         decision.status.started_at = Some(view.now);
     }
     decision.status.phase = CampaignPhase::Running;
     decision.status.reason = None;
-    let states = States::read(view);
-    fold_nodes(view, &states, &mut decision);
+    fold_nodes(view, states, &mut decision);
     vms::fold(view, &mut decision.status);
-    step_nodes(view, &states, &mut decision);
-    let blocked = open_groups(view, &states, &mut decision);
+    step_nodes(view, states, &mut decision);
+    let blocked = open_groups(view, states, &mut decision);
     let goes_on = blocked.is_none() && stopped(view, &decision).is_none();
     steering::steer(view, &mut decision, goes_on);
-    decision.status.peak_unavailable = decision.status.peak_unavailable.max(away(view, &states));
+    decision.status.peak_unavailable = decision.status.peak_unavailable.max(away(view, states));
     if let Some(reason) = view.given_up {
         decision.effects.clear();
         decision.status.phase = CampaignPhase::Paused;
         decision.status.reason = Some(reason.to_owned());
         decision.end = Some(End::Paused { reason: reason.to_owned() });
-        name_unretried(&states, &mut decision);
+        name_unretried(states, &mut decision);
         return decision;
     }
-    conclude(view, &states, &mut decision, blocked);
+    conclude(view, states, &mut decision, blocked);
     if decision.end.is_some() {
-        name_unretried(&states, &mut decision);
+        name_unretried(states, &mut decision);
     }
     decision
-}
-
-/// What the campaign's nodes carry, read once a decision.
-pub(super) struct States<'a> {
-    campaign: &'a str,
-    by_node: Lookup<&'a str, Result<NodeState, String>>,
-}
-
-impl<'a> States<'a> {
-    fn read(view: &View<'a>) -> Self {
-        let state = |name: &'a str| Some((name, NodeState::of(view.inventory.node(name)?)?));
-        let by_node = view.nodes().filter_map(|(_, name)| state(name)).collect();
-        Self { campaign: view.campaign, by_node }
-    }
-
-    /// This campaign's state of a node, if it carries one.
-    pub(super) fn mine(&self, node: &str) -> Option<&NodeState> {
-        self.by_node.get(node)?.as_ref().ok().filter(|s| s.campaign == self.campaign)
-    }
-
-    /// Whosoever state a node carries.
-    pub(super) fn any(&self, node: &str) -> Option<&Result<NodeState, String>> {
-        self.by_node.get(node)
-    }
 }
 
 /// A failed node with hooks at OnFailure, or starts of VMs, still to come.

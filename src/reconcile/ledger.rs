@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::inventory::{ObjectName, ScalableName};
-use crate::reconcile::{HookRunId, Turns};
+use crate::reconcile::{Carried, HookRunId, Turns};
 
 /// What the API server (or KubeVirt's webhook) answered to an eviction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,6 +115,12 @@ pub struct Ledger {
     pub steering: BTreeSet<String>,
     /// What the planner's rules said last.
     pub turns: Turns,
+    /// What the nodes carried last.
+    pub carried: Carried,
+    /// The record holds what was known of the guests up to this change ([`Inventory::guests_seen`]); 0: nobody knows.
+    ///
+    /// [`Inventory::guests_seen`]: crate::inventory::Inventory::guests_seen
+    pub guests_recorded: u64,
     /// VMIs for which a restart, start or cancellation is under way or was answered, and when it was asked.
     pub vm_requests: BTreeMap<ObjectName, VmRequest>,
     /// Workloads that were to be scaled.

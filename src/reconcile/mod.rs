@@ -7,6 +7,7 @@
 
 mod admission;
 mod begin;
+mod carried;
 mod decide;
 pub mod drain;
 mod effect;
@@ -25,6 +26,7 @@ mod vms;
 pub use crate::schedule::GroupNodes;
 pub use admission::ZONE_LABEL;
 pub use begin::Turns;
+pub use carried::Carried;
 pub use decide::decide;
 pub use effect::{Effect, HookRunId, HookScope, NodePatch, StateChange};
 pub use hold::{Hold, Prospect, Stage};

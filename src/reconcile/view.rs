@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::inventory::{Inventory, Lookup};
 use crate::plan::v1alpha1::{CampaignNode, Group, MaintenanceCampaignStatus, MaintenancePlanSpec};
-use crate::reconcile::{Effect, Hold, Ledger, NodePhase, Turns};
+use crate::reconcile::{Carried, Effect, Hold, Ledger, NodePhase, Turns};
 use crate::schedule::{GroupNodes, Guide};
 
 /// Everything that a decision is a function of.
@@ -109,6 +109,10 @@ pub struct Decision {
     pub warnings: Vec<String>,
     /// What the planner's rules say of nodes that wait; the ledger keeps it.
     pub turns: Turns,
+    /// What the nodes carry; the ledger keeps it.
+    pub carried: Carried,
+    /// Up to which change of the guests the record is brought; the ledger keeps it once the record is written.
+    pub guests_seen: u64,
     /// Decide again then, even if nothing is observed.
     pub wake_at: Option<Timestamp>,
     /// Set when there is nothing more to do here.

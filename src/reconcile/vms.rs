@@ -1,6 +1,5 @@
 //! The record of each VM: moves and outcome, folded from what is observed.
 
-use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -15,42 +14,45 @@ pub(super) const COMEBACK: jiff::SignedDuration = jiff::SignedDuration::from_min
 /// Brings the record of the campaign's VMs up to what is observed. Level-triggered: what happened while nobody drove is
 /// seen from the UID and node that were recorded last.
 ///
-/// Record and inventory are both in the order of namespaces and names, so one walk along both will do.
+/// The record is in the order of namespaces and names. What it was recorded with already isn't looked at again.
 pub(super) fn fold(view: &View<'_>, status: &mut MaintenanceCampaignStatus) {
+    let recorded = view.ledger.guests_recorded;
     let mut nodes: Option<BTreeSet<&str>> = None;
-    let mut added = Vec::new();
-    let mut present = view.inventory.vmis().filter(|v| !v.phase.is_final()).peekable();
     let mut is_due = |vmi: &VirtualMachineInstance| {
         let nodes = nodes.get_or_insert_with(|| view.nodes().map(|(_, node)| node).collect());
         vmi.node.as_deref().is_some_and(|node| nodes.contains(node))
     };
-    for record in &mut status.virtual_machines {
-        let name = (record.namespace.as_str(), record.name.as_str());
-        loop {
-            match present.peek().map(|vmi| vmi.name.parts().cmp(&name)) {
-                Some(Ordering::Less) => {
-                    added.extend(present.next().filter(|vmi| is_due(vmi)).map(begin));
-                }
-                Some(Ordering::Equal) => {
-                    if let Some(vmi) = present.next().filter(|vmi| !is_as_recorded(record, vmi)) {
-                        follow(Arc::make_mut(record), vmi);
-                    }
-                    break;
-                }
-                Some(Ordering::Greater) | None => {
-                    ended(view.inventory, record);
-                    break;
-                }
+    if recorded == 0 {
+        // Some may have gone before this driver saw the first of them.
+        for record in &mut status.virtual_machines {
+            if present(view.inventory, &ObjectName::new(&record.namespace, &record.name)).is_none() {
+                ended(view.inventory, record);
             }
         }
     }
-    for vmi in present {
-        added.extend(is_due(vmi).then(|| begin(vmi)));
+    let mut added = Vec::new();
+    for name in view.inventory.guests_changed_after(recorded) {
+        let known = status
+            .virtual_machines
+            .binary_search_by(|record| (record.namespace.as_str(), record.name.as_str()).cmp(&name.parts()));
+        match (known, present(view.inventory, name)) {
+            (Ok(at), Some(vmi)) if !is_as_recorded(&status.virtual_machines[at], vmi) => {
+                follow(Arc::make_mut(&mut status.virtual_machines[at]), vmi);
+            }
+            (Ok(at), None) => ended(view.inventory, &mut status.virtual_machines[at]),
+            (Err(_), Some(vmi)) if is_due(vmi) => added.push(begin(vmi)),
+            (Ok(_) | Err(_), _) => {}
+        }
     }
     if !added.is_empty() {
         status.virtual_machines.extend(added.into_iter().map(Arc::new));
         status.virtual_machines.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
     }
+}
+
+/// The VMI of that name, unless it is over.
+fn present<'a>(inventory: &'a Inventory, name: &ObjectName) -> Option<&'a VirtualMachineInstance> {
+    inventory.vmi(name).filter(|vmi| !vmi.phase.is_final())
 }
 
 fn is_as_recorded(record: &CampaignVm, vmi: &VirtualMachineInstance) -> bool {
