@@ -141,7 +141,7 @@ pub async fn run_campaign(run: Run<'_>, sink: Sink<'_>) -> Result<Outcome, Error
     let (guide, forecast) = planning::guide(&planned.problem, run.effort);
     sink(Event { at: run.clock.now(), kind: forecast });
     let plan = Course { guide, earlier };
-    let mut driver = Driver::new(run, campaign, (groups, plan), adopts, inventory, observer, lease);
+    let mut driver = Driver::new(run, campaign, (groups, plan), adopts, inventory, observer, lease)?;
     driver.take_out(planned.taken_out);
     driver.run(resumed.is_some(), sink).await
 }

@@ -1,11 +1,13 @@
 //! The loop of a campaign: observe, decide, act.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::campaign::{Outcome, Run};
+use super::decider::{Decided, Decider, Known, Moment};
 use super::hooks::Context;
 use super::lease::Lease;
 use super::patience::Patience;
@@ -18,38 +20,33 @@ use crate::inventory::Inventory;
 use crate::journal::{Event, EventKind};
 use crate::plan::v1alpha1::{CampaignPhase, MaintenanceCampaign, MaintenanceCampaignStatus};
 use crate::reconcile::{
-    Decision, Effect, End, GroupNodes, HookRunId, HookScope, HookStatus, Ledger, NodePhase, NodeState,
-    STATE_ANNOTATION, View, decide,
+    Decision, Effect, End, GroupNodes, HookRunId, HookScope, HookStatus, NodePhase, NodeState,
+    STATE_ANNOTATION,
 };
 use crate::schedule::problem::Durations;
-use crate::schedule::search::Effort;
 use crate::schedule::{Guide, TakenOut};
 
 /// Wait after a record that could not be written.
-const AFTER_TROUBLE: std::time::Duration = std::time::Duration::from_secs(1);
+const AFTER_TROUBLE: Duration = Duration::from_secs(1);
 
 /// Decisions are so far apart at the least, for each node of the cluster: what happens meanwhile is decided on together.
-const REST_A_NODE: std::time::Duration = std::time::Duration::from_millis(1);
+const REST_A_NODE: Duration = Duration::from_millis(1);
 /// The record is written whole, so its writes are so far apart at the least, for each node and VM in it: what a killed driver
 /// hadn't recorded yet is seen again from the nodes' own states, and from where the VMs are.
-const RECORD_AN_ENTRY: std::time::Duration = std::time::Duration::from_millis(5);
+const RECORD_AN_ENTRY: Duration = Duration::from_millis(5);
 /// Whoever looks at the record isn't kept waiting longer.
-const LONGEST_UNRECORDED: std::time::Duration = std::time::Duration::from_secs(30);
+const LONGEST_UNRECORDED: Duration = Duration::from_secs(30);
 /// Nobody waits longer for virtroll to see what has happened.
-const LONGEST_REST: std::time::Duration = std::time::Duration::from_secs(1);
+const LONGEST_REST: Duration = Duration::from_secs(1);
 
 /// The order of the nodes, and what it is made of.
+#[derive(Default)]
 pub(super) struct Course {
     /// The order.
     pub guide: Guide,
     /// What earlier campaigns of the plan have shown of durations.
     pub earlier: Durations,
 }
-
-/// Of the effort for the first order, another one on the way gets this part, in percent.
-const AGAIN_PERCENT: u64 = 10;
-/// Of so few nodes that wait, the order hardly matters any more.
-const FEW: usize = 3;
 
 /// A record that is being written.
 #[derive(Default)]
@@ -65,17 +62,10 @@ pub(super) struct Driver<'a> {
     /// As last read or written; its resourceVersion is the precondition of the next write.
     campaign: MaintenanceCampaign,
     name: String,
-    groups: Vec<GroupNodes>,
-    course: Course,
-    /// Nodes that were through when the order was looked at last.
-    returned: usize,
-    adopts: Vec<String>,
-    inventory: Inventory,
+    known: Box<Known>,
+    decider: Decider,
     observer: Observer,
     tasks: Tasks,
-    ledger: Ledger,
-    /// The record as last written (or as it shall be written first, after a campaign was taken up).
-    status: MaintenanceCampaignStatus,
     /// When the latest write of it was begun.
     recorded_at: Option<Timestamp>,
     /// What [`Driver::take_up`] changed in it isn't written yet.
@@ -98,30 +88,38 @@ impl<'a> Driver<'a> {
         inventory: Inventory,
         observer: Observer,
         lease: Lease,
-    ) -> Self {
+    ) -> Result<Self, Error> {
         let tasks = Tasks::new(Actor::new(run.client.clone(), false), run.clock);
         let patience = Patience::new(run.patience, &run.plan.spec);
-        Self {
+        let status = campaign.status.clone().unwrap_or_default();
+        let known = Known {
+            plan: Arc::new(run.plan.spec.clone()),
+            campaign: campaign.name_any(),
+            driver: run.driver.clone(),
+            adopts,
+            groups,
+            course,
+            effort: run.effort,
+            inventory,
+            status: status.clone(),
+            ..Known::default()
+        };
+        Ok(Self {
             name: campaign.name_any(),
-            status: campaign.status.clone().unwrap_or_default(),
-            own_records: vec![campaign.status.clone().unwrap_or_default()],
+            known: Box::new(known),
+            decider: Decider::start()?,
+            own_records: vec![status],
             recorded_at: None,
             is_taken_up: false,
             campaign,
-            groups,
-            course,
-            returned: 0,
-            adopts,
-            inventory,
             observer,
             tasks,
-            ledger: Ledger::default(),
             lease,
             told: Told::default(),
             patience,
             given_up: None,
             run,
-        }
+        })
     }
 
     /// Drives the campaign to an end of this driver's work.
@@ -135,25 +133,26 @@ impl<'a> Driver<'a> {
         }
         self.lease.release().await;
         let end = end?;
-        let Self { name: campaign, status, groups, .. } = self;
+        let Self { name: campaign, known, .. } = self;
+        let Known { status, groups, .. } = *known;
         Ok(Outcome { campaign, end, status, groups, was_finished: false })
     }
 
     /// Leaves nodes out, on record.
     pub(super) fn take_out(&mut self, nodes: TakenOut) {
         self.is_taken_up |= !nodes.is_empty();
-        planning::take_out(nodes, &self.groups, self.run.clock.now(), &mut self.status);
+        planning::take_out(nodes, &self.known.groups, self.run.clock.now(), &mut self.known.status);
     }
 
     /// Makes an interrupted, paused or failed campaign ready to go on: failed nodes are tried again, under the limits like
     /// any other, and failed hooks, too.
     fn take_up(&mut self) {
-        let states = self.groups.iter().flat_map(|g| &g.nodes).filter_map(|name| {
-            let state = NodeState::of(self.inventory.node(name)?)?.ok()?;
+        let states = self.known.groups.iter().flat_map(|g| &g.nodes).filter_map(|name| {
+            let state = NodeState::of(self.known.inventory.node(name)?)?.ok()?;
             (state.campaign == self.name && state.phase == NodePhase::Failed).then(|| name.clone())
         });
         let failed: Vec<String> = states.collect();
-        let status = &mut self.status;
+        let status = &mut self.known.status;
         // What the nodes themselves say is newer than the record.
         status.nodes.retain(|n| n.phase != NodePhase::Failed.name());
         status.retrying = failed;
@@ -176,14 +175,15 @@ impl<'a> Driver<'a> {
                 None => return,
             };
             let now = self.run.clock.now();
-            if let Some(kind) = tasks::absorb(outcome, &mut self.ledger, &mut self.inventory, now) {
+            if let Some(kind) = tasks::absorb(outcome, &mut self.known.ledger, &mut self.known.inventory, now)
+            {
                 self.emit(sink, kind);
             }
         }
     }
 
     fn hooks_run(&self) -> bool {
-        self.ledger.hooks.values().any(|h| *h == HookStatus::Running)
+        self.known.ledger.hooks.values().any(|h| *h == HookStatus::Running)
     }
 
     async fn drive(&mut self, sink: Sink<'_>) -> Result<End, Error> {
@@ -194,19 +194,18 @@ impl<'a> Driver<'a> {
                 self.lease.due().await;
                 self.renew(sink).await?;
             }
-            let mut decision = self.decide();
+            let Some(mut decision) = self.decide(sink).await? else { continue };
             let guests_seen = decision.guests_seen;
             let stopping = self.is_stopping();
             if self.given_up.is_none() {
-                self.given_up = self.patience.over(&decision, &self.ledger, self.run.clock.now());
+                self.given_up = self.patience.over(&decision, &self.known.ledger, self.run.clock.now());
             }
-            for kind in self.told.news(&mut decision, &self.ledger, stopping, self.run.clock.now()) {
+            for kind in self.told.news(&mut decision, &self.known.ledger, stopping, self.run.clock.now()) {
                 self.emit(sink, kind);
             }
-            self.reorder(&decision.status, sink);
             let Decision { effects, status, wake_at, end, turns, carried, .. } = decision;
-            (self.ledger.turns, self.ledger.carried) = (turns, carried);
-            let unrecorded = self.is_taken_up || status != self.status;
+            (self.known.ledger.turns, self.known.ledger.carried) = (turns, carried);
+            let unrecorded = self.is_taken_up || status != self.known.status;
             let record_at = self.record_at(&status, end.is_some());
             if recording.is_none() && unrecorded && record_at.is_none() {
                 recording = Some(Recording { status: status.clone(), guests_seen });
@@ -215,9 +214,9 @@ impl<'a> Driver<'a> {
             for effect in effects {
                 self.start(effect, sink);
             }
-            let settled = recording.is_none() && !self.is_taken_up && status == self.status;
+            let settled = recording.is_none() && !self.is_taken_up && status == self.known.status;
             if let Some(end) = end.filter(|_| settled && self.tasks.set.is_empty()) {
-                self.emit(sink, ended(&self.status));
+                self.emit(sink, ended(&self.known.status));
                 return Ok(end);
             }
             let clock = self.run.clock;
@@ -238,7 +237,7 @@ impl<'a> Driver<'a> {
                     let outcome = outcome.map_err(|e| Error::Plan(format!("a task broke: {e}")))?;
                     self.take_in(outcome, &mut recording, sink).await?;
                 }
-                observed = self.observer.changed(&mut self.inventory) => observed?,
+                observed = self.observer.changed(&mut self.known.inventory) => observed?,
                 Ok(()) = self.run.stop.changed() => {}
                 () = wake => {}
             }
@@ -248,18 +247,13 @@ impl<'a> Driver<'a> {
 
     /// Lets a moment pass, and takes in what has come meanwhile: a decision looks at every node, and one for each single event
     /// of a large cluster would leave no time for anything else.
-    async fn rest(
-        &mut self,
-        recording: &mut Option<Recording>,
-        sink: Sink<'_>,
-    ) -> Result<(), Error> {
-        let nodes = self.inventory.nodes().len() as u32;
-        tokio::time::sleep(REST_A_NODE.saturating_mul(nodes).min(LONGEST_REST)).await;
+    async fn rest(&mut self, recording: &mut Option<Recording>, sink: Sink<'_>) -> Result<(), Error> {
+        tokio::time::sleep(self.pause()).await;
         while let Some(outcome) = self.tasks.set.try_join_next() {
             let outcome = outcome.map_err(|e| Error::Plan(format!("a task broke: {e}")))?;
             self.take_in(outcome, recording, sink).await?;
         }
-        Ok(self.observer.catch_up(&mut self.inventory)?)
+        Ok(self.observer.catch_up(&mut self.known.inventory)?)
     }
 
     /// Takes in what came of a task.
@@ -288,7 +282,7 @@ impl<'a> Driver<'a> {
             }
         }
         let now = self.run.clock.now();
-        if let Some(kind) = tasks::absorb(outcome, &mut self.ledger, &mut self.inventory, now)
+        if let Some(kind) = tasks::absorb(outcome, &mut self.known.ledger, &mut self.known.inventory, now)
             && self.told.is_news(&kind, now)
         {
             self.emit(sink, kind);
@@ -320,8 +314,8 @@ impl<'a> Driver<'a> {
 
     fn recorded(&mut self, sent: Recording) {
         self.own_records = vec![sent.status.clone()];
-        self.status = sent.status;
-        self.ledger.guests_recorded = sent.guests_seen;
+        self.known.status = sent.status;
+        self.known.ledger.guests_recorded = sent.guests_seen;
         self.is_taken_up = false;
     }
 
@@ -343,50 +337,37 @@ impl<'a> Driver<'a> {
         *self.run.stop.borrow() == Stop::Gently
     }
 
-    fn decide(&mut self) -> Decision {
+    /// Decides on what is known now, while others go on for a moment. `None` if the decision may not stand: somebody else may be
+    /// driving by now, or a stop was asked for.
+    async fn decide(&mut self, sink: Sink<'_>) -> Result<Option<Decision>, Error> {
         self.run.stop.mark_unchanged();
-        let stopping = self.is_stopping().then_some("stopped by the operator");
-        decide(&View {
-            inventory: &self.inventory,
-            plan: &self.run.plan.spec,
-            campaign: &self.name,
-            guide: &self.course.guide,
-            groups: &self.groups,
-            status: &self.status,
-            ledger: &self.ledger,
-            driver: &self.run.driver,
-            adopts: &self.adopts,
-            stopping,
-            given_up: self.given_up.as_deref(),
+        let pause = self.pause();
+        let moment = Moment {
+            stopping: self.is_stopping(),
+            given_up: self.given_up.clone(),
             now: self.run.clock.now(),
-        })
-    }
-
-    /// Looks for a better order of the nodes that wait whenever another tenth of all has come back: by then it is known how long
-    /// they really take, and where the room is.
-    fn reorder(&mut self, status: &MaintenanceCampaignStatus, sink: Sink<'_>) {
-        let all: usize = self.groups.iter().map(|g| g.nodes.len()).sum();
-        let returned = status.nodes.iter().filter(|n| n.phase == NodePhase::Done.name()).count();
-        let waiting = all.saturating_sub(status.nodes.len());
-        if waiting < FEW || returned < self.returned + (all / 10).max(1) {
-            return;
-        }
-        self.returned = returned;
-        let mut durations = self.course.earlier.clone();
-        durations.learn(status);
-        let (plan, now) = (&self.run.plan.spec, self.run.clock.now());
-        let planned = planning::resumed(plan, &self.groups, &self.inventory, status, &durations, now);
-        let effort = Effort::of(self.run.effort.plays * AGAIN_PERCENT / 100);
-        if let Some(guide) = planning::better(&self.course.guide, &planned.problem, effort) {
-            self.course.guide = guide;
+        };
+        self.decider.ask(std::mem::take(&mut self.known), moment)?;
+        tokio::time::sleep(pause).await;
+        let Decided { known, decision, is_reordered } = self.decider.answer()?;
+        self.known = known;
+        if is_reordered {
             self.emit(sink, EventKind::Reordered);
         }
+        let stands = self.lease.is_safe() && !self.run.stop.has_changed().unwrap_or(false);
+        Ok(stands.then_some(decision))
+    }
+
+    /// How long things are let come together before a decision, and how long it may take.
+    fn pause(&self) -> Duration {
+        let nodes = self.known.inventory.nodes().len() as u32;
+        REST_A_NODE.saturating_mul(nodes).min(LONGEST_REST) / 2
     }
 
     /// When the record may be written, if not now. What others go by (the phase, hooks, the failed that are tried again) and
     /// what can't be seen afterwards is recorded at once.
     fn record_at(&self, status: &MaintenanceCampaignStatus, is_end: bool) -> Option<Timestamp> {
-        let known = &self.status;
+        let known = &self.known.status;
         let urgent = self.is_taken_up
             || is_end
             || (status.phase, &status.reason, status.started_at)
@@ -410,7 +391,7 @@ impl<'a> Driver<'a> {
 
     fn start(&mut self, effect: Effect, sink: Sink<'_>) {
         let run = &self.run;
-        let (groups, campaign) = (&self.groups, &self.campaign);
+        let (groups, campaign) = (&self.known.groups, &self.campaign);
         let context = |id: HookRunId, boot_id: String| {
             let group = match &id.scope {
                 HookScope::Node(node) => {
@@ -431,7 +412,7 @@ impl<'a> Driver<'a> {
                 trouble: Arc::default(),
             })
         };
-        if let Some(kind) = self.tasks.start(effect, &mut self.ledger, context) {
+        if let Some(kind) = self.tasks.start(effect, &mut self.known.ledger, context) {
             self.emit(sink, kind);
         }
     }

@@ -6,6 +6,7 @@
 
 mod campaign;
 mod clock;
+mod decider;
 mod drain;
 mod drive;
 mod error;

@@ -16,6 +16,8 @@ pub const ZONE_LABEL: &str = crate::inventory::ZONE;
 /// One limit: at most `limit` of these nodes unavailable.
 struct Limit<'a> {
     scope: String,
+    /// Of all nodes of the campaign.
+    is_of_all: bool,
     limit: usize,
     members: Lookup<&'a str, ()>,
     /// Those of them that are unavailable now.
@@ -119,6 +121,13 @@ impl<'a> Admission<'a> {
         }
     }
 
+    /// So many nodes can begin now, by the limits over all nodes; a failed one that is still cordoned takes none of it.
+    pub(super) fn room(&self) -> usize {
+        let everyone = self.limits.iter().filter(|limit| limit.is_of_all);
+        let left = everyone.map(|limit| limit.limit.saturating_sub(limit.away.len()));
+        left.min().unwrap_or(usize::MAX)
+    }
+
     /// Counts a node that was just admitted.
     pub(super) fn admit(&mut self, node: &'a str) {
         for limit in self.limits.iter_mut().filter(|l| l.members.contains(node)) {
@@ -152,7 +161,8 @@ fn limits<'a>(view: &View<'a>) -> Vec<Limit<'a>> {
     let everyone: Vec<&str> = view.nodes().map(|(_, node)| node).collect();
     let campaign = view.plan.concurrency.clone().unwrap_or_default();
     if let Some(max) = campaign.max_unavailable {
-        limits.push(limit("the campaign".to_owned(), max.of(everyone.len()), &everyone));
+        let campaign = limit("the campaign".to_owned(), max.of(everyone.len()), &everyone);
+        limits.push(Limit { is_of_all: true, ..campaign });
     }
     zones(view, "", &campaign, &everyone, &mut limits);
     for group in view.groups {
@@ -172,7 +182,7 @@ fn limits<'a>(view: &View<'a>) -> Vec<Limit<'a>> {
 
 fn limit<'a>(scope: String, limit: usize, members: &[&'a str]) -> Limit<'a> {
     let members = members.iter().copied().collect();
-    Limit { scope, limit, members, away: BTreeSet::new(), working: BTreeSet::new() }
+    Limit { scope, is_of_all: false, limit, members, away: BTreeSet::new(), working: BTreeSet::new() }
 }
 
 fn zones<'a>(

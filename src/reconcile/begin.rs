@@ -24,8 +24,10 @@ use crate::schedule::problem::{self, Durations, Progress};
 const ASKED_A_NODE: SignedDuration = SignedDuration::from_millis(5);
 /// So many times as far apart while no node has begun or come back since: only budgets, slots and room can have changed.
 const NOTHING_NEW: i32 = 4;
-/// So many waiting nodes are asked about in between, the first in their order; all of them as often as if nothing were new.
-const FIRST_ASKED: usize = 64;
+/// So many waiting nodes are asked about in between, the first in their order, if they fill the room that the limits leave; and so
+/// many if they don't, or more the more of them may begin. All of them are asked about as often as if nothing were new.
+const FIRST_ASKED: usize = 16;
+const MORE_ASKED: usize = 64;
 /// If so large a part of them may begin, others may, too.
 const MANY: usize = 2;
 
@@ -66,7 +68,7 @@ pub(super) fn begin(view: &View<'_>, states: &States<'_>, open: &[&GroupNodes], 
     let insists = view.plan.on_conflict == OnConflict::Proceed;
     let is_busy = decision.nodes.values().any(|n| n.phase.is_active()) || !view.ledger.patching.is_empty();
     let begun = decision.effects.len();
-    let (mut turns, unasked) = turns(view, &entrants, decision);
+    let (mut turns, unasked) = turns(view, &entrants, admission.room(), decision);
     if insists && !is_busy && turns.iter().all(|(_, wait)| wait.is_some()) {
         // The plan says to begin whatever stands against it: the first goes, alone.
         turns.iter_mut().take(1).for_each(|(_, wait)| *wait = None);
@@ -163,6 +165,7 @@ fn inbound(view: &View<'_>, node: &str) -> Option<Hold> {
 fn turns<'a>(
     view: &View<'_>,
     entrants: &BTreeMap<&'a str, Entrant<'_>>,
+    room: usize,
     decision: &mut Decision,
 ) -> (Vec<(String, Option<Wait>)>, Vec<&'a str>) {
     let last = &view.ledger.turns;
@@ -184,8 +187,9 @@ fn turns<'a>(
     }
     let waiting: BTreeSet<&'a str> = entrants.keys().copied().collect();
     let returned = decision.status.nodes.iter().any(|n| n.phase == NodePhase::Done.name());
-    let all = so_far.0 == 0 || (all_at.is_none() && last.leaves_room);
-    let (turns, unasked) = ask(view, &waiting, progress, returned, all);
+    let is_first = last.asked_at.is_none();
+    let all = so_far.0 == 0 || is_first || (all_at.is_none() && last.leaves_room);
+    let (turns, unasked) = ask(view, &waiting, progress, (returned, room), all);
     let mut waits: BTreeMap<String, Wait> =
         turns.iter().filter_map(|(name, wait)| Some((name.clone(), wait.clone()?))).collect();
     waits.extend(unasked.iter().map(|name| ((*name).to_owned(), Wait::Limit)));
@@ -210,7 +214,7 @@ fn ask<'a>(
     view: &View<'_>,
     waiting: &BTreeSet<&'a str>,
     mut progress: Progress,
-    returned: bool,
+    (returned, room): (bool, usize),
     all: bool,
 ) -> (Vec<(String, Option<Wait>)>, Vec<&'a str>) {
     let mut order = view.guide.sorted(waiting);
@@ -223,8 +227,9 @@ fn ask<'a>(
             looked_at.map(str::to_owned).collect()
         });
         let problem = problem::of(view.plan, view.groups, view.inventory, &Durations::default(), &progress);
-        let turns = view.guide.turns(&problem, waiting, &asked, returned);
-        if all || turns.iter().filter(|(_, wait)| wait.is_none()).count() <= first / MANY {
+        let turns = view.guide.turns(problem, waiting, &asked, returned);
+        let begin = turns.iter().filter(|(_, wait)| wait.is_none()).count();
+        if all || begin >= room || (first >= MORE_ASKED && begin <= first / MANY) {
             return (turns, order.split_off(first.min(order.len())));
         }
         first *= 4;

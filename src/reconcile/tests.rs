@@ -1,5 +1,6 @@
 //! Tables of decisions: what is seen on the left, what is done on the right, written by hand.
 
+mod guests;
 mod idle;
 mod surges;
 mod turns;

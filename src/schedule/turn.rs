@@ -154,27 +154,28 @@ impl Guide {
     /// together.
     pub fn turns(
         &self,
-        problem: &Problem,
+        mut problem: Problem,
         waiting: &BTreeSet<&str>,
         asked: &BTreeSet<&str>,
         returned: bool,
     ) -> Vec<(String, Option<Wait>)> {
-        let mut instance = problem.instance.clone();
+        let instance = &mut problem.instance;
         // Whoever asks has seen to groups and waves.
         instance.groups.iter_mut().for_each(|group| group.after.clear());
         instance.strategy = super::instance::Strategy::Rolling;
-        let model = Model::new(&instance);
+        let instance = &problem.instance;
+        let model = Model::new(instance);
         let nodes = &instance.nodes;
         let is_in = |n: &u32| {
             let under_way = nodes.standing[*n as usize] == super::instance::Standing::UnderWay;
             nodes.is_due(*n) && (under_way || waiting.contains(nodes.name[*n as usize].as_str()))
         };
         let order: Vec<u32> = (0..nodes.len() as u32).filter(is_in).collect();
-        let rules = self.rules(&instance, order, returned);
+        let rules = self.rules(instance, order, returned);
         let is_asked = |node: u32| asked.contains(nodes.name[node as usize].as_str());
         let turns = decode::turns(&model, &rules, is_asked).into_iter();
         turns
-            .map(|(node, hold)| (nodes.name[node as usize].clone(), hold.map(|h| wait(problem, h))))
+            .map(|(node, hold)| (nodes.name[node as usize].clone(), hold.map(|h| wait(&problem, h))))
             .collect()
     }
 }

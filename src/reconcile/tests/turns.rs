@@ -73,3 +73,23 @@ fn the_first_are_asked_about_often_and_all_now_and_then() {
     assert_eq!(begun(&decide_after(&mut case, 1300)), [""; 0]);
     assert_eq!(begun(&decide_after(&mut case, 1400)), ["n66: Cordoned cordon"]);
 }
+
+/// The limit leaves room for four, and four of the first sixteen may begin: nobody has to know more.
+#[test]
+fn whom_the_limits_hold_is_not_asked_about() {
+    let mut case = case();
+    case.inventory.remove_budget(&ObjectName::new("shop", "db"));
+    let first = case.decide();
+    assert_eq!(begun(&first).len(), 3);
+    case.ledger.turns = first.turns;
+    let back = Node { unschedulable: false, ..node("a1", NodePhase::Done, false, NO_TIME) };
+    case.inventory.put_node(back);
+    let second = decide_after(&mut case, 400);
+    let names = ["n01", "n02", "n03", "n04"].map(|name| format!("{name}: Cordoned cordon"));
+    assert_eq!(begun(&second), names);
+    assert_eq!(second.nodes["n05"].holds.len(), 1, "it was asked about, and came after the limit");
+    for name in ["n05", "n17", "n66"] {
+        let held = second.nodes[name].holds.first();
+        assert!(matches!(held, Some(Hold::Concurrency { limit: 5, .. })), "{name}: {held:?}");
+    }
+}
