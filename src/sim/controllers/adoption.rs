@@ -21,7 +21,7 @@ fn parents(resource: &str) -> &'static [&'static str] {
 }
 
 /// What has to be looked at after a change: the object itself, or what a new workload may adopt.
-pub(super) fn interest(store: &Store, change: &Change) -> Vec<(&'static str, Key)> {
+pub(super) fn interest(store: &Store, change: &Change, key: &Key) -> Vec<(&'static str, Key)> {
     let object = &change.object;
     if change.kind == ChangeKind::Deleted || !object["metadata"]["deletionTimestamp"].is_null() {
         return Vec::new();
@@ -35,7 +35,7 @@ pub(super) fn interest(store: &Store, change: &Change) -> Vec<(&'static str, Key
         let is_new = change.kind == ChangeKind::Added;
         let changed = !(is_new || same("labels") && same("ownerReferences"));
         if changed || (is_new && !controlled) {
-            found.push((resource, change.key()));
+            found.push((resource, key.clone()));
         }
     }
     if change.kind == ChangeKind::Added {

@@ -42,7 +42,7 @@ impl Store {
                 return Err(refusal);
             }
         }
-        if self.collection(resource)?.objects.contains_key(&key) {
+        if self.collection(resource)?.get(&key).is_some() {
             return Err(Refusal::already_exists(resource, &key.name));
         }
         object["apiVersion"] = json!(kind.api_version());
