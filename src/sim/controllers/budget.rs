@@ -134,8 +134,8 @@ fn wanted(store: &Store, budget: &Value, selected: &[Selected]) -> Result<(i64, 
 fn expected_scale(store: &Store, budget: &Value, selected: &[Selected]) -> Result<i64, String> {
     let mut scales: BTreeMap<String, i64> = BTreeMap::new();
     let mut before: Option<&Value> = None;
-    for (pod, _) in selected {
-        let Some(controller) = pods::controller(pod) else { continue };
+    for (pod, facts) in selected {
+        let Some(controller) = &facts.controller else { continue };
         // Most pods have the controller of the one before.
         if before.replace(controller) == Some(controller) {
             continue;

@@ -20,12 +20,22 @@ pub(in crate::sim) struct Facts {
     /// Condition `Ready=True`.
     pub is_ready: bool,
     ready_since: Option<Timestamp>,
+    /// Its labels.
+    pub labels: Value,
+    /// The reference to the owner that controls it.
+    pub controller: Option<Value>,
 }
 
 impl Facts {
     /// Reads a pod.
     pub fn of(pod: &Value) -> Self {
-        Self { is_active: is_active(pod), is_ready: is_ready(pod), ready_since: ready_since(pod) }
+        Self {
+            is_active: is_active(pod),
+            is_ready: is_ready(pod),
+            ready_since: ready_since(pod),
+            labels: pod["metadata"]["labels"].clone(),
+            controller: controller(pod).cloned(),
+        }
     }
 
     /// When it will have been ready for so many seconds.

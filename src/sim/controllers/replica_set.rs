@@ -68,9 +68,8 @@ impl Count {
         let least = pods::min_ready_seconds(set);
         let labels = set["spec"]["template"]["metadata"]["labels"].as_object();
         let mut count = Self::default();
-        for (pod, facts) in active(store, set) {
-            let own = pod["metadata"]["labels"].as_object();
-            let labelled = labels.is_none_or(|labels| match own {
+        for (_, facts) in active(store, set) {
+            let labelled = labels.is_none_or(|labels| match facts.labels.as_object() {
                 Some(own) => own.includes(labels),
                 None => labels.is_empty(),
             });

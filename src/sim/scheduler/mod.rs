@@ -95,7 +95,10 @@ impl Scheduler {
         let place = self.cluster.place(key);
         let freed = place.is_some() && node.is_none();
         let came = place.is_none() && node.is_some();
-        self.count(key, node, change);
+        let stays = place == node;
+        if place.is_some() || came {
+            self.count(key, node, change, stays);
+        }
         self.nominate(key, change, node.is_none() && !gone);
         if !self.unschedulable.is_empty() && (gone || node.is_some()) {
             self.unschedulable.remove(key);
@@ -113,20 +116,13 @@ impl Scheduler {
         keys
     }
 
-    /// Counts a pod where it is now. Most changes are of its status alone, and change no count.
-    fn count(&mut self, key: &Key, node: Option<&str>, change: &Change) {
-        let place = self.cluster.place(key);
-        if place == node && place.is_none() {
-            return;
-        }
+    /// Counts a pod where it is now (`stays`: where it was). Most changes are of its status alone, and change no count.
+    fn count(&mut self, key: &Key, node: Option<&str>, change: &Change, stays: bool) {
         let (old, new) = (change.old.as_deref().unwrap_or(&Value::Null), &*change.object);
-        if place == node
-            && old["spec"] == new["spec"]
-            && old["metadata"]["labels"] == new["metadata"]["labels"]
-        {
+        if stays && old["spec"] == new["spec"] && old["metadata"]["labels"] == new["metadata"]["labels"] {
             let started = |pod: &Value| pod["status"]["startTime"].as_text().cloned();
-            let stays = |pod: &Value| pod["metadata"]["deletionTimestamp"].is_null();
-            if stays(old) != stays(new) || started(old) != started(new) {
+            let leaves = |pod: &Value| !pod["metadata"]["deletionTimestamp"].is_null();
+            if leaves(old) != leaves(new) || started(old) != started(new) {
                 self.cluster.renew(key, new);
             }
             return;

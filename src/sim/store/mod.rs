@@ -256,10 +256,10 @@ impl Store {
     }
 
     /// The same of pods, with their facts.
-    fn pods_at<'a, P: Iterator<Item = Place>>(
-        &'a self,
+    fn pods_at<P: Iterator<Item = Place>>(
+        &self,
         places: P,
-    ) -> impl Iterator<Item = (&'a Object, &'a Facts)> + use<'a, P> {
+    ) -> impl Iterator<Item = (&Object, &Facts)> + use<'_, P> {
         let pods = self.collections.get("pods");
         places.filter_map(move |place| pods?.with_facts(place))
     }

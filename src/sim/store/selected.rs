@@ -115,7 +115,7 @@ impl Store {
             Some(pods) => {
                 let all = is_one_label(selector);
                 let pods = self.pods_at(pods.iter().map(|(_, place)| *place));
-                pods.filter(|(p, _)| all || selects(selector, &p["metadata"]["labels"])).map(owned).collect()
+                pods.filter(|(_, facts)| all || selects(selector, &facts.labels)).map(owned).collect()
             }
             None => {
                 let pods = self.list_in("pods", &namespace);

@@ -160,12 +160,16 @@ fn same_but(x: &Map, y: &Map, ignored: &[&str]) -> bool {
 }
 
 fn is_same(a: &Value, b: &Value) -> bool {
+    // As most are, without a look for each field.
+    if a == b {
+        return true;
+    }
     match (a, b) {
         (Value::Object(x), Value::Object(y)) => same_but(x, y, &[]),
         (Value::Array(x), Value::Array(y)) => {
             x.len() == y.len() && x.iter().zip(y).all(|(a, b)| is_same(a, b))
         }
-        _ => a == b,
+        _ => false,
     }
 }
 
@@ -220,7 +224,8 @@ fn number(store: &mut Store, rollout: &Rollout) {
     let have = revision(new);
     let number = if have > newest { have } else { newest + 1 };
     let shared = shared_annotations(&rollout.deployment);
-    let says = |object: &Value| object["metadata"]["annotations"][REVISION] == number.to_string();
+    let text = number.to_string();
+    let says = |object: &Value| object["metadata"]["annotations"][REVISION] == text;
     let carries = |shared: &Map| {
         let annotations = &new["metadata"]["annotations"];
         shared.is_empty() || annotations.as_object().is_some_and(|own| own.includes(shared))
