@@ -1,20 +1,22 @@
 //! A queue of work, ordered by due time and then by arrival, each piece of work in it at most once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
 
 use tokio::time::Instant;
 
 /// What is due when.
 pub(in crate::sim) struct Queue<W> {
     by_time: BTreeMap<(Instant, u64), W>,
-    place: BTreeMap<W, (Instant, u64)>,
+    /// Where each piece of work stands. Only ever asked for one.
+    place: HashMap<W, (Instant, u64)>,
     arrivals: u64,
 }
 
-impl<W: Ord + Clone> Queue<W> {
+impl<W: Eq + Hash + Clone> Queue<W> {
     /// An empty queue.
     pub fn new() -> Self {
-        Self { by_time: BTreeMap::new(), place: BTreeMap::new(), arrivals: 0 }
+        Self { by_time: BTreeMap::new(), place: HashMap::new(), arrivals: 0 }
     }
 
     /// Puts work in; work that is queued already keeps the earlier time.

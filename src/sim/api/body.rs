@@ -8,7 +8,7 @@ use super::route::Route;
 use super::service::Call;
 use super::types::Types;
 use super::validate::{self, Causes};
-use crate::sim::json::{Map, Text, Value, json};
+use crate::sim::json::{Text, Value, json};
 use crate::sim::store::{Refusal, Resource};
 
 /// Where a value stands: as a text it is needed only of what is wrong.
@@ -86,16 +86,18 @@ impl<'de> Visitor<'de> for Reading<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut fields = Map::new();
+        let mut fields: Vec<(Text, Value)> = Vec::new();
         while let Some(name) = map.next_key::<Text>()? {
             let at = At::Field(self.at, &name);
-            if fields.contains_key(&name) {
+            // Most bodies are in order, and need no search.
+            let in_order = fields.last().is_none_or(|(last, _)| *last < name);
+            if !in_order && fields.iter().any(|(known, _)| *known == name) {
                 self.twice.push(at.to_string());
             }
             let value = map.next_value_seed(Reading { at: &at, twice: &mut *self.twice })?;
-            fields.insert(name, value);
+            fields.push((name, value));
         }
-        Ok(Value::Object(fields))
+        Ok(Value::Object(fields.into_iter().collect()))
     }
 }
 

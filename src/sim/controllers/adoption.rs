@@ -21,21 +21,25 @@ fn parents(resource: &str) -> &'static [&'static str] {
 }
 
 /// What has to be looked at after a change: the object itself, or what a new workload may adopt.
-pub(super) fn interest(store: &Store, change: &Change) -> Vec<(&'static str, Key)> {
+pub(super) fn interest(store: &Store, change: &Change, key: &Key) -> Vec<(&'static str, Key)> {
     let object = &change.object;
-    if change.kind == ChangeKind::Deleted || !object["metadata"]["deletionTimestamp"].is_null() {
+    let own = ["pods", "replicasets.apps"].into_iter().find(|r| **r == *change.resource);
+    let is_new = change.kind == ChangeKind::Added;
+    if (own.is_none() && !is_new) || change.kind == ChangeKind::Deleted {
+        return Vec::new();
+    }
+    let metadata = &object["metadata"];
+    if !metadata["deletionTimestamp"].is_null() {
         return Vec::new();
     }
     let mut found = Vec::new();
-    let old = change.old.as_deref();
-    let same = |field: &str| old.is_some_and(|old| old["metadata"][field] == object["metadata"][field]);
-    let own = ["pods", "replicasets.apps"].into_iter().find(|r| **r == *change.resource);
     if let Some(resource) = own {
-        let controlled = pods::controller(object).is_some();
-        let is_new = change.kind == ChangeKind::Added;
-        let changed = !(is_new || same("labels") && same("ownerReferences"));
-        if changed || (is_new && !controlled) {
-            found.push((resource, change.key()));
+        let before = change.old.as_deref().map(|old| &old["metadata"]);
+        let same = |field: &str| before.is_some_and(|before| before[field] == metadata[field]);
+        let changed = || !(same("labels") && same("ownerReferences"));
+        let concerned = if is_new { pods::controller(object).is_none() } else { changed() };
+        if concerned {
+            found.push((resource, key.clone()));
         }
     }
     if change.kind == ChangeKind::Added {

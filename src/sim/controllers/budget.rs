@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{pods, until};
+use super::{Facts, pods, until};
 use crate::sim::clock::{parse_time, seconds_text};
 use crate::sim::json::{Map, Value, json};
 use crate::sim::scheduler::set_condition;
@@ -17,10 +17,13 @@ const BUDGETS: &str = "poddisruptionbudgets.policy";
 const CONDITION: &str = "DisruptionAllowed";
 const SYNC_FAILED: &str = "SyncFailed";
 
+/// A pod with its facts.
+type Selected = (Object, Facts);
+
 /// Recounts a budget.
 pub(super) fn reconcile(store: &mut Store, key: &Key, now: Timestamp) -> Option<Duration> {
     let budget = store.get_key(BUDGETS, key).cloned()?;
-    let selected: Vec<Object> = store.selected_by(&budget);
+    let selected = store.selected_by(&budget);
     match wanted(store, &budget, &selected) {
         Ok(counts) => count(store, key, &budget, &selected, counts, now),
         Err(why) => {
@@ -34,15 +37,18 @@ fn count(
     store: &mut Store,
     key: &Key,
     budget: &Value,
-    selected: &[Object],
+    selected: &[Selected],
     (expected, desired): (i64, i64),
     now: Timestamp,
 ) -> Option<Duration> {
     let (disrupted, again) = disrupted(budget, selected, now);
     let healthy = selected
         .iter()
-        .filter(|p| pods::is_active(p) && pods::is_ready(p))
-        .filter(|p| !disrupted.contains_key(p["metadata"]["name"].as_str().unwrap_or_default()))
+        .filter(|(_, facts)| facts.is_active && facts.is_ready)
+        .filter(|(p, _)| {
+            disrupted.is_empty()
+                || !disrupted.contains_key(p["metadata"]["name"].as_str().unwrap_or_default())
+        })
         .count() as i64;
     // A budget that expects no pods allows nothing: the first pod may appear before it is counted.
     let allowed = if expected > 0 { (healthy - desired).max(0) } else { 0 };
@@ -80,13 +86,13 @@ fn note_generation(status: &mut Value) {
 }
 
 /// The evicted pods that are still on their way out, and when the first of them counts again.
-fn disrupted(budget: &Value, selected: &[Object], now: Timestamp) -> (Map, Option<Duration>) {
+fn disrupted(budget: &Value, selected: &[Selected], now: Timestamp) -> (Map, Option<Duration>) {
     let mut disrupted = Map::new();
     let mut again = None;
     for (name, at) in budget["status"]["disruptedPods"].as_object().into_iter().flatten() {
-        let alive = selected
-            .iter()
-            .any(|p| p["metadata"]["name"] == name.as_str() && p["metadata"]["deletionTimestamp"].is_null());
+        let alive = selected.iter().any(|(p, _)| {
+            p["metadata"]["name"] == name.as_str() && p["metadata"]["deletionTimestamp"].is_null()
+        });
         let due = at.as_str().and_then(parse_time).map(|t| t + EXPIRY);
         if let Some(due) = due.filter(|due| alive && *due > now) {
             disrupted.insert(name.clone(), at.clone());
@@ -108,7 +114,7 @@ fn fail_safe(store: &mut Store, key: &Key, why: &str, now: Timestamp) {
 
 /// expectedPods and desiredHealthy. A whole `minAvailable` counts the pods that are there; percentages and
 /// `maxUnavailable` count what the pods' controllers want. Percentages round up.
-fn wanted(store: &Store, budget: &Value, selected: &[Object]) -> Result<(i64, i64), String> {
+fn wanted(store: &Store, budget: &Value, selected: &[Selected]) -> Result<(i64, i64), String> {
     let (least, most) = (&budget["spec"]["minAvailable"], &budget["spec"]["maxUnavailable"]);
     if !most.is_null() {
         let expected = expected_scale(store, budget, selected)?;
@@ -125,10 +131,15 @@ fn wanted(store: &Store, budget: &Value, selected: &[Object]) -> Result<(i64, i6
 }
 
 /// The sum of the scales of the pods' controllers. Pods without a controller are left out.
-fn expected_scale(store: &Store, budget: &Value, selected: &[Object]) -> Result<i64, String> {
+fn expected_scale(store: &Store, budget: &Value, selected: &[Selected]) -> Result<i64, String> {
     let mut scales: BTreeMap<String, i64> = BTreeMap::new();
-    for pod in selected {
-        let Some(controller) = pods::controller(pod) else { continue };
+    let mut before: Option<&Value> = None;
+    for (pod, facts) in selected {
+        let Some(controller) = &facts.controller else { continue };
+        // Most pods have the controller of the one before.
+        if before.replace(controller) == Some(controller) {
+            continue;
+        }
         let text = |field: &str| controller[field].as_str().unwrap_or_default();
         if store.resource_of(text("apiVersion"), text("kind")).is_none()
             && let Some(expected) = counted_before(budget)

@@ -10,17 +10,19 @@ const ORPHAN: &str = "orphan";
 /// What a change gives the collector to do; most give nothing.
 pub(super) fn interest(store: &Store, change: &Change) -> Vec<Work> {
     let object = &change.object;
-    let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
+    let metadata = &object["metadata"];
+    if change.kind == ChangeKind::Modified && metadata["deletionTimestamp"].is_null() {
+        return Vec::new();
+    }
+    let uid = metadata["uid"].as_str().unwrap_or_default();
     let gone = change.kind == ChangeKind::Deleted;
     let mut work = Vec::new();
     if (gone && store.has_dependants(uid)) || (!gone && waits_for_us(object)) {
         work.push((Controller::Garbage, Key::new(&change.resource, uid)));
     }
-    if gone || change.kind == ChangeKind::Added || !object["metadata"]["deletionTimestamp"].is_null() {
-        let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
-        let references = object["metadata"]["ownerReferences"].as_array().into_iter().flatten();
-        work.extend(references.filter_map(|reference| of_owner(store, namespace, reference)));
-    }
+    let namespace = metadata["namespace"].as_str().unwrap_or_default();
+    let references = metadata["ownerReferences"].as_array().into_iter().flatten();
+    work.extend(references.filter_map(|reference| of_owner(store, namespace, reference)));
     work
 }
 

@@ -1,34 +1,33 @@
 //! Whose work a change is.
 
-use std::collections::BTreeSet;
-
 use super::{Controller, Work, adoption, daemon_set, garbage, node, pods, volume};
 use crate::sim::json::Value;
 use crate::sim::store::{Change, ChangeKind, Key, Object, Store};
 
 /// The controllers that a change concerns, and the keys for which they run.
-pub(super) fn of(store: &Store, change: &Change) -> Vec<Work> {
-    let key = change.key();
-    let mut work: BTreeSet<Work> = BTreeSet::new();
+pub(super) fn of(store: &Store, change: &Change, key: &Key) -> Vec<Work> {
+    let mut work: Vec<Work> = Vec::new();
     work.extend(own(&change.resource).map(|controller| (controller, key.clone())));
     work.extend(pods::owner(&change.object));
     match &*change.resource {
-        "pods" => of_pod(store, change, &key, &mut work),
-        "nodes" => of_node(store, change, &key, &mut work),
-        "persistentvolumeclaims" => of_claim(store, &key, &mut work),
+        "pods" => of_pod(store, change, key, &mut work),
+        "nodes" => of_node(store, change, key, &mut work),
+        "persistentvolumeclaims" => of_claim(store, key, &mut work),
         "persistentvolumes" => of_volume(&change.object, &mut work),
         "volumeattachments.storage.k8s.io" => of_attachment(store, change, &mut work),
         _ => {}
     }
     work.extend(garbage::interest(store, change));
-    for (resource, key) in adoption::interest(store, change) {
-        work.insert((if resource == "pods" { Controller::AdoptPod } else { Controller::AdoptSet }, key));
+    for (resource, key) in adoption::interest(store, change, key) {
+        work.push((if resource == "pods" { Controller::AdoptPod } else { Controller::AdoptSet }, key));
     }
-    of_quotas(store, change, &key, &mut work);
+    of_quotas(store, change, key, &mut work);
     if change.kind == ChangeKind::Deleted && store.is_terminating(&key.namespace) {
-        work.insert((Controller::Namespace, Key::new("", &key.namespace)));
+        work.push((Controller::Namespace, Key::new("", &key.namespace)));
     }
-    work.into_iter().collect()
+    work.sort_unstable();
+    work.dedup();
+    work
 }
 
 /// The controller of a kind.
@@ -52,7 +51,7 @@ fn own(resource: &str) -> Option<Controller> {
     })
 }
 
-fn of_pod(store: &Store, change: &Change, key: &Key, work: &mut BTreeSet<Work>) {
+fn of_pod(store: &Store, change: &Change, key: &Key, work: &mut Vec<Work>) {
     let budgets = store.budgets_of(&key.namespace, &change.object["metadata"]["labels"]);
     work.extend(budgets.map(|budget| (Controller::Budget, Key::of(budget))));
     if change.kind == ChangeKind::Deleted {
@@ -65,15 +64,15 @@ fn of_pod(store: &Store, change: &Change, key: &Key, work: &mut BTreeSet<Work>) 
     }
     if let Some(node) = change.object["spec"]["nodeName"].as_str().filter(|n| !n.is_empty()) {
         if has_claims(&change.object) {
-            work.insert((Controller::Attachment, Key::new("", node)));
+            work.push((Controller::Attachment, Key::new("", node)));
         }
         if node::is_concerned(store, node, &change.object) {
-            work.insert((Controller::Node, Key::new("", node)));
+            work.push((Controller::Node, Key::new("", node)));
         }
     }
     for volume in change.object["spec"]["volumes"].as_array().into_iter().flatten() {
         if let Some(claim) = volume["persistentVolumeClaim"]["claimName"].as_str() {
-            work.insert((Controller::Volume, Key::new(&key.namespace, claim)));
+            work.push((Controller::Volume, Key::new(&key.namespace, claim)));
         }
     }
 }
@@ -84,7 +83,7 @@ fn has_claims(pod: &Value) -> bool {
 }
 
 /// DaemonSets look at a node's labels and taints, kubelets at its readiness; heartbeats concern neither.
-fn of_node(store: &Store, change: &Change, key: &Key, work: &mut BTreeSet<Work>) {
+fn of_node(store: &Store, change: &Change, key: &Key, work: &mut Vec<Work>) {
     let node = &*change.object;
     let old = change.old.as_deref().filter(|_| change.kind == ChangeKind::Modified);
     let same = |part: fn(&Value) -> &Value| old.is_some_and(|old| part(old) == part(node));
@@ -101,7 +100,7 @@ fn of_node(store: &Store, change: &Change, key: &Key, work: &mut BTreeSet<Work>)
 }
 
 /// What goes, or ends, is used no more.
-fn of_quotas(store: &Store, change: &Change, key: &Key, work: &mut BTreeSet<Work>) {
+fn of_quotas(store: &Store, change: &Change, key: &Key, work: &mut Vec<Work>) {
     let over = |pod: &Value| matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
     let ended =
         *change.resource == *"pods" && over(&change.object) && !change.old.as_deref().is_some_and(over);
@@ -111,29 +110,29 @@ fn of_quotas(store: &Store, change: &Change, key: &Key, work: &mut BTreeSet<Work
 }
 
 /// A claim that is bound lets its pods start, once its volume is attached.
-fn of_claim(store: &Store, key: &Key, work: &mut BTreeSet<Work>) {
+fn of_claim(store: &Store, key: &Key, work: &mut Vec<Work>) {
     for pod in store.pods_with(key) {
         if let Some(node) = pod["spec"]["nodeName"].as_str().filter(|n| !n.is_empty()) {
-            work.insert((Controller::Kubelet, Key::of(pod)));
-            work.insert((Controller::Attachment, Key::new("", node)));
+            work.push((Controller::Kubelet, Key::of(pod)));
+            work.push((Controller::Attachment, Key::new("", node)));
         }
     }
 }
 
 /// A volume that is reserved for a claim is bound to it.
-fn of_volume(volume: &Value, work: &mut BTreeSet<Work>) {
+fn of_volume(volume: &Value, work: &mut Vec<Work>) {
     let claim = &volume["spec"]["claimRef"];
     if let (Some(namespace), Some(name)) = (claim["namespace"].as_str(), claim["name"].as_str()) {
-        work.insert((Controller::Volume, Key::new(namespace, name)));
+        work.push((Controller::Volume, Key::new(namespace, name)));
     }
 }
 
 /// An attached volume lets pods start; a detached one may be attached elsewhere.
-fn of_attachment(store: &Store, change: &Change, work: &mut BTreeSet<Work>) {
+fn of_attachment(store: &Store, change: &Change, work: &mut Vec<Work>) {
     let spec = &change.object["spec"];
     if change.kind == ChangeKind::Added {
         // In a copy of a cluster nobody may use it any more.
-        work.insert((Controller::Attachment, Key::new("", spec["nodeName"].as_str().unwrap_or_default())));
+        work.push((Controller::Attachment, Key::new("", spec["nodeName"].as_str().unwrap_or_default())));
     }
     if change.kind == ChangeKind::Deleted {
         let volume = spec["source"]["persistentVolumeName"].as_str().unwrap_or_default();

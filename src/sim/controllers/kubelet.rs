@@ -4,7 +4,7 @@
 //! (1 s more), `stops-after` (1 s after SIGTERM), `stops: external` (ends only when somebody sets its phase, or when its grace
 //! has run out), `runs-for` (pods of Jobs: 2 s), `exit-code` (0). The first two and `runs-for` may be `never`.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::node::{annotation, duration};
 use super::{pods, until, volume};
 use crate::sim::clock::{parse_time, seconds_text};
-use crate::sim::json::{Value, json};
+use crate::sim::json::{Text, Value, json};
 use crate::sim::scheduler::set_condition;
 use crate::sim::store::{DeleteOptions, Key, Store, mix_text};
 
@@ -21,19 +21,24 @@ const SECOND: SignedDuration = SignedDuration::from_secs(1);
 /// Exit code of what SIGTERM has ended.
 const TERMINATED: i64 = 143;
 
+const STARTS_AFTER: &str = "sim.virtroll.dev/starts-after";
+const READY_AFTER: &str = "sim.virtroll.dev/ready-after";
+const RUNS_FOR: &str = "sim.virtroll.dev/runs-for";
+const STOPS_AFTER: &str = "sim.virtroll.dev/stops-after";
+
 fn setting(pod: &Value, name: &str, default: SignedDuration) -> SignedDuration {
-    annotation(pod, &format!("sim.virtroll.dev/{name}")).and_then(duration).unwrap_or(default)
+    annotation(pod, name).and_then(duration).unwrap_or(default)
 }
 
 fn never(pod: &Value, name: &str) -> bool {
-    annotation(pod, &format!("sim.virtroll.dev/{name}")) == Some("never")
+    annotation(pod, name) == Some("never")
 }
 
 /// What the kubelets know of a pod to the millisecond; the API's times have whole seconds. What they don't know, such as in
 /// a copy of a cluster, its object says.
 #[derive(Debug, Default, Clone)]
 struct Moments {
-    uid: String,
+    uid: Text,
     admitted: Option<Timestamp>,
     started: Option<Timestamp>,
     stopping: Option<Timestamp>,
@@ -42,22 +47,26 @@ struct Moments {
 /// The kubelets.
 #[derive(Debug, Default)]
 pub(super) struct Kubelets {
-    moments: BTreeMap<Key, Moments>,
+    /// Only ever asked for one pod's.
+    moments: HashMap<Key, Moments>,
 }
 
 impl Kubelets {
     /// One round of a pod.
     pub(super) fn reconcile(&mut self, store: &mut Store, key: &Key, now: Timestamp) -> Option<Duration> {
-        let Some(pod) = store.get_key("pods", key) else {
+        let Some(pod) = store.get_key("pods", key).cloned() else {
             self.moments.remove(key);
             return None;
         };
-        let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();
-        let moments = self.moments.entry(key.clone()).or_default();
-        if moments.uid != uid {
-            *moments = Moments { uid: uid.to_owned(), ..Moments::default() };
+        let uid = pod["metadata"]["uid"].as_text();
+        let moments = match self.moments.get_mut(key) {
+            Some(moments) => moments,
+            None => self.moments.entry(key.clone()).or_default(),
+        };
+        if uid != Some(&moments.uid) {
+            *moments = Moments { uid: uid.cloned().unwrap_or_default(), ..Moments::default() };
         }
-        reconcile(store, key, moments, now)
+        reconcile(store, key, &pod, moments, now)
     }
 }
 
@@ -67,25 +76,30 @@ fn exact(moment: Option<Timestamp>, text: Timestamp) -> Timestamp {
     moment.filter(fits).unwrap_or(text)
 }
 
-fn reconcile(store: &mut Store, key: &Key, moments: &mut Moments, now: Timestamp) -> Option<Duration> {
-    let pod = store.get_key("pods", key).cloned()?;
-    let node = pod["spec"]["nodeName"].as_str().filter(|n| !n.is_empty())?.to_owned();
-    let Some(node) = store.get("nodes", "", &node).cloned() else {
+fn reconcile(
+    store: &mut Store,
+    key: &Key,
+    pod: &Value,
+    moments: &mut Moments,
+    now: Timestamp,
+) -> Option<Duration> {
+    let node = pod["spec"]["nodeName"].as_str().filter(|n| !n.is_empty())?;
+    let Some(node) = store.get("nodes", "", node) else {
         // Its node is gone: the pod collector deletes it, and nobody is there to stop it in order.
         let _ =
             store.delete("pods", key, &DeleteOptions { grace_seconds: Some(0), ..DeleteOptions::default() });
         return None;
     };
-    if pods::condition(&node, "Ready") != Some("True") {
+    if pods::condition(node, "Ready") != Some("True") {
         return None;
     }
     if !pod["metadata"]["deletionTimestamp"].is_null() {
-        return stop(store, key, &pod, moments, now);
+        return stop(store, key, pod, moments, now);
     }
     match pod["status"]["phase"].as_str() {
-        Some("Running") => run(store, key, &pod, moments, now),
+        Some("Running") => run(store, key, pod, moments, now),
         Some("Succeeded" | "Failed") => None,
-        _ => start(store, key, &pod, moments, now),
+        _ => start(store, key, pod, moments, now),
     }
 }
 
@@ -103,10 +117,10 @@ fn start(
         return None;
     };
     // A claim that is bound, and a volume that is attached, call the kubelet again.
-    if never(pod, "starts-after") || !volumes_ready(store, key, pod) {
+    if never(pod, STARTS_AFTER) || !volumes_ready(store, key, pod) {
         return None;
     }
-    let due = exact(moments.admitted, admitted) + setting(pod, "starts-after", SECOND);
+    let due = exact(moments.admitted, admitted) + setting(pod, STARTS_AFTER, SECOND);
     if now < due {
         return Some(until(now, due));
     }
@@ -154,21 +168,24 @@ fn running_since(pod: &Value) -> Option<Timestamp> {
 }
 
 fn run(store: &mut Store, key: &Key, pod: &Value, moments: &Moments, now: Timestamp) -> Option<Duration> {
-    let since = running_since(pod).map_or(now, |text| exact(moments.started, text));
     let once = pod["spec"]["restartPolicy"] != "Always";
+    let is_ready = pods::is_ready(pod);
+    if is_ready && !once {
+        return None;
+    }
+    let since = running_since(pod).map_or(now, |text| exact(moments.started, text));
     let of_job = pod["metadata"]["ownerReferences"][0]["kind"] == "Job";
-    let runs_for =
-        annotation(pod, "sim.virtroll.dev/runs-for").and_then(duration).or(of_job.then_some(SECOND * 2));
-    let ends = runs_for.filter(|_| once && !never(pod, "runs-for")).map(|r| since + r);
+    let runs_for = annotation(pod, RUNS_FOR).and_then(duration).or(of_job.then_some(SECOND * 2));
+    let ends = runs_for.filter(|_| once && !never(pod, RUNS_FOR)).map(|r| since + r);
     if ends.is_some_and(|due| due <= now) {
         complete(store, key, pod, now);
         return None;
     }
     let end = ends.map(|due| until(now, due));
-    if pods::is_ready(pod) || never(pod, "ready-after") {
+    if is_ready || never(pod, READY_AFTER) {
         return end;
     }
-    let due = since + setting(pod, "ready-after", SECOND);
+    let due = since + setting(pod, READY_AFTER, SECOND);
     if now < due {
         return Some(until(now, due)).into_iter().chain(end).min();
     }
@@ -227,7 +244,7 @@ fn stop(
     let over = matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
     let external = annotation(pod, "sim.virtroll.dev/stops") == Some("external");
     let heard = exact(Some(*moments.stopping.get_or_insert(now)), asked);
-    let own = if external { deadline } else { heard + setting(pod, "stops-after", SECOND) };
+    let own = if external { deadline } else { heard + setting(pod, STOPS_AFTER, SECOND) };
     let due = own.min(deadline);
     if !over && now < due {
         return Some(until(now, due));

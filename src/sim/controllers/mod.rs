@@ -29,6 +29,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+pub(in crate::sim) use pods::Facts;
+
 use super::clock::sleep_until;
 use super::events::Recorder;
 use super::queue::Queue;
@@ -36,7 +38,7 @@ use super::scheduler::Scheduler;
 use super::store::{Key, Store};
 
 /// Which controller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in crate::sim) enum Controller {
     Garbage,
     Namespace,
@@ -158,10 +160,11 @@ impl Manager {
             if let Some(recorder) = self.recorder.as_mut().filter(|_| change.revision > self.news_from) {
                 recorder.observe(store, &change);
             }
-            for key in self.scheduler.observe(&change) {
+            let key = change.key();
+            for key in self.scheduler.observe(&change, &key) {
                 put(Controller::Scheduler, key);
             }
-            for (controller, key) in interest::of(store, &change) {
+            for (controller, key) in interest::of(store, &change, &key) {
                 put(controller, key);
             }
         }

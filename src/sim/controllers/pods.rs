@@ -12,6 +12,44 @@ use crate::sim::clock::parse_time;
 use crate::sim::json::{Value, json};
 use crate::sim::store::{Key, Object, Store};
 
+/// What controllers ask of a pod over and over, read once for each version of it.
+#[derive(Debug, Clone, Default)]
+pub(in crate::sim) struct Facts {
+    /// Not over and not on its way out.
+    pub is_active: bool,
+    /// Condition `Ready=True`.
+    pub is_ready: bool,
+    ready_since: Option<Timestamp>,
+    /// Its labels.
+    pub labels: Value,
+    /// The reference to the owner that controls it.
+    pub controller: Option<Value>,
+}
+
+impl Facts {
+    /// Reads a pod.
+    pub fn of(pod: &Value) -> Self {
+        Self {
+            is_active: is_active(pod),
+            is_ready: is_ready(pod),
+            ready_since: ready_since(pod),
+            labels: pod["metadata"]["labels"].clone(),
+            controller: controller(pod).cloned(),
+        }
+    }
+
+    /// When it will have been ready for so many seconds.
+    pub fn ready_for(&self, seconds: i64) -> Option<Timestamp> {
+        Some(self.ready_since? + SignedDuration::from_secs(seconds))
+    }
+
+    /// Ready for at least so many seconds.
+    pub fn is_available(&self, min_ready_seconds: i64, now: Timestamp) -> bool {
+        self.is_ready
+            && (min_ready_seconds == 0 || self.ready_for(min_ready_seconds).is_some_and(|due| due <= now))
+    }
+}
+
 /// The controller that an object's controlling owner belongs to.
 pub(super) fn owner(object: &Value) -> Option<Work> {
     let owner = controller(object)?;
@@ -25,8 +63,8 @@ pub(super) fn owner(object: &Value) -> Option<Work> {
         "CronJob" => Controller::CronJob,
         _ => return None,
     };
-    let namespace = object["metadata"]["namespace"].as_str()?;
-    Some((controller, Key::new(namespace, owner["name"].as_str()?)))
+    let namespace = object["metadata"]["namespace"].as_text()?.clone();
+    Some((controller, Key { namespace, name: owner["name"].as_text()?.clone() }))
 }
 
 /// The reference to the owner that controls an object.
@@ -105,11 +143,7 @@ pub(super) fn ready_since(pod: &Value) -> Option<Timestamp> {
 
 /// Ready for at least so many seconds.
 pub(super) fn is_available(pod: &Value, min_ready_seconds: i64, now: Timestamp) -> bool {
-    if !is_ready(pod) {
-        return false;
-    }
-    min_ready_seconds == 0
-        || ready_since(pod).is_some_and(|since| since + SignedDuration::from_secs(min_ready_seconds) <= now)
+    Facts::of(pod).is_available(min_ready_seconds, now)
 }
 
 /// When the next of these pods, which are ready, will have been so for long enough.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::pods;
+use super::{Facts, pods, until};
 use crate::sim::clock::seconds_text;
 use crate::sim::json::{Value, json};
 use crate::sim::scheduler::set_condition;
@@ -19,11 +19,11 @@ pub(super) fn reconcile(store: &mut Store, resource: &str, key: &Key, now: Times
     if !set["metadata"]["deletionTimestamp"].is_null() {
         return None;
     }
-    let mut active = active(store, &set);
+    let mut count = Count::of(store, &set, now);
     let wanted = set["spec"]["replicas"].as_i64().unwrap_or(1).max(0) as usize;
-    let is_right = active.len() == wanted;
+    let is_right = count.active == wanted;
     let mut refused = None;
-    for _ in active.len()..wanted {
+    for _ in count.active..wanted {
         let mut pod = pods::from_template(&set);
         pod["metadata"]["generateName"] = json!(format!("{}-", key.name));
         if let Err(why) = pods::try_create(store, pod) {
@@ -31,55 +31,83 @@ pub(super) fn reconcile(store: &mut Store, resource: &str, key: &Key, now: Times
             break;
         }
     }
-    if active.len() > wanted {
+    if count.active > wanted {
+        let mut active: Vec<Object> = active(store, &set).map(|(pod, _)| pod.clone()).collect();
         pods::surplus_order(&mut active);
         for pod in &active[..active.len() - wanted] {
             let _ = store.delete("pods", &Key::of(pod), &DeleteOptions::default());
         }
     }
     if !is_right {
-        active = self::active(store, &set);
+        count = Count::of(store, &set, now);
     }
-    report(store, resource, key, &active, refused.as_deref(), now);
-    let next = pods::next_available(&active, pods::min_ready_seconds(&set), now);
+    report(store, resource, key, &count, refused.as_deref(), now);
+    let next = count.next.map(|due| until(now, due));
     refused.map(|_| AGAIN).into_iter().chain(next).min()
 }
 
-fn active(store: &Store, set: &Value) -> Vec<Object> {
-    pods::of(store, set).into_iter().filter(|p| pods::is_active(p)).collect()
+fn active<'a>(store: &'a Store, set: &Value) -> impl Iterator<Item = (&'a Object, &'a Facts)> + use<'a> {
+    let uid = set["metadata"]["uid"].as_str().unwrap_or_default();
+    store.pods_owned_by(uid).filter(|(_, facts)| facts.is_active)
+}
+
+/// What a set's pods are, by number.
+#[derive(Default)]
+struct Count {
+    active: usize,
+    /// With all labels of the template.
+    labelled: usize,
+    ready: usize,
+    available: usize,
+    /// When the next becomes available.
+    next: Option<Timestamp>,
+}
+
+impl Count {
+    fn of(store: &Store, set: &Value, now: Timestamp) -> Self {
+        let least = pods::min_ready_seconds(set);
+        let labels = set["spec"]["template"]["metadata"]["labels"].as_object();
+        let mut count = Self::default();
+        for (_, facts) in active(store, set) {
+            let labelled = labels.is_none_or(|labels| match facts.labels.as_object() {
+                Some(own) => own.includes(labels),
+                None => labels.is_empty(),
+            });
+            count.active += 1;
+            count.labelled += usize::from(labelled);
+            count.ready += usize::from(facts.is_ready);
+            count.available += usize::from(facts.is_available(least, now));
+            let due = facts.ready_for(least).filter(|due| *due > now);
+            count.next = count.next.into_iter().chain(due).min();
+        }
+        count
+    }
 }
 
 fn report(
     store: &mut Store,
     resource: &str,
     key: &Key,
-    active: &[Object],
+    count: &Count,
     refused: Option<&str>,
     now: Timestamp,
 ) {
-    let Some(set) = store.get_key(resource, key).cloned() else { return };
-    let least = pods::min_ready_seconds(&set);
-    let ready = active.iter().filter(|p| pods::is_ready(p)).count();
-    let available = active.iter().filter(|p| pods::is_available(p, least, now)).count();
-    let labels = &set["spec"]["template"]["metadata"]["labels"];
-    let labelled = |p: &&Object| {
-        labels.as_object().into_iter().flatten().all(|(key, value)| &p["metadata"]["labels"][key] == value)
-    };
-    let fully = active.iter().filter(labelled).count();
-    store.modify(resource, key, |set| {
-        let before = set["status"]["conditions"].as_array().cloned().unwrap_or_default();
-        set["status"] = json!({
-            "replicas": active.len(), "fullyLabeledReplicas": fully, "readyReplicas": ready,
-            "availableReplicas": available, "observedGeneration": set["metadata"]["generation"],
-        });
-        let kept: Vec<Value> =
-            before.into_iter().filter(|c| refused.is_some() || c["type"] != "ReplicaFailure").collect();
-        if !kept.is_empty() {
-            set["status"]["conditions"] = json!(kept);
-        }
-        if let Some(why) = refused {
-            let time = seconds_text(now);
-            set_condition(&mut set["status"], "ReplicaFailure", "True", "FailedCreate", why, &time);
-        }
+    let Some(set) = store.get_key(resource, key) else { return };
+    let before = set["status"]["conditions"].as_array().into_iter().flatten();
+    let kept = before.filter(|c| refused.is_some() || c["type"] != "ReplicaFailure");
+    let kept: Vec<Value> = kept.cloned().collect();
+    let mut status = json!({
+        "replicas": count.active, "fullyLabeledReplicas": count.labelled, "readyReplicas": count.ready,
+        "availableReplicas": count.available, "observedGeneration": set["metadata"]["generation"],
     });
+    if !kept.is_empty() {
+        status["conditions"] = json!(kept);
+    }
+    if let Some(why) = refused {
+        let time = seconds_text(now);
+        set_condition(&mut status, "ReplicaFailure", "True", "FailedCreate", why, &time);
+    }
+    if set["status"] != status {
+        store.modify(resource, key, |set| set["status"] = status);
+    }
 }

@@ -192,7 +192,7 @@ impl<const N: usize> From<[Value; N]> for Value {
 /// In any order; of those of one name the last counts.
 impl<const N: usize> From<[(Text, Value); N]> for Value {
     fn from(fields: [(Text, Value); N]) -> Self {
-        Self::Object(Map::of(fields.into()))
+        Self::Object(Map::of_array(fields))
     }
 }
 

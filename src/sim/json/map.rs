@@ -1,22 +1,24 @@
-//! The fields of an object: a sorted vector, shared until it is changed.
+//! The fields of an object: sorted, in one piece of memory that is shared until it is changed.
 
+use std::iter::once;
 use std::sync::Arc;
 
 use super::{Text, Value};
 
 type Field = (Text, Value);
 
-/// An object's fields, in the order of their names.
+/// An object's fields, in the order of their names. They are read far more often than fields come and go: each look goes straight
+/// to the fields, with no vector in between.
 #[derive(Clone, Default, Eq)]
-pub struct Map(Arc<Vec<Field>>);
+pub struct Map(Arc<[Field]>);
 
 /// Names that differ mostly do so at their beginning or end: only what is left is compared as a whole.
 fn is_same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.first() == b.first() && a.last() == b.last() && a == b
 }
 
-/// Up to so many fields are looked through one by one.
-const FEW: usize = 8;
+/// Up to so many fields are looked through one by one: that is faster than four comparisons of whole names.
+const FEW: usize = 16;
 
 impl PartialEq for Map {
     fn eq(&self, other: &Self) -> bool {
@@ -39,7 +41,31 @@ impl Map {
             fields.dedup_by(|a, b| a.0 == b.0);
             fields.reverse();
         }
-        Self(Arc::new(fields))
+        Self(fields.into())
+    }
+
+    /// Of an array of fields in any order, as code writes them.
+    pub(super) fn of_array<const N: usize>(mut fields: [Field; N]) -> Self {
+        fields.sort_by(|a, b| a.0.cmp(&b.0));
+        if fields.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+            return Self::of(fields.into());
+        }
+        Self(fields.into())
+    }
+
+    /// Puts a field in at its place.
+    fn put(&mut self, at: usize, field: Field) {
+        self.0 = match Arc::get_mut(&mut self.0) {
+            Some(fields) => {
+                let (before, after) = fields.split_at_mut(at);
+                let [before, after] = [before, after].map(|part| part.iter_mut().map(std::mem::take));
+                before.chain(once(field)).chain(after).collect()
+            }
+            None => {
+                let (before, after) = self.0.split_at(at);
+                before.iter().cloned().chain(once(field)).chain(after.iter().cloned()).collect()
+            }
+        };
     }
 
     pub(super) fn is_same(&self, other: &Self) -> bool {
@@ -89,6 +115,12 @@ impl Map {
         self.0.is_empty()
     }
 
+    /// Whether it has all fields of another, with equal values. Both are in order: one walk will do.
+    pub fn includes(&self, others: &Self) -> bool {
+        let mut own = self.0.iter();
+        self.is_same(others) || others.0.iter().all(|(name, value)| own.any(|(n, v)| n == name && v == value))
+    }
+
     /// A field.
     pub fn get(&self, name: &str) -> Option<&Value> {
         Some(&self.0[self.find(name)?].1)
@@ -110,13 +142,13 @@ impl Map {
         let name = name.into();
         // Read in order, as most are: at the end.
         if self.0.last().is_none_or(|(last, _)| *last < name) {
-            Arc::make_mut(&mut self.0).push((name, value));
+            self.put(self.len(), (name, value));
             return None;
         }
         match self.search(&name) {
             Ok(at) => Some(std::mem::replace(&mut Arc::make_mut(&mut self.0)[at].1, value)),
             Err(at) => {
-                Arc::make_mut(&mut self.0).insert(at, (name, value));
+                self.put(at, (name, value));
                 None
             }
         }
@@ -125,7 +157,18 @@ impl Map {
     /// Takes a field away, and gives what it was.
     pub fn remove(&mut self, name: &str) -> Option<Value> {
         let at = self.find(name)?;
-        Some(Arc::make_mut(&mut self.0).remove(at).1)
+        let value = Arc::make_mut(&mut self.0)[at].1.take();
+        self.leave_out(&[at]);
+        Some(value)
+    }
+
+    /// Takes out the fields at these places, which are in order. Nobody else holds the fields.
+    fn leave_out(&mut self, places: &[usize]) {
+        let mut left_out = places.iter().peekable();
+        let fields = Arc::make_mut(&mut self.0).iter_mut().enumerate();
+        let kept = fields.filter(|(at, _)| left_out.next_if_eq(&at).is_none());
+        let kept: Vec<Field> = kept.map(|(_, field)| std::mem::take(field)).collect();
+        self.0 = kept.into();
     }
 
     /// The place of a field.
@@ -135,19 +178,25 @@ impl Map {
 
     /// The value of a field, which is made first if it isn't there.
     pub(super) fn get_or_insert_with(&mut self, name: &str, value: impl FnOnce() -> Value) -> &mut Value {
-        let at = match self.search(name) {
-            Ok(at) => at,
-            Err(at) => {
-                Arc::make_mut(&mut self.0).insert(at, (Text::new(name), value()));
-                at
-            }
-        };
+        let at = self.find(name).unwrap_or_else(|| {
+            let (Ok(at) | Err(at)) = self.search(name);
+            self.put(at, (Text::new(name), value()));
+            at
+        });
         &mut Arc::make_mut(&mut self.0)[at].1
     }
 
     /// Keeps those fields of which this is true.
     pub fn retain(&mut self, mut keep: impl FnMut(&Text, &mut Value) -> bool) {
-        Arc::make_mut(&mut self.0).retain_mut(|(name, value)| keep(name, value));
+        let mut left_out = Vec::new();
+        for (at, (name, value)) in Arc::make_mut(&mut self.0).iter_mut().enumerate() {
+            if !keep(name, value) {
+                left_out.push(at);
+            }
+        }
+        if !left_out.is_empty() {
+            self.leave_out(&left_out);
+        }
     }
 
     /// The fields.
@@ -188,7 +237,9 @@ impl IntoIterator for Map {
     type IntoIter = std::vec::IntoIter<Field>;
 
     fn into_iter(self) -> Self::IntoIter {
-        Arc::unwrap_or_clone(self.0).into_iter()
+        let mut fields = self.0;
+        let own = Arc::make_mut(&mut fields).iter_mut().map(std::mem::take);
+        own.collect::<Vec<_>>().into_iter()
     }
 }
 
@@ -218,6 +269,10 @@ impl<N: Into<Text>> FromIterator<(N, Value)> for Map {
 
 impl<N: Into<Text>> Extend<(N, Value)> for Map {
     fn extend<I: IntoIterator<Item = (N, Value)>>(&mut self, fields: I) {
+        if self.is_empty() {
+            *self = fields.into_iter().collect();
+            return;
+        }
         for (name, value) in fields {
             self.insert(name, value);
         }

@@ -4,7 +4,7 @@
 //! Each write reads an object, changes a field or two, stores the result beside what was there, and tells several watchers and
 //! controllers of both. With a tree of its own for each of them, most of a rehearsal is copying, comparing and dropping. Here
 //! a list or an object is a counted reference: a copy costs nothing, a change copies the way from the root to what is changed,
-//! and two versions are compared only where they are not the same memory. Fields are one sorted vector: in the order that
+//! and two versions are compared only where they are not the same memory. Fields are sorted: in the order that
 //! `serde_json` would give them, so that what is written out is the same to the byte.
 
 mod convert;

@@ -85,6 +85,40 @@ fn many_fields_are_found_as_few_are() {
 }
 
 #[test]
+fn fields_that_are_shared_come_and_go_in_one_copy_only() {
+    let old = json!({"a": 1, "c": 3, "d": 4});
+    let (mut more, mut fewer, mut some) = (old.clone(), old.clone(), old.clone());
+    more["b"] = json!(2);
+    assert_eq!(fewer.as_object_mut().and_then(|fields| fields.remove("c")), Some(json!(3)));
+    if let Some(fields) = some.as_object_mut() {
+        fields.retain(|name, _| name != "a" && name != "d");
+    }
+    assert_eq!(more.to_string(), r#"{"a":1,"b":2,"c":3,"d":4}"#);
+    assert_eq!(fewer.to_string(), r#"{"a":1,"d":4}"#);
+    assert_eq!(some.to_string(), r#"{"c":3}"#);
+    assert_eq!(old.to_string(), r#"{"a":1,"c":3,"d":4}"#);
+    let Value::Object(fields) = old.clone() else { panic!("an object") };
+    assert_eq!(fields.into_iter().map(|(_, value)| value).collect::<Vec<_>>(), [1, 3, 4].map(|n| json!(n)));
+    assert_eq!(old["d"], 4);
+}
+
+#[test]
+fn one_object_includes_another_if_it_has_all_its_fields() {
+    let map = |value: Value| value.as_object().cloned().unwrap_or_default();
+    let all = map(json!({"a": "1", "b": "2", "c": "3"}));
+    for (others, expected) in [
+        (json!({}), true),
+        (json!({"a": "1", "c": "3"}), true),
+        (json!({"a": "1", "b": "2", "c": "3"}), true),
+        (json!({"a": "2", "b": "2"}), false),
+        (json!({"b": "2", "bb": "2"}), false),
+        (json!({"c": "3", "d": "4"}), false),
+    ] {
+        assert_eq!(all.includes(&map(others.clone())), expected, "{others}");
+    }
+}
+
+#[test]
 fn an_index_reads_what_is_missing_as_null_and_writes_it_into_being() {
     let mut value = Value::Null;
     assert!(value["a"]["b"][3].is_null());

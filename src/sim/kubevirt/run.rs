@@ -25,7 +25,7 @@ const AFTER_CONFLICT: Duration = Duration::from_millis(50);
 const AFTER_TROUBLE: Duration = Duration::from_secs(1);
 
 /// A piece of work.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Work {
     Vm(Key),
     ReplicaSet(Key),

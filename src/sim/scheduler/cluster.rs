@@ -8,24 +8,35 @@
 //! are one entry ([`Group`]). Both are found by a label that the selector asks for, so a pod that comes or goes touches only
 //! what may concern it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::affinity::{Affinity, Askings};
 use super::labels::{ByLabel, Handles, Selector};
 use super::pod::{PodInfo, Term, Terms};
 use super::quantity::{self, Resources};
 use super::taints::{Taint, Toleration, tolerated};
-use crate::sim::json::Value;
+use crate::sim::json::{Text, Value};
 use crate::sim::store::{Key, Object};
+
+pub(super) const HOST: &str = "kubernetes.io/hostname";
+pub(super) const ZONE: &str = "topology.kubernetes.io/zone";
+
+/// How many of something the node at a place has; none where it has none.
+pub(super) type ByNode = BTreeMap<usize, i64>;
 
 /// A node with what is bound to it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Node {
     pub name: String,
+    /// Where it is among the nodes, as long as it exists.
+    pub place: usize,
     /// None while only pods speak of it.
     pub object: Option<Object>,
-    /// Its labels.
+    /// Its labels, and those that every pod asks for by themselves.
     pub labels: Value,
+    host: Option<Text>,
+    zone: Option<Text>,
     /// `spec.unschedulable`.
     pub is_cordoned: bool,
     /// Taints that keep pods off.
@@ -41,7 +52,34 @@ pub(super) struct Node {
 
 impl Node {
     pub fn label(&self, key: &str) -> Option<&str> {
-        self.labels.get(key)?.as_str()
+        match key {
+            HOST => self.host.as_deref(),
+            ZONE => self.zone.as_deref(),
+            _ => self.labels.get(key)?.as_str(),
+        }
+    }
+
+    /// Takes in the node as it is now. True if its labels are others.
+    fn read(&mut self, object: Option<&Object>) -> bool {
+        let old = std::mem::replace(&mut self.object, object.cloned());
+        let differs = |part: fn(&Value) -> &Value| old.as_deref().map(part) != object.map(|o| part(o));
+        let labels = differs(|n| &n["metadata"]["labels"]);
+        if labels {
+            self.labels = object.map(|o| o["metadata"]["labels"].clone()).unwrap_or_default();
+            [self.host, self.zone] = [HOST, ZONE].map(|key| self.labels.get(key)?.as_text().cloned());
+        }
+        if differs(|n| &n["spec"]) {
+            self.is_cordoned = object.is_some_and(|o| o["spec"]["unschedulable"] == true);
+            let taints = || object.into_iter().flat_map(|o| Taint::of(o));
+            self.soft_taints = taints().filter(Taint::is_soft).collect();
+            self.hard_taints = taints().filter(Taint::is_hard).collect();
+        }
+        if differs(|n| &n["status"]["allocatable"]) {
+            let allocatable = object.map(|o| &o["status"]["allocatable"]).unwrap_or(&Value::Null);
+            self.has = Resources::read(allocatable);
+            self.most_pods = quantity::pods(allocatable);
+        }
+        labels
     }
 
     /// Whether all taints that keep pods off are tolerated.
@@ -71,7 +109,7 @@ struct Tally {
     selector: Selector,
     /// Pods on their way out count, too.
     leaving_too: bool,
-    by_node: BTreeMap<String, i64>,
+    by_node: ByNode,
 }
 
 impl Tally {
@@ -99,7 +137,7 @@ pub(super) struct Group {
     pub term: Term,
     pub says: Says,
     /// How many pods with it a node has.
-    pub by_node: BTreeMap<String, i64>,
+    pub by_node: ByNode,
 }
 
 type TallyKey = (Vec<String>, Selector, bool);
@@ -116,23 +154,28 @@ pub(super) struct Cluster {
     /// Places of the nodes, a zone after the other in turn.
     order: Vec<usize>,
     is_ordered: bool,
-    /// Where each counted pod is, and its number in `by_label`.
-    places: BTreeMap<Key, (String, u64)>,
-    numbers: u64,
-    by_label: ByLabel<(String, Arc<PodInfo>)>,
-    tallies: BTreeMap<TallyKey, Tally>,
-    tally_handles: Handles<TallyKey>,
+    /// The number of each counted pod. Only ever asked for one pod's.
+    numbers: HashMap<Key, u64>,
+    /// The counted pods, each with the place of its node.
+    counted: BTreeMap<u64, (usize, Arc<PodInfo>)>,
+    newest: u64,
+    by_label: ByLabel,
+    tallies: Vec<Tally>,
+    /// Which of the tallies answers a question.
+    answers: HashMap<TallyKey, usize>,
+    tally_handles: Handles<usize>,
+    askings: Askings,
     groups: BTreeMap<GroupKey, Group>,
     group_handles: Handles<GroupKey>,
     /// Pods that others were moved out for, by the node that they wait for.
     pub nominated: BTreeMap<String, BTreeMap<Key, Arc<PodInfo>>>,
 }
 
-fn change(by_node: &mut BTreeMap<String, i64>, node: &str, by: i64) {
-    let count = by_node.entry(node.to_owned()).or_default();
+fn change(by_node: &mut ByNode, node: usize, by: i64) {
+    let count = by_node.entry(node).or_default();
     *count += by;
     if *count == 0 {
-        by_node.remove(node);
+        by_node.remove(&node);
     }
 }
 
@@ -148,36 +191,39 @@ fn said(terms: &Terms) -> impl Iterator<Item = (Says, &Term)> {
 impl Cluster {
     /// The node of that name, if the cluster has it.
     pub fn node(&self, name: &str) -> Option<&Node> {
-        self.entry(name).filter(|n| n.object.is_some())
+        self.at(*self.slots.get(name)?)
     }
 
-    fn entry(&self, name: &str) -> Option<&Node> {
-        self.nodes.get(*self.slots.get(name)?)
+    /// The node at a place, if the cluster has it.
+    pub fn at(&self, place: usize) -> Option<&Node> {
+        self.nodes.get(place).filter(|n| n.object.is_some())
     }
 
-    fn entry_or_new(&mut self, name: &str) -> &mut Node {
-        let slot = match self.slots.get(name) {
-            Some(slot) => *slot,
-            None => {
-                let slot = self.free.pop().unwrap_or_else(|| {
-                    self.nodes.push(Node::default());
-                    self.nodes.len() - 1
-                });
-                self.slots.insert(name.to_owned(), slot);
-                self.nodes[slot] = Node { name: name.to_owned(), ..Node::default() };
-                slot
-            }
-        };
-        &mut self.nodes[slot]
+    fn place_or_new(&mut self, name: &str) -> usize {
+        if let Some(place) = self.slots.get(name) {
+            return *place;
+        }
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.nodes.push(Node::default());
+            self.nodes.len() - 1
+        });
+        self.slots.insert(name.to_owned(), place);
+        self.nodes[place] = Node { name: name.to_owned(), place, ..Node::default() };
+        place
     }
 
     /// Forgets a node that is gone and has no pods left.
-    fn forget_empty(&mut self, name: &str) {
-        let is_empty = self.entry(name).is_some_and(|n| n.object.is_none() && n.pods.is_empty());
-        if is_empty && let Some(slot) = self.slots.remove(name) {
-            self.nodes[slot] = Node::default();
-            self.free.push(slot);
+    fn forget_empty(&mut self, place: usize) {
+        let node = &self.nodes[place];
+        if node.object.is_none() && node.pods.is_empty() && self.slots.remove(&node.name).is_some() {
+            self.nodes[place] = Node::default();
+            self.free.push(place);
         }
+    }
+
+    /// What a pod asks of nodes; `is_named`: it names the nodes that are in question.
+    pub fn affinity<'a>(&mut self, pod: &'a Value, is_named: bool) -> Affinity<'a> {
+        Affinity::of(&mut self.askings, pod, is_named, &self.nodes)
     }
 
     /// All nodes, from the `start`th on and around.
@@ -193,21 +239,16 @@ impl Cluster {
 
     /// Takes in a node as it is now, or that it is gone.
     pub fn set_node(&mut self, name: &str, object: Option<&Object>) {
-        let zone = |node: &Node| node.label("topology.kubernetes.io/zone").map(str::to_owned);
-        let node = self.entry_or_new(name);
-        let before = (node.object.is_some(), zone(node));
-        node.object = object.cloned();
-        node.labels = object.map(|o| o["metadata"]["labels"].clone()).unwrap_or_default();
-        node.is_cordoned = object.is_some_and(|o| o["spec"]["unschedulable"] == true);
-        let taints: Vec<Taint> = object.into_iter().flat_map(|o| Taint::of(o)).collect();
-        node.soft_taints = taints.iter().filter(|t| t.is_soft()).cloned().collect();
-        node.hard_taints = taints.into_iter().filter(Taint::is_hard).collect();
-        let allocatable = object.map(|o| &o["status"]["allocatable"]).unwrap_or(&Value::Null);
-        node.has = Resources::read(allocatable);
-        node.most_pods = quantity::pods(allocatable);
-        let after = (node.object.is_some(), zone(node));
+        let place = self.place_or_new(name);
+        let node = &mut self.nodes[place];
+        let before = (node.object.is_some(), node.zone.clone());
+        let labels_differ = node.read(object);
+        let after = (node.object.is_some(), node.zone.clone());
         self.is_ordered &= before == after;
-        self.forget_empty(name);
+        if labels_differ || before.0 != after.0 {
+            self.askings.change(place, object.map(|o| &**o));
+        }
+        self.forget_empty(place);
     }
 
     /// One of each zone in turn, so that a look at some of the nodes sees all zones.
@@ -218,7 +259,7 @@ impl Cluster {
         self.is_ordered = true;
         let mut zones: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for slot in self.slots.values().copied().filter(|slot| self.nodes[*slot].object.is_some()) {
-            let zone = self.nodes[slot].label("topology.kubernetes.io/zone").unwrap_or_default();
+            let zone = self.nodes[slot].zone.as_deref().unwrap_or_default();
             zones.entry(zone).or_default().push(slot);
         }
         let longest = zones.values().map(Vec::len).max().unwrap_or(0);
@@ -228,35 +269,52 @@ impl Cluster {
 
     /// Where a pod is counted.
     pub fn place(&self, key: &Key) -> Option<&str> {
-        self.places.get(key).map(|(node, _)| node.as_str())
+        let (place, _) = self.counted.get(self.numbers.get(key)?)?;
+        Some(&self.nodes[*place].name)
     }
 
     /// Counts a pod on its node.
     pub fn add(&mut self, node: &str, pod: PodInfo) {
         let pod = Arc::new(pod);
-        self.numbers += 1;
-        self.places.insert(pod.key.clone(), (node.to_owned(), self.numbers));
-        self.by_label.set(&pod.labels, self.numbers, Some(&(node.to_owned(), pod.clone())));
-        self.entry_or_new(node).add(&pod);
-        self.count(node, &pod, 1);
+        let place = self.place_or_new(node);
+        self.newest += 1;
+        self.numbers.insert(pod.key.clone(), self.newest);
+        self.by_label.set(&pod.labels, self.newest, true);
+        self.nodes[place].add(&pod);
+        self.count(place, &pod, 1);
+        self.counted.insert(self.newest, (place, pod));
     }
 
     /// Counts a pod no more.
     pub fn remove(&mut self, key: &Key) {
-        let Some((node, number)) = self.places.remove(key) else { return };
-        let Some(slot) = self.slots.get(&node).copied() else { return };
-        let Some(pod) = self.nodes[slot].pods.get(key).cloned() else { return };
-        self.nodes[slot].remove(key);
-        self.forget_empty(&node);
-        self.by_label.set(&pod.labels, number, None);
-        self.count(&node, &pod, -1);
+        let Some(number) = self.numbers.remove(key) else { return };
+        let Some((place, pod)) = self.counted.remove(&number) else { return };
+        self.nodes[place].remove(key);
+        self.by_label.set(&pod.labels, number, false);
+        self.count(place, &pod, -1);
+        self.forget_empty(place);
     }
 
-    fn count(&mut self, node: &str, pod: &PodInfo, by: i64) {
-        let mut met: Vec<TallyKey> = self.tally_handles.of(&pod.labels).cloned().collect();
-        met.dedup();
-        for key in met {
-            if let Some(tally) = self.tallies.get_mut(&key).filter(|t| t.counts(pod)) {
+    /// Takes in a later version of a counted pod that has the labels and the spec that it had.
+    pub fn renew(&mut self, key: &Key, object: &Value) {
+        let counted = self.numbers.get(key).and_then(|number| self.counted.get_mut(number));
+        let Some((place, pod)) = counted else { return };
+        let later = Arc::new(PodInfo::clone(pod).later(object));
+        for number in self.tally_handles.of(&later.labels) {
+            let tally = &mut self.tallies[*number];
+            let by = i64::from(tally.counts(&later)) - i64::from(tally.counts(pod));
+            if by != 0 {
+                change(&mut tally.by_node, *place, by);
+            }
+        }
+        self.nodes[*place].pods.insert(key.clone(), later.clone());
+        *pod = later;
+    }
+
+    fn count(&mut self, node: usize, pod: &PodInfo, by: i64) {
+        for number in self.tally_handles.of(&pod.labels) {
+            let tally = &mut self.tallies[*number];
+            if tally.counts(pod) {
                 change(&mut tally.by_node, node, by);
             }
         }
@@ -264,7 +322,7 @@ impl Cluster {
             let key = (says, term.clone());
             if !self.groups.contains_key(&key) {
                 self.group_handles.put(&term.selector, key.clone());
-                let group = Group { term: term.clone(), says, by_node: BTreeMap::new() };
+                let group = Group { term: term.clone(), says, by_node: ByNode::new() };
                 self.groups.insert(key.clone(), group);
             }
             let Some(group) = self.groups.get_mut(&key) else { continue };
@@ -282,52 +340,42 @@ impl Cluster {
         keys.into_iter().filter_map(|key| self.groups.get(key)).collect()
     }
 
-    /// How many pods that a selector selects in these namespaces (none: in all) each node has. `leaving_too`: those on their
-    /// way out count. The first question looks at all that have a label; from then on the count is kept.
-    pub fn tally(
-        &mut self,
-        namespaces: &[String],
-        selector: &Selector,
-        leaving_too: bool,
-    ) -> &BTreeMap<String, i64> {
-        let key: TallyKey = (namespaces.to_vec(), selector.clone(), leaving_too);
-        if !self.tallies.contains_key(&key) {
-            let mut tally = Tally {
-                namespaces: key.0.clone(),
-                selector: selector.clone(),
-                leaving_too,
-                by_node: BTreeMap::new(),
-            };
-            match self.by_label.candidates(selector) {
-                Some(candidates) => {
-                    for (node, pod) in &candidates {
-                        if tally.counts(pod) {
-                            change(&mut tally.by_node, node, 1);
-                        }
-                    }
-                }
-                None => {
-                    for node in self.slots.values().map(|slot| &self.nodes[*slot]) {
-                        let count = node.pods.values().filter(|p| tally.counts(p)).count() as i64;
-                        if count > 0 {
-                            tally.by_node.insert(node.name.clone(), count);
-                        }
+    /// The number under which [`Self::tallied`] tells how many pods that a selector selects in these namespaces (none: in all)
+    /// each node has. `leaving_too`: those on their way out count. The first question looks at all that have a label; from then
+    /// on the count is kept.
+    pub fn tally(&mut self, namespaces: Vec<String>, selector: Selector, leaving_too: bool) -> usize {
+        let key: TallyKey = (namespaces, selector, leaving_too);
+        if let Some(number) = self.answers.get(&key) {
+            return *number;
+        }
+        let (namespaces, selector, _) = key.clone();
+        let mut tally = Tally { namespaces, selector, leaving_too, by_node: ByNode::new() };
+        match self.by_label.candidates(&tally.selector) {
+            Some(candidates) => {
+                for (place, pod) in candidates.filter_map(|number| self.counted.get(&number)) {
+                    if tally.counts(pod) {
+                        change(&mut tally.by_node, *place, 1);
                     }
                 }
             }
-            self.tally_handles.put(selector, key.clone());
-            self.tallies.insert(key.clone(), tally);
+            None => {
+                for node in &self.nodes {
+                    let count = node.pods.values().filter(|p| tally.counts(p)).count() as i64;
+                    if count > 0 {
+                        tally.by_node.insert(node.place, count);
+                    }
+                }
+            }
         }
-        &self.tallies[&key].by_node
+        let number = self.tallies.len();
+        self.tally_handles.put(&tally.selector, number);
+        self.tallies.push(tally);
+        self.answers.insert(key, number);
+        number
     }
 
-    /// A node's pods that are counted by a question asked before, without changing anything.
-    pub fn tallied(
-        &self,
-        namespaces: &[String],
-        selector: &Selector,
-        leaving_too: bool,
-    ) -> Option<&BTreeMap<String, i64>> {
-        self.tallies.get(&(namespaces.to_vec(), selector.clone(), leaving_too)).map(|t| &t.by_node)
+    /// The answer to a question asked before.
+    pub fn tallied(&self, number: usize) -> &ByNode {
+        &self.tallies[number].by_node
     }
 }

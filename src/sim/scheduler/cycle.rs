@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::cluster::{Cluster, Node, Says};
-use super::filter::{affine, has_affinity};
+use super::affinity::Affinity;
+use super::cluster::{ByNode, Cluster, Node, Says};
 use super::labels::Selector;
 use super::pod::{PodInfo, Term};
 use super::taints::Toleration;
@@ -53,15 +53,15 @@ impl Constraint {
     }
 
     /// Whether a node's pods count for a pod.
-    pub fn includes(&self, pod: &Value, tolerations: &[Toleration], node: &Node) -> bool {
-        node.object.as_ref().is_some_and(|object| {
-            (!self.by_affinity || affine(pod, object)) && (!self.by_taints || node.admits(tolerations))
-        })
+    pub fn includes(&self, affinity: &Affinity<'_>, tolerations: &[Toleration], node: &Node) -> bool {
+        node.object.is_some()
+            && (!self.by_affinity || affinity.fits(node))
+            && (!self.by_taints || node.admits(tolerations))
     }
 
     /// A selector that selects everything counts nothing.
-    pub fn count(&self, tally: &BTreeMap<String, i64>, node: &str) -> i64 {
-        if self.selector.is_everything() { 0 } else { tally.get(node).copied().unwrap_or(0) }
+    pub fn count(&self, tally: &ByNode, node: &Node) -> i64 {
+        if self.selector.is_everything() { 0 } else { tally.get(&node.place).copied().unwrap_or(0) }
     }
 }
 
@@ -101,8 +101,8 @@ pub(super) struct Cycle<'a> {
     pub claims: Claims,
     /// The node that the pod itself names.
     pub pinned: Option<&'a str>,
-    /// It asks something of a node's labels or name.
-    pub has_affinity: bool,
+    /// What it asks of a node's labels or name.
+    pub affinity: Affinity<'a>,
     /// The only nodes in question.
     pub names: Option<Vec<String>>,
 }
@@ -129,14 +129,15 @@ impl<'a> Cycle<'a> {
         let claims = Claims::of(store, object)?;
         let names = named(object)?;
         let tolerations = Toleration::of(object);
-        let hard = hard(cluster, object, &tolerations);
+        let affinity = cluster.affinity(object, names.is_some());
+        let hard = hard(cluster, object, &affinity, &tolerations);
         let near = near(cluster, store, pod);
         let apart = apart(cluster, store, pod);
         let mut shunned_by = Counts::new();
         for group in cluster.groups(&pod.labels) {
             if group.says == Says::MustBeApart && group.term.means(store, pod) {
-                for (name, count) in &group.by_node {
-                    if let Some(node) = cluster.node(name) {
+                for (place, count) in &group.by_node {
+                    if let Some(node) = cluster.at(*place) {
                         add(&mut shunned_by, node, &group.term.topology_key, *count);
                     }
                 }
@@ -144,7 +145,6 @@ impl<'a> Cycle<'a> {
         }
         let means_itself = pod.terms.near.iter().all(|t| t.means(store, pod));
         let pinned = object["spec"]["nodeName"].as_str().filter(|n| !n.is_empty());
-        let has_affinity = has_affinity(object);
         Ok(Self {
             pod,
             object,
@@ -156,7 +156,7 @@ impl<'a> Cycle<'a> {
             means_itself,
             claims,
             pinned,
-            has_affinity,
+            affinity,
             names,
         })
     }
@@ -167,7 +167,7 @@ impl<'a> Cycle<'a> {
         let all_keys = self.hard.iter().all(|h| node.label(&h.constraint.key).is_some());
         for hard in self.hard.iter_mut().filter(|_| same && all_keys) {
             if hard.constraint.selector.selects(&other.labels)
-                && hard.constraint.includes(self.object, &self.tolerations, node)
+                && hard.constraint.includes(&self.affinity, &self.tolerations, node)
                 && let Some(value) = node.label(&hard.constraint.key)
             {
                 *hard.counts.entry(value.to_owned()).or_default() += by;
@@ -215,14 +215,19 @@ fn named(pod: &Value) -> Result<Option<Vec<String>>, String> {
     if names.is_empty() { Err("pod affinity terms conflict".to_owned()) } else { Ok(Some(names)) }
 }
 
-fn hard(cluster: &mut Cluster, pod: &Value, tolerations: &[Toleration]) -> Vec<Hard> {
+fn hard(
+    cluster: &mut Cluster,
+    pod: &Value,
+    affinity: &Affinity<'_>,
+    tolerations: &[Toleration],
+) -> Vec<Hard> {
     let constraints = Constraint::of(pod, true);
     let keys: Vec<String> = constraints.iter().map(|c| c.key.clone()).collect();
-    let namespace = [pod["metadata"]["namespace"].as_str().unwrap_or_default().to_owned()];
+    let namespace = pod["metadata"]["namespace"].as_str().unwrap_or_default();
     let of = |constraint: Constraint| {
-        cluster.tally(&namespace, &constraint.selector, false);
+        let tally = cluster.tally(vec![namespace.to_owned()], constraint.selector.clone(), false);
         let mut counts: BTreeMap<String, i64> = BTreeMap::new();
-        let tally = cluster.tallied(&namespace, &constraint.selector, false);
+        let tally = cluster.tallied(tally);
         for node in cluster.nodes(0) {
             // Only nodes with the labels of all constraints are counted.
             let Some(value) =
@@ -230,8 +235,8 @@ fn hard(cluster: &mut Cluster, pod: &Value, tolerations: &[Toleration]) -> Vec<H
             else {
                 continue;
             };
-            if constraint.includes(pod, tolerations, node) {
-                let here = tally.map_or(0, |tally| constraint.count(tally, &node.name));
+            if constraint.includes(affinity, tolerations, node) {
+                let here = constraint.count(tally, node);
                 match counts.get_mut(value) {
                     Some(count) => *count += here,
                     None => {
@@ -247,26 +252,26 @@ fn hard(cluster: &mut Cluster, pod: &Value, tolerations: &[Toleration]) -> Vec<H
 }
 
 /// Pods that a term means, by node.
-pub(super) fn meant(cluster: &mut Cluster, store: &Store, terms: &[&Term]) -> BTreeMap<String, i64> {
-    let Some(first) = terms.first() else { return BTreeMap::new() };
+pub(super) fn meant(cluster: &mut Cluster, store: &Store, terms: &[&Term]) -> ByNode {
+    let Some(first) = terms.first() else { return ByNode::new() };
     let same =
         |t: &&Term| t.namespaces == first.namespaces && t.namespace_selector == first.namespace_selector;
     let namespaces = namespaces(store, first);
     if terms.iter().all(same) {
         let others = terms[1..].iter();
         let selector = others.fold(first.selector.clone(), |selector, t| selector.and(&t.selector));
-        return match namespaces {
-            Some(namespaces) if namespaces.is_empty() => BTreeMap::new(),
-            Some(namespaces) => cluster.tally(&namespaces, &selector, true).clone(),
-            None => cluster.tally(&[], &selector, true).clone(),
-        };
+        if namespaces.as_ref().is_some_and(Vec::is_empty) {
+            return ByNode::new();
+        }
+        let tally = cluster.tally(namespaces.unwrap_or_default(), selector, true);
+        return cluster.tallied(tally).clone();
     }
-    let mut by_node = BTreeMap::new();
+    let mut by_node = ByNode::new();
     for node in cluster.nodes(0) {
         let all = |pod: &&std::sync::Arc<PodInfo>| terms.iter().all(|t| t.means(store, pod));
         let count = node.pods.values().filter(all).count() as i64;
         if count > 0 {
-            by_node.insert(node.name.clone(), count);
+            by_node.insert(node.place, count);
         }
     }
     by_node
@@ -291,8 +296,8 @@ fn namespaces(store: &Store, term: &Term) -> Option<Vec<String>> {
 fn near(cluster: &mut Cluster, store: &Store, pod: &PodInfo) -> Counts {
     let terms: Vec<&Term> = pod.terms.near.iter().collect();
     let mut counts = Counts::new();
-    for (name, count) in meant(cluster, store, &terms) {
-        if let Some(node) = cluster.node(&name) {
+    for (place, count) in meant(cluster, store, &terms) {
+        if let Some(node) = cluster.at(place) {
             for term in &terms {
                 add(&mut counts, node, &term.topology_key, count);
             }
@@ -304,8 +309,8 @@ fn near(cluster: &mut Cluster, store: &Store, pod: &PodInfo) -> Counts {
 fn apart(cluster: &mut Cluster, store: &Store, pod: &PodInfo) -> Counts {
     let mut counts = Counts::new();
     for term in &pod.terms.apart {
-        for (name, count) in meant(cluster, store, &[term]) {
-            if let Some(node) = cluster.node(&name) {
+        for (place, count) in meant(cluster, store, &[term]) {
+            if let Some(node) = cluster.at(place) {
                 add(&mut counts, node, &term.topology_key, count);
             }
         }

@@ -1,27 +1,30 @@
 //! The scheduler's filters, in the real one's order, each with the real one's words.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use super::cluster::Node;
 use super::cycle::{Cycle, at};
 use super::taints::{CORDON, tolerated};
 use crate::sim::api::selects;
-use crate::sim::json::Value;
+use crate::sim::json::{Text, Value};
 use crate::sim::store::Store;
 
 /// Why a node can't take a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusal {
-    pub reasons: Vec<String>,
+    pub reasons: Vec<Cow<'static, str>>,
     /// Whether it may help to move other pods out.
     pub may_help: bool,
 }
 
-fn refused(reason: &str, may_help: bool) -> Option<Refusal> {
-    Some(Refusal { reasons: vec![reason.to_owned()], may_help })
+fn refused(reason: &'static str, may_help: bool) -> Option<Refusal> {
+    Some(Refusal { reasons: vec![reason.into()], may_help })
 }
 
 /// Why a node can't take a pod; `None` if it can.
 pub(super) fn refusal(store: &Store, cycle: &Cycle<'_>, node: &Node) -> Option<Refusal> {
-    let (pod, Some(object)) = (cycle.object, &node.object) else {
+    let Some(object) = &node.object else {
         return refused("node not found", false);
     };
     if node.is_cordoned && !tolerated(&cycle.tolerations, &CORDON) {
@@ -33,7 +36,7 @@ pub(super) fn refusal(store: &Store, cycle: &Cycle<'_>, node: &Node) -> Option<R
     if !node.admits(&cycle.tolerations) {
         return refused("node(s) had untolerated taint(s)", false);
     }
-    if cycle.has_affinity && !affine(pod, object) {
+    if !cycle.affinity.fits(node) {
         return refused("node(s) didn't match Pod's node affinity/selector", false);
     }
     ports(cycle, node)
@@ -111,12 +114,12 @@ fn resources(cycle: &Cycle<'_>, node: &Node) -> Option<Refusal> {
     let (asked, has, used) = (&cycle.pod.asked, &node.has, &node.used);
     let mut refusal = Refusal { reasons: Vec::new(), may_help: true };
     if node.pods.len() as i64 + 1 > node.most_pods {
-        refusal.reasons.push("Too many pods".to_owned());
+        refusal.reasons.push("Too many pods".into());
     }
     if !asked.is_nothing() {
         let mut look = |name: &str, asked: i64, has: i64, used: i64| {
             if asked > 0 && asked > has - used {
-                refusal.reasons.push(format!("Insufficient {name}"));
+                refusal.reasons.push(format!("Insufficient {name}").into());
                 refusal.may_help &= asked <= has;
             }
         };
@@ -124,7 +127,7 @@ fn resources(cycle: &Cycle<'_>, node: &Node) -> Option<Refusal> {
         look("memory", asked.memory, has.memory, used.memory);
         look("ephemeral-storage", asked.storage, has.storage, used.storage);
         for (name, amount) in &asked.others {
-            let of = |map: &std::collections::BTreeMap<String, i64>| map.get(name).copied().unwrap_or(0);
+            let of = |map: &BTreeMap<Text, i64>| map.get(name).copied().unwrap_or(0);
             look(name, *amount, of(&has.others), of(&used.others));
         }
     }
@@ -133,14 +136,14 @@ fn resources(cycle: &Cycle<'_>, node: &Node) -> Option<Refusal> {
 
 /// Spread constraints that must hold.
 fn spread(cycle: &Cycle<'_>, node: &Node) -> Option<Refusal> {
-    const SPREAD: &str = "node(s) didn't match pod topology spread constraints";
     for hard in &cycle.hard {
         let Some(here) = node.label(&hard.constraint.key) else {
-            return refused(&format!("{SPREAD} (missing required label)"), false);
+            let why = "node(s) didn't match pod topology spread constraints (missing required label)";
+            return refused(why, false);
         };
         let skew = hard.counts.get(here).copied().unwrap_or(0) + hard.own - hard.least();
         if skew > hard.constraint.max_skew {
-            return refused(SPREAD, true);
+            return refused("node(s) didn't match pod topology spread constraints", true);
         }
     }
     None

@@ -1,10 +1,19 @@
 //! Label selectors, read once and asked often.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeSet, HashMap};
 
-use crate::sim::json::Value;
+use crate::sim::json::{Text, Value};
 
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+/// Key and value.
+type Label = (Text, Text);
+
+/// The labels of an object.
+fn pairs(labels: &Value) -> impl Iterator<Item = Label> + use<'_> {
+    let pairs = labels.as_object().into_iter().flatten();
+    pairs.map(|(key, value)| (key.clone(), value.as_text().cloned().unwrap_or_default()))
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Test {
     In(Vec<String>),
     NotIn(Vec<String>),
@@ -15,7 +24,7 @@ enum Test {
 }
 
 /// A label selector. None at all selects nothing, an empty one everything.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub(super) struct Selector {
     nothing: bool,
     tests: Vec<(String, Test)>,
@@ -94,24 +103,24 @@ impl Selector {
     }
 
     /// A label that everything has which it selects: what an index can go by.
-    fn handle(&self) -> Option<(&str, &str)> {
+    fn handle(&self) -> Option<Label> {
         self.tests.iter().find_map(|(key, test)| match test {
-            Test::In(values) if values.len() == 1 => Some((key.as_str(), values[0].as_str())),
+            Test::In(values) if values.len() == 1 => Some((key.into(), values[0].as_str().into())),
             _ => None,
         })
     }
 }
 
-/// Things that are found by selectors: which of them may select an object with these labels.
+/// Things that are found by selectors: which of them may select an object with these labels. Nothing goes through the map.
 #[derive(Debug)]
 pub(super) struct Handles<T> {
-    by_label: BTreeMap<String, BTreeMap<String, Vec<T>>>,
+    by_label: HashMap<Label, Vec<T>>,
     others: Vec<T>,
 }
 
 impl<T> Default for Handles<T> {
     fn default() -> Self {
-        Self { by_label: BTreeMap::new(), others: Vec::new() }
+        Self { by_label: HashMap::new(), others: Vec::new() }
     }
 }
 
@@ -119,72 +128,53 @@ impl<T: Clone + PartialEq> Handles<T> {
     /// Puts something in under its selector.
     pub fn put(&mut self, selector: &Selector, thing: T) {
         match selector.handle() {
-            Some((key, value)) => {
-                let values = self.by_label.entry(key.to_owned()).or_default();
-                values.entry(value.to_owned()).or_default().push(thing);
-            }
+            Some(label) => self.by_label.entry(label).or_default().push(thing),
             None => self.others.push(thing),
         }
     }
 
     /// Takes something out.
     pub fn take(&mut self, selector: &Selector, thing: &T) {
-        let list = match selector.handle() {
-            Some((key, value)) => self.by_label.get_mut(key).and_then(|values| values.get_mut(value)),
-            None => Some(&mut self.others),
+        let Some(label) = selector.handle() else {
+            return self.others.retain(|t| t != thing);
         };
-        if let Some(list) = list {
+        if let Some(list) = self.by_label.get_mut(&label) {
             list.retain(|t| t != thing);
+            if list.is_empty() {
+                self.by_label.remove(&label);
+            }
         }
     }
 
     /// What may select an object with these labels.
     pub fn of<'a>(&'a self, labels: &'a Value) -> impl Iterator<Item = &'a T> + use<'a, T> {
-        let pairs = labels.as_object().into_iter().flatten();
-        let found = pairs.filter_map(|(key, value)| self.by_label.get(key.as_str())?.get(value.as_str()?));
+        let found = pairs(labels).filter_map(|label| self.by_label.get(&label));
         found.flatten().chain(&self.others)
     }
 }
 
-/// Objects by their labels: those that a selector may select.
-#[derive(Debug)]
-pub(super) struct ByLabel<T> {
-    objects: BTreeMap<String, BTreeMap<String, BTreeMap<u64, T>>>,
-}
+/// Numbered objects by their labels: those that a selector may select. Nothing goes through the map.
+#[derive(Debug, Default)]
+pub(super) struct ByLabel(HashMap<Label, BTreeSet<u64>>);
 
-impl<T> Default for ByLabel<T> {
-    fn default() -> Self {
-        Self { objects: BTreeMap::new() }
-    }
-}
-
-impl<T: Clone> ByLabel<T> {
+impl ByLabel {
     /// Puts an object in, or takes it out.
-    pub fn set(&mut self, labels: &Value, id: u64, object: Option<&T>) {
-        for (key, value) in labels.as_object().into_iter().flatten() {
-            let value = value.as_str().unwrap_or_default();
-            match object {
-                Some(object) => {
-                    let values = self.objects.entry(key.to_string()).or_default();
-                    values.entry(value.to_owned()).or_default().insert(id, object.clone());
-                }
-                None => {
-                    let Some(values) = self.objects.get_mut(key.as_str()) else { continue };
-                    if let Some(objects) = values.get_mut(value) {
-                        objects.remove(&id);
-                        if objects.is_empty() {
-                            values.remove(value);
-                        }
-                    }
+    pub fn set(&mut self, labels: &Value, number: u64, present: bool) {
+        for label in pairs(labels) {
+            if present {
+                self.0.entry(label).or_default().insert(number);
+            } else if let Some(numbers) = self.0.get_mut(&label) {
+                numbers.remove(&number);
+                if numbers.is_empty() {
+                    self.0.remove(&label);
                 }
             }
         }
     }
 
     /// The objects that have the label which a selector asks for; `None` if it asks for no single one.
-    pub fn candidates(&self, selector: &Selector) -> Option<Vec<T>> {
-        let (key, value) = selector.handle()?;
-        let found = self.objects.get(key).and_then(|values| values.get(value));
-        Some(found.map(|objects| objects.values().cloned().collect()).unwrap_or_default())
+    pub fn candidates(&self, selector: &Selector) -> Option<impl Iterator<Item = u64>> {
+        let found = self.0.get(&selector.handle()?);
+        Some(found.into_iter().flatten().copied())
     }
 }

@@ -4,6 +4,7 @@
 //! Pods of lower priority are moved out for one that finds no place. As the real one, it looks at so many nodes only in a
 //! large cluster (see [`enough`]), from where it stopped the time before.
 
+mod affinity;
 mod cluster;
 mod cycle;
 mod filter;
@@ -15,6 +16,7 @@ mod score;
 mod taints;
 mod volumes;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -56,14 +58,14 @@ fn enough(nodes: usize) -> usize {
 
 impl Scheduler {
     /// Keeps the counts. Returns the pods to look at because of the change, the most important first.
-    pub fn observe(&mut self, change: &Change) -> Vec<Key> {
+    pub fn observe(&mut self, change: &Change, key: &Key) -> Vec<Key> {
         match &*change.resource {
-            "pods" => self.observe_pod(change),
+            "pods" => self.observe_pod(change, key),
             // A changed node, volume or claim may let pods in that found no place; so may a pod that left or came (below).
             "nodes" => {
                 let gone = change.kind == ChangeKind::Deleted;
                 let node = (!gone).then_some(&change.object);
-                self.cluster.set_node(&change.key().name, node);
+                self.cluster.set_node(&key.name, node);
                 if is_heartbeat(change) { Vec::new() } else { self.waiting(|_| true) }
             }
             "persistentvolumes" | "persistentvolumeclaims" | "storageclasses.storage.k8s.io" => {
@@ -85,19 +87,21 @@ impl Scheduler {
         keys.into_iter().map(|(_, key)| key.clone()).collect()
     }
 
-    fn observe_pod(&mut self, change: &Change) -> Vec<Key> {
-        let key = change.key();
+    fn observe_pod(&mut self, change: &Change, key: &Key) -> Vec<Key> {
         let pod = &change.object;
         let over = matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
         let gone = change.kind == ChangeKind::Deleted || over;
         let node = pod["spec"]["nodeName"].as_str().filter(|n| !n.is_empty() && !gone);
-        let before = self.cluster.place(&key).map(str::to_owned);
-        let freed = before.is_some() && node.is_none();
-        let came = before.is_none() && node.is_some();
-        self.count(&key, node, change);
-        self.nominate(&key, change, node.is_none() && !gone);
-        if gone || node.is_some() {
-            self.unschedulable.remove(&key);
+        let place = self.cluster.place(key);
+        let freed = place.is_some() && node.is_none();
+        let came = place.is_none() && node.is_some();
+        let stays = place == node;
+        if place.is_some() || came {
+            self.count(key, node, change, stays);
+        }
+        self.nominate(key, change, node.is_none() && !gone);
+        if !self.unschedulable.is_empty() && (gone || node.is_some()) {
+            self.unschedulable.remove(key);
         }
         let mut keys = if freed || (gone && change.kind == ChangeKind::Deleted) {
             self.waiting(|_| true)
@@ -107,32 +111,25 @@ impl Scheduler {
             Vec::new()
         };
         if !gone && node.is_none() && (change.kind == ChangeKind::Added || is_changed(change)) {
-            keys.push(key);
+            keys.push(key.clone());
         }
         keys
     }
 
-    /// Counts a pod where it is now. What changes only its status changes no count.
-    fn count(&mut self, key: &Key, node: Option<&str>, change: &Change) {
-        let place = self.cluster.place(key);
-        if place == node
-            && let Some(old) = change.old.as_deref().filter(|_| place.is_some())
-        {
-            let same = |path: &str| old.pointer(path) == change.object.pointer(path);
-            let leaving = |pod: &Value| pod["metadata"]["deletionTimestamp"].is_null();
-            if same("/metadata/labels")
-                && leaving(old) == leaving(&change.object)
-                && same("/spec")
-                && same("/status/startTime")
-            {
-                return;
+    /// Counts a pod where it is now (`stays`: where it was). Most changes are of its status alone, and change no count.
+    fn count(&mut self, key: &Key, node: Option<&str>, change: &Change, stays: bool) {
+        let (old, new) = (change.old.as_deref().unwrap_or(&Value::Null), &*change.object);
+        if stays && old["spec"] == new["spec"] && old["metadata"]["labels"] == new["metadata"]["labels"] {
+            let started = |pod: &Value| pod["status"]["startTime"].as_text().cloned();
+            let leaves = |pod: &Value| !pod["metadata"]["deletionTimestamp"].is_null();
+            if leaves(old) != leaves(new) || started(old) != started(new) {
+                self.cluster.renew(key, new);
             }
+            return;
         }
-        if place.is_some() {
-            self.cluster.remove(key);
-        }
+        self.cluster.remove(key);
         if let Some(node) = node {
-            self.cluster.add(node, PodInfo::of(&change.object));
+            self.cluster.add(node, PodInfo::of(new));
         }
     }
 
@@ -182,8 +179,8 @@ impl Scheduler {
         let wishes = score::Wishes::of(&mut self.cluster, store, &cycle);
         let looked = look(&self.cluster, self.start, store, &cycle);
         self.start = looked.next;
-        let refusals = looked.refusals;
         let Some(node) = score::best(&self.cluster, store, &cycle, wishes, &looked.feasible) else {
+            let refusals: Refusals<'_> = looked.refusals.into_iter().collect();
             let reasons = self.reasons(&cycle, &refusals);
             self.unschedulable.insert(key.clone(), (pod.priority, looks));
             return Some(self.nowhere(store, &pod, &reasons, &refusals, Some(&cycle), &now));
@@ -201,14 +198,14 @@ impl Scheduler {
         None
     }
 
-    fn reasons(&self, cycle: &Cycle<'_>, refusals: &BTreeMap<String, Refusal>) -> String {
-        let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+    fn reasons(&self, cycle: &Cycle<'_>, refusals: &Refusals<'_>) -> String {
+        let mut reasons: Reasons = BTreeMap::new();
         for reason in refusals.values().flat_map(|r| &r.reasons) {
             *reasons.entry(reason.clone()).or_default() += 1;
         }
         let others = self.cluster.len() - refusals.len();
         if cycle.names.is_some() && others > 0 {
-            reasons.insert("node(s) didn't satisfy plugin(s) [NodeAffinity]".to_owned(), others);
+            reasons.insert("node(s) didn't satisfy plugin(s) [NodeAffinity]".into(), others);
         }
         histogram(&reasons)
     }
@@ -219,7 +216,7 @@ impl Scheduler {
         store: &mut Store,
         pod: &PodInfo,
         reasons: &str,
-        refusals: &BTreeMap<String, Refusal>,
+        refusals: &Refusals<'_>,
         cycle: Option<&Cycle<'_>>,
         now: &str,
     ) -> Duration {
@@ -246,18 +243,24 @@ impl Scheduler {
     }
 }
 
+/// Why nodes wouldn't do, by name.
+type Refusals<'a> = BTreeMap<&'a str, Refusal>;
+
+/// How many nodes a reason holds for.
+type Reasons = BTreeMap<Cow<'static, str>, usize>;
+
 /// What a look at nodes has found.
 struct Looked<'a> {
     /// The nodes that would do, enough of them.
     feasible: Vec<&'a cluster::Node>,
-    /// Why the others that were looked at wouldn't.
-    refusals: BTreeMap<String, Refusal>,
+    /// Why the others that were looked at wouldn't, by name.
+    refusals: Vec<(&'a str, Refusal)>,
     /// Where the next look begins.
     next: usize,
 }
 
 fn look<'a>(cluster: &'a Cluster, start: usize, store: &Store, cycle: &Cycle<'_>) -> Looked<'a> {
-    let mut found = Looked { feasible: Vec::new(), refusals: BTreeMap::new(), next: start };
+    let mut found = Looked { feasible: Vec::new(), refusals: Vec::new(), next: start };
     let total = cluster.len();
     let wanted = enough(total);
     let mut judge = |node: &'a cluster::Node| match filtered(cluster, store, cycle, node) {
@@ -266,7 +269,7 @@ fn look<'a>(cluster: &'a Cluster, start: usize, store: &Store, cycle: &Cycle<'_>
             found.feasible.len() >= wanted
         }
         Some(refusal) => {
-            found.refusals.insert(node.name.clone(), refusal);
+            found.refusals.push((&node.name, refusal));
             false
         }
     };
@@ -337,14 +340,14 @@ fn is_heartbeat(change: &Change) -> bool {
 }
 
 /// `1 node(s) were unschedulable, 5 Insufficient memory.`
-fn histogram(reasons: &BTreeMap<String, usize>) -> String {
+fn histogram(reasons: &Reasons) -> String {
     let mut parts: Vec<String> = reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
     parts.sort();
     format!("{}.", parts.join(", "))
 }
 
 /// `0/6 nodes are available: 1 node(s) were unschedulable, 5 Insufficient memory.`
-fn message(nodes: usize, reasons: &BTreeMap<String, usize>) -> String {
+fn message(nodes: usize, reasons: &Reasons) -> String {
     format!("0/{nodes} nodes are available: {}", histogram(reasons))
 }
 

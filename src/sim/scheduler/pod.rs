@@ -2,11 +2,11 @@
 
 use super::labels::Selector;
 use super::quantity::{self, Resources};
-use crate::sim::json::Value;
+use crate::sim::json::{Text, Value};
 use crate::sim::store::{Key, Store};
 
 /// A pod.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct PodInfo {
     pub key: Key,
     pub labels: Value,
@@ -15,7 +15,7 @@ pub(super) struct PodInfo {
     /// It made room for another.
     pub is_preempted: bool,
     /// When it started, as it says; empty while it hasn't.
-    pub started: String,
+    pub started: Text,
     pub asked: Resources,
     /// CPU and memory with what counts for containers that ask for nothing.
     pub weight: (i64, i64),
@@ -26,7 +26,7 @@ pub(super) struct PodInfo {
 }
 
 /// A pod's affinity to other pods.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Terms {
     pub near: Vec<Term>,
     pub apart: Vec<Term>,
@@ -110,20 +110,31 @@ impl Terms {
 impl PodInfo {
     pub fn of(pod: &Value) -> Self {
         let no_affinity = pod["spec"]["affinity"].is_null();
-        let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
-        let mut preempted =
-            conditions.filter(|c| c["type"] == "DisruptionTarget" && c["reason"] == "PreemptionByScheduler");
-        Self {
+        let read = Self {
             key: Key::of(pod),
             labels: pod["metadata"]["labels"].clone(),
-            is_leaving: !pod["metadata"]["deletionTimestamp"].is_null(),
-            is_preempted: preempted.next().is_some(),
-            started: pod["status"]["startTime"].as_str().unwrap_or_default().to_owned(),
+            is_leaving: false,
+            is_preempted: false,
+            started: Text::default(),
             asked: quantity::requests(pod),
             weight: quantity::weight(pod),
             ports: host_ports(pod),
             terms: if no_affinity { Terms::default() } else { Terms::read(pod) },
             priority: pod["spec"]["priority"].as_i64().unwrap_or(0),
+        };
+        read.later(pod)
+    }
+
+    /// The same pod, further in its life: labels and spec are the same.
+    pub fn later(self, pod: &Value) -> Self {
+        let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
+        let mut preempted =
+            conditions.filter(|c| c["type"] == "DisruptionTarget" && c["reason"] == "PreemptionByScheduler");
+        Self {
+            is_leaving: !pod["metadata"]["deletionTimestamp"].is_null(),
+            is_preempted: preempted.next().is_some(),
+            started: pod["status"]["startTime"].as_text().cloned().unwrap_or_default(),
+            ..self
         }
     }
 }

@@ -1,15 +1,16 @@
 //! Preemption: pods of lower priority go where that makes room for one that found no place.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::cluster::{Cluster, Node};
 use super::cycle::Cycle;
-use super::filter::{Refusal, refusal};
+use super::filter::refusal;
 use super::labels::Selector;
 use super::pod::PodInfo;
-use super::set_condition;
-use crate::sim::json::json;
+use super::{Refusals, set_condition};
+use crate::sim::json::{Text, json};
 use crate::sim::store::{DeleteOptions, Key, Store};
 
 /// Who goes from a node.
@@ -21,9 +22,9 @@ struct Victims {
 }
 
 /// The more important first: by priority, then the longer running.
-fn importance(pod: &Arc<PodInfo>) -> (std::cmp::Reverse<i64>, String, Key) {
-    let started = if pod.started.is_empty() { "9999" } else { pod.started.as_str() };
-    (std::cmp::Reverse(pod.priority), started.to_owned(), pod.key.clone())
+fn importance(pod: &Arc<PodInfo>) -> (std::cmp::Reverse<i64>, Text, Key) {
+    let started = if pod.started.is_empty() { "9999".into() } else { pod.started.clone() };
+    (std::cmp::Reverse(pod.priority), started, pod.key.clone())
 }
 
 /// Looks for a node where pods of lower priority can make room, deletes them and lets the pod wait for that node. Otherwise
@@ -32,20 +33,20 @@ pub(super) fn preempt(
     cluster: &Cluster,
     store: &mut Store,
     cycle: &Cycle<'_>,
-    refusals: &BTreeMap<String, Refusal>,
+    refusals: &Refusals<'_>,
     now: &str,
 ) -> Option<String> {
     if let Some(why) = ineligible(cluster, store, cycle, refusals) {
         return Some(why.to_owned());
     }
     let mut candidates = Vec::new();
-    let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+    let mut reasons: BTreeMap<Cow<'static, str>, usize> = BTreeMap::new();
     for node in cluster.nodes(0) {
-        let may_help = refusals.get(&node.name).is_some_and(|r| r.may_help);
+        let may_help = refusals.get(node.name.as_str()).is_some_and(|r| r.may_help);
         let found = if may_help {
             victims(store, cycle, node)
         } else {
-            Err(vec!["Preemption is not helpful for scheduling".to_owned()])
+            Err(vec!["Preemption is not helpful for scheduling".into()])
         };
         match found {
             Ok(victims) => candidates.push(victims),
@@ -71,7 +72,7 @@ fn ineligible(
     cluster: &Cluster,
     store: &Store,
     cycle: &Cycle<'_>,
-    refusals: &BTreeMap<String, Refusal>,
+    refusals: &Refusals<'_>,
 ) -> Option<&'static str> {
     let class = cycle.object["spec"]["priorityClassName"].as_str().unwrap_or_default();
     let class = store.get("priorityclasses.scheduling.k8s.io", "", class);
@@ -87,11 +88,11 @@ fn ineligible(
 }
 
 /// The fewest and least important pods whose absence lets the pod in; why there are none.
-fn victims(store: &Store, cycle: &Cycle<'_>, node: &Node) -> Result<Victims, Vec<String>> {
+fn victims(store: &Store, cycle: &Cycle<'_>, node: &Node) -> Result<Victims, Vec<Cow<'static, str>>> {
     let mut lower: Vec<Arc<PodInfo>> =
         node.pods.values().filter(|p| p.priority < cycle.pod.priority).cloned().collect();
     if lower.is_empty() {
-        return Err(vec!["No preemption victims found for incoming pod".to_owned()]);
+        return Err(vec!["No preemption victims found for incoming pod".into()]);
     }
     let (mut cycle, mut node) = (cycle.clone(), node.clone());
     for pod in &lower {
@@ -142,7 +143,7 @@ fn by_budget(store: &Store, pods: &[Arc<PodInfo>]) -> (Vec<Arc<PodInfo>>, Vec<Ar
 }
 
 /// What losing them costs, the real scheduler's criteria in its order.
-fn cost(victims: &Victims) -> (usize, i64, i64, usize, std::cmp::Reverse<String>) {
+fn cost(victims: &Victims) -> (usize, i64, i64, usize, std::cmp::Reverse<Text>) {
     let highest = victims.pods.iter().map(|p| p.priority).max().unwrap_or(i64::MIN);
     let sum = victims.pods.iter().map(|p| p.priority + (1 << 31)).sum();
     // Of the most important victims the one that has run longest; the later it began, the better.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::sim::json::Value;
+use crate::sim::json::{Text, Value};
 
 /// What a node has or a pod asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct Resources {
     /// Ephemeral storage, bytes.
     pub storage: i64,
     /// All else but pods, by name.
-    pub others: BTreeMap<String, i64>,
+    pub others: BTreeMap<Text, i64>,
 }
 
 /// What a container that asks for no CPU counts as in scores, and for no memory.
@@ -32,12 +32,12 @@ impl Resources {
         read
     }
 
-    fn slot(&mut self, resource: &str) -> &mut i64 {
-        match resource {
+    fn slot(&mut self, resource: &Text) -> &mut i64 {
+        match resource.as_str() {
             "cpu" => &mut self.cpu,
             "memory" => &mut self.memory,
             "ephemeral-storage" => &mut self.storage,
-            other => self.others.entry(other.to_owned()).or_default(),
+            _ => self.others.entry(resource.clone()).or_default(),
         }
     }
 
@@ -46,8 +46,10 @@ impl Resources {
         self.memory = how(self.memory, other.memory);
         self.storage = how(self.storage, other.storage);
         for (resource, amount) in &other.others {
-            let have = self.others.entry(resource.clone()).or_default();
-            *have = how(*have, *amount);
+            match self.others.get_mut(resource) {
+                Some(have) => *have = how(*have, *amount),
+                None => drop(self.others.insert(resource.clone(), how(0, *amount))),
+            }
         }
     }
 
@@ -118,12 +120,11 @@ fn factor(suffix: &str) -> Option<i128> {
 }
 
 fn amount(resource: &str, value: &Value) -> Option<i64> {
-    let text = match value {
-        Value::String(text) => text.to_string(),
-        Value::Number(number) => number.to_string(),
+    let exact = match value {
+        Value::String(text) => thousandths(text)?,
+        Value::Number(number) => thousandths(&number.to_string())?,
         _ => return None,
     };
-    let exact = thousandths(&text)?;
     // Up to the next whole unit, as the API rounds; CPU stays in thousandths.
     Some(if resource == "cpu" {
         exact
@@ -166,7 +167,7 @@ pub fn requests_of(pod: &Value, which: &str) -> BTreeMap<String, i64> {
         [("cpu", total.cpu), ("memory", total.memory * 1000), ("ephemeral-storage", total.storage * 1000)];
     let own =
         own.into_iter().filter(|(_, amount)| *amount > 0).map(|(name, amount)| (name.to_owned(), amount));
-    own.chain(total.others.into_iter().map(|(name, amount)| (name, amount * 1000))).collect()
+    own.chain(total.others.into_iter().map(|(name, amount)| (name.to_string(), amount * 1000))).collect()
 }
 
 fn summed(pod: &Value, which: &str, of: impl Fn(&Value) -> Resources) -> Resources {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::cluster::{Cluster, Node, Says};
+use super::cluster::{ByNode, Cluster, HOST, Node, Says, ZONE};
 use super::cycle::{Constraint, Counts, Cycle, at, meant};
 use super::filter::node_term;
 use super::labels::Selector;
@@ -16,17 +16,19 @@ const BEST: i64 = 100;
 /// What a pod wishes for, asked before nodes are looked at one by one.
 pub(super) struct Wishes {
     preferences: Preferences,
-    spread: Vec<Constraint>,
+    /// Each with the number of its tally.
+    spread: Vec<(Constraint, usize)>,
 }
 
 impl Wishes {
     pub fn of(cluster: &mut Cluster, store: &Store, cycle: &Cycle<'_>) -> Self {
         let preferences = Preferences::of(cluster, store, cycle);
-        let spread = Soft::constraints(store, cycle.object);
-        let namespace = [cycle.pod.key.namespace.to_string()];
-        for constraint in &spread {
-            cluster.tally(&namespace, &constraint.selector, false);
-        }
+        let mut tallied = |constraint: Constraint| {
+            let namespaces = vec![cycle.pod.key.namespace.to_string()];
+            let tally = cluster.tally(namespaces, constraint.selector.clone(), false);
+            (constraint, tally)
+        };
+        let spread = constraints(store, cycle.object).into_iter().map(&mut tallied).collect();
         Self { preferences, spread }
     }
 }
@@ -42,7 +44,7 @@ pub(super) fn best<'a>(
     if nodes.len() < 2 {
         return nodes.first().copied();
     }
-    let spread = Soft::of(cluster, cycle, wishes.spread, nodes);
+    let spread = Soft::of(cluster, cycle, &wishes.spread, nodes);
     let mut totals: Vec<i64> =
         nodes.iter().map(|node| least_allocated(cycle, node) + balanced(cycle, node)).collect();
     let mut add = |weight: i64, scores: Option<Vec<i64>>| {
@@ -52,7 +54,7 @@ pub(super) fn best<'a>(
     };
     add(3, Some(taints(cycle, nodes)));
     add(2, node_affinity(cycle, nodes));
-    add(2, spread.map(|s| s.scores(nodes)));
+    add(2, spread.map(|s| s.scores()));
     add(2, wishes.preferences.scores(nodes));
     let most = totals.iter().copied().max()?;
     let pod = &cycle.pod.key;
@@ -135,9 +137,9 @@ struct Preferences {
 impl Preferences {
     fn of(cluster: &mut Cluster, store: &Store, cycle: &Cycle<'_>) -> Self {
         let mut counts = Counts::new();
-        let mut add = |cluster: &Cluster, by_node: &BTreeMap<String, i64>, key: &str, weight: i64| {
-            for (name, count) in by_node {
-                let Some(value) = cluster.node(name).and_then(|n| n.label(key)) else { continue };
+        let mut add = |cluster: &Cluster, by_node: &ByNode, key: &str, weight: i64| {
+            for (place, count) in by_node {
+                let Some(value) = cluster.at(*place).and_then(|n| n.label(key)) else { continue };
                 *counts.entry(key.to_owned()).or_default().entry(value.to_owned()).or_default() +=
                     weight * count;
             }
@@ -183,81 +185,63 @@ impl Preferences {
     }
 }
 
-/// Spread constraints that are only wished for.
-struct Soft<'a> {
-    constraints: Vec<Constraint>,
-    /// For each constraint, pods by domain (not for host names), and the weight of its topology.
-    counts: Vec<(BTreeMap<&'a str, i64>, f64)>,
-    /// For each constraint, pods by node.
-    tallies: Vec<Option<&'a BTreeMap<String, i64>>>,
-    /// A node needs the labels of all constraints to be scored.
-    needs_all: bool,
-}
-
-const HOST: &str = "kubernetes.io/hostname";
-
 /// A pod with constraints of its own.
 fn has_constraints(pod: &Value) -> bool {
     pod["spec"]["topologySpreadConstraints"].as_array().is_some_and(|all| !all.is_empty())
 }
 
-impl<'a> Soft<'a> {
-    fn constraints(store: &Store, pod: &Value) -> Vec<Constraint> {
-        if has_constraints(pod) { Constraint::of(pod, false) } else { by_default(store, pod) }
-    }
+/// The spread constraints that are only wished for.
+fn constraints(store: &Store, pod: &Value) -> Vec<Constraint> {
+    if has_constraints(pod) { Constraint::of(pod, false) } else { by_default(store, pod) }
+}
 
+/// What a spread constraint says of the nodes in question.
+struct Spread {
+    /// How many pods there are in the domain of each; `None` for one without the label.
+    counts: Vec<Option<i64>>,
+    /// Of its topology.
+    weight: f64,
+    max_skew: i64,
+}
+
+/// All spread constraints that are only wished for.
+struct Soft {
+    spreads: Vec<Spread>,
+    /// Which of the nodes are scored: those with the labels of all constraints, if they are the pod's own.
+    scored: Vec<bool>,
+}
+
+impl Soft {
     fn of(
-        cluster: &'a Cluster,
+        cluster: &Cluster,
         cycle: &Cycle<'_>,
-        constraints: Vec<Constraint>,
-        nodes: &[&'a Node],
+        constraints: &[(Constraint, usize)],
+        nodes: &[&Node],
     ) -> Option<Self> {
         if constraints.is_empty() {
             return None;
         }
-        let namespace = [cycle.pod.key.namespace.to_string()];
-        let tallies = constraints.iter().map(|c| cluster.tallied(&namespace, &c.selector, false)).collect();
         let needs_all = has_constraints(cycle.object);
-        let mut soft = Self { constraints, counts: Vec::new(), tallies, needs_all };
-        let each = soft.constraints.iter().zip(&soft.tallies);
-        soft.counts = each.map(|(c, tally)| soft.count(cluster, cycle, c, *tally, nodes)).collect();
-        Some(soft)
-    }
-
-    fn scored(&self, node: &Node) -> bool {
-        !self.needs_all || self.constraints.iter().all(|c| node.label(&c.key).is_some())
-    }
-
-    fn count(
-        &self,
-        cluster: &'a Cluster,
-        cycle: &Cycle<'_>,
-        constraint: &Constraint,
-        tally: Option<&'a BTreeMap<String, i64>>,
-        nodes: &[&'a Node],
-    ) -> (BTreeMap<&'a str, i64>, f64) {
-        let candidates = nodes.iter().copied().filter(|n| self.scored(n));
-        if constraint.key == HOST {
-            return (BTreeMap::new(), (candidates.count() as f64 + 2.0).ln());
-        }
-        let domain = |node: &'a Node| node.label(&constraint.key).unwrap_or_default();
-        let mut counts: BTreeMap<&str, i64> = candidates.map(|node| (domain(node), 0)).collect();
-        let size = counts.len() as f64;
-        let with_pods = tally.into_iter().flat_map(BTreeMap::keys).filter_map(|name| cluster.node(name));
-        for node in
-            with_pods.filter(|n| self.scored(n) && constraint.includes(cycle.object, &cycle.tolerations, n))
-        {
-            let here = tally.map_or(0, |t| constraint.count(t, &node.name));
-            if let Some(count) = counts.get_mut(domain(node)) {
-                *count += here;
+        let is_scored =
+            |node: &Node| !needs_all || constraints.iter().all(|(c, _)| node.label(&c.key).is_some());
+        let scored: Vec<bool> = nodes.iter().map(|node| is_scored(node)).collect();
+        let spread = |(constraint, tally): &(Constraint, usize)| {
+            let tally = cluster.tallied(*tally);
+            if constraint.key == HOST {
+                return by_host(constraint, tally, nodes, &scored);
             }
-        }
-        (counts, (size + 2.0).ln())
+            let with_pods = tally.keys().filter_map(|place| cluster.at(*place));
+            let counted = with_pods.filter(|node| {
+                is_scored(node) && constraint.includes(&cycle.affinity, &cycle.tolerations, node)
+            });
+            by_domain(constraint, counted.map(|node| (node, constraint.count(tally, node))), nodes, &scored)
+        };
+        Some(Self { spreads: constraints.iter().map(spread).collect(), scored })
     }
 
-    fn scores(&self, nodes: &[&Node]) -> Vec<i64> {
-        let raw: Vec<Option<i64>> =
-            nodes.iter().map(|node| self.scored(node).then(|| self.raw(node))).collect();
+    fn scores(&self) -> Vec<i64> {
+        let each = self.scored.iter().enumerate();
+        let raw: Vec<Option<i64>> = each.map(|(at, scored)| scored.then(|| self.raw(at))).collect();
         let least = raw.iter().flatten().copied().min().unwrap_or(0);
         let most = raw.iter().flatten().copied().max().unwrap_or(0);
         let scaled = |raw: Option<i64>| match raw {
@@ -268,19 +252,52 @@ impl<'a> Soft<'a> {
         raw.into_iter().map(scaled).collect()
     }
 
-    fn raw(&self, node: &Node) -> i64 {
+    fn raw(&self, at: usize) -> i64 {
         let mut score = 0.0;
-        let each = self.constraints.iter().zip(&self.counts).zip(&self.tallies);
-        for ((constraint, (counts, weight)), tally) in each {
-            let Some(value) = node.label(&constraint.key) else { continue };
-            let count = if constraint.key == HOST {
-                tally.map_or(0, |t| constraint.count(t, &node.name))
-            } else {
-                counts.get(value).copied().unwrap_or(0)
-            };
-            score += count as f64 * weight + (constraint.max_skew - 1) as f64;
+        for spread in &self.spreads {
+            let Some(count) = spread.counts[at] else { continue };
+            score += count as f64 * spread.weight + (spread.max_skew - 1) as f64;
         }
         score.round() as i64
+    }
+}
+
+/// Every node is a domain of its own.
+fn by_host(constraint: &Constraint, tally: &ByNode, nodes: &[&Node], scored: &[bool]) -> Spread {
+    let count = |node: &&Node| node.label(HOST).map(|_| constraint.count(tally, node));
+    let domains = scored.iter().filter(|scored| **scored).count();
+    Spread {
+        counts: nodes.iter().map(count).collect(),
+        weight: (domains as f64 + 2.0).ln(),
+        max_skew: constraint.max_skew,
+    }
+}
+
+/// Domains are those of the nodes that are scored. `counted`: nodes with pods, and how many.
+fn by_domain<'a>(
+    constraint: &Constraint,
+    counted: impl Iterator<Item = (&'a Node, i64)>,
+    nodes: &[&'a Node],
+    scored: &[bool],
+) -> Spread {
+    let domain = |node: &'a Node| node.label(&constraint.key);
+    let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut number = |(node, scored): (&&'a Node, &bool)| {
+        let next = numbers.len();
+        scored.then(|| *numbers.entry(domain(node).unwrap_or_default()).or_insert(next))
+    };
+    let domains: Vec<Option<usize>> = nodes.iter().zip(scored).map(&mut number).collect();
+    let mut pods = vec![0; numbers.len()];
+    for (node, count) in counted {
+        if let Some(number) = numbers.get(domain(node).unwrap_or_default()) {
+            pods[*number] += count;
+        }
+    }
+    let count = |(node, number): (&&'a Node, Option<usize>)| domain(node).and(Some(pods[number?]));
+    Spread {
+        counts: nodes.iter().zip(domains).map(count).collect(),
+        weight: (numbers.len() as f64 + 2.0).ln(),
+        max_skew: constraint.max_skew,
     }
 }
 
@@ -325,5 +342,5 @@ fn by_default(store: &Store, pod: &Value) -> Vec<Constraint> {
         by_affinity: true,
         by_taints: false,
     };
-    vec![of(HOST, 3), of("topology.kubernetes.io/zone", 5)]
+    vec![of(HOST, 3), of(ZONE, 5)]
 }

@@ -94,21 +94,20 @@ impl Claims {
         if self.taken {
             let why = "node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by \
                        another pod";
-            return Some(Refusal { reasons: vec![why.to_owned()], may_help: true });
+            return Some(Refusal { reasons: vec![why.into()], may_help: true });
         }
         let mut reasons = Vec::new();
         if self.bound.iter().flatten().any(|volume| !reaches(volume, object)) {
-            reasons.push("node(s) didn't match PersistentVolume's node affinity".to_owned());
+            reasons.push("node(s) didn't match PersistentVolume's node affinity".into());
         }
         if self.choice(store, node, object).is_none() {
-            reasons.push("node(s) didn't find available persistent volumes to bind".to_owned());
+            reasons.push("node(s) didn't find available persistent volumes to bind".into());
         }
         if self.bound.iter().any(Option::is_none) {
-            reasons
-                .push("node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)".to_owned());
+            reasons.push("node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)".into());
         }
         if reasons.is_empty() && self.bound.iter().flatten().any(|volume| !in_zone(volume, node)) {
-            reasons.push("node(s) had no available volume zone".to_owned());
+            reasons.push("node(s) had no available volume zone".into());
         }
         (!reasons.is_empty()).then_some(Refusal { reasons, may_help: false })
     }

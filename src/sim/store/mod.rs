@@ -1,11 +1,13 @@
-//! The objects of the embedded cluster: one map a kind, one counter of revisions, one history for watches.
+//! The objects of the embedded cluster: one collection a kind, one counter of revisions, one history for watches.
 //!
 //! # Why
 //! Synchronous and single: every write goes through one place, gets the next revision, and is seen by watches and
 //! controllers in that order. Nothing iterates a hash map, names and UIDs come from a counter and the seed, so the same
 //! requests give the same bytes.
 
+mod collection;
 mod index;
+mod key;
 mod names;
 mod refusal;
 mod resource;
@@ -13,49 +15,29 @@ mod schema;
 mod selected;
 mod write;
 
-use std::collections::{BTreeMap, VecDeque};
-use std::ops::Bound;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use crate::sim::json::{Text, Value, json};
+use crate::sim::controllers::Facts;
+use crate::sim::json::{Value, json};
 
+pub(in crate::sim) use collection::section;
+pub use key::Key;
 pub(in crate::sim) use names::mix_text;
 pub use refusal::Refusal;
 pub use resource::{Resource, full_name};
 pub(in crate::sim) use schema::{ListType, ScalePaths, Schema};
 
 use super::clock::Clock;
+use collection::{Collection, Place};
 use index::Indexes;
 use names::Names;
 use selected::Selected;
 
 /// A stored object. Shared, never changed in place.
 pub type Object = Arc<Value>;
-
-/// Namespace (empty for cluster-scoped kinds) and name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Key {
-    /// Namespace.
-    pub namespace: Text,
-    /// Name.
-    pub name: Text,
-}
-
-impl Key {
-    /// Of a namespace and a name.
-    pub fn new(namespace: &str, name: &str) -> Self {
-        Self { namespace: namespace.into(), name: name.into() }
-    }
-
-    /// Of an object.
-    pub fn of(object: &Value) -> Self {
-        let metadata = &object["metadata"];
-        let text = |field: &str| metadata[field].as_text().cloned().unwrap_or_default();
-        Self { namespace: text("namespace"), name: text("name") }
-    }
-}
 
 /// What a write did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,44 +70,6 @@ impl Change {
     pub fn key(&self) -> Key {
         Key::of(&self.object)
     }
-}
-
-struct Collection {
-    resource: Arc<Resource>,
-    name: Arc<str>,
-    objects: BTreeMap<Key, Object>,
-    history: VecDeque<Change>,
-    /// Revision of the newest change that the history has dropped.
-    forgotten: u64,
-    /// Wakes those who watch the kind.
-    notify: Arc<Notify>,
-}
-
-impl Collection {
-    /// Where there are more objects than the limit, as many changes are kept: whoever lags behind so far would have to list them
-    /// all, over and over in a large cluster. Versions share what they have in common, so a change takes little.
-    fn remember(&mut self, change: Change, limit: usize) {
-        self.history.push_back(change);
-        while self.history.len() > limit.max(self.objects.len()) {
-            let Some(dropped) = self.history.pop_front() else { return };
-            self.forgotten = dropped.revision;
-        }
-    }
-}
-
-/// The objects after a key, in one namespace or (with an empty one) in all.
-pub(in crate::sim) fn section<'a>(
-    objects: &'a BTreeMap<Key, Object>,
-    namespace: &'a str,
-    after: Option<&Key>,
-) -> impl Iterator<Item = &'a Object> + use<'a> {
-    let start = match after {
-        Some(after) => Bound::Excluded(after.clone()),
-        None => Bound::Included(Key::new(namespace, "")),
-    };
-    let run = objects.range((start, Bound::Unbounded));
-    let run = run.take_while(move |(key, _)| namespace.is_empty() || key.namespace == namespace);
-    run.map(|(_, object)| object)
 }
 
 /// How an object is deleted.
@@ -187,22 +131,12 @@ impl Store {
     }
 
     fn define(&mut self, resource: Resource) {
-        let name: Arc<str> = Arc::from(resource.name.as_str());
         let resource = Arc::new(resource);
-        match self.collections.get_mut(&*name) {
+        match self.collections.get_mut(&resource.name) {
             Some(collection) => collection.resource = resource,
             None => {
-                let (objects, history) = (BTreeMap::new(), VecDeque::new());
-                let collection = Collection {
-                    resource,
-                    name: name.clone(),
-                    objects,
-                    history,
-                    // Of what was before the kind nothing can be told.
-                    forgotten: self.revision,
-                    notify: Arc::default(),
-                };
-                self.collections.insert(name.to_string(), collection);
+                let name = resource.name.clone();
+                self.collections.insert(name, Collection::new(resource, self.revision));
             }
         }
         self.by_kind.clear();
@@ -276,17 +210,17 @@ impl Store {
 
     /// One object.
     pub fn get(&self, resource: &str, namespace: &str, name: &str) -> Option<&Object> {
-        self.collections.get(resource)?.objects.get(&Key::new(namespace, name))
+        self.collections.get(resource)?.get(&(namespace, name))
     }
 
     /// One object, by key.
     pub fn get_key(&self, resource: &str, key: &Key) -> Option<&Object> {
-        self.collections.get(resource)?.objects.get(key)
+        self.collections.get(resource)?.get(key)
     }
 
     /// All objects of a kind in order of their keys.
     pub fn list<'a>(&'a self, resource: &str) -> impl Iterator<Item = &'a Object> + use<'a> {
-        self.collections.get(resource).into_iter().flat_map(|c| c.objects.values())
+        self.collections.get(resource).into_iter().flat_map(Collection::objects)
     }
 
     /// The objects of a kind in a namespace.
@@ -295,11 +229,7 @@ impl Store {
         resource: &str,
         namespace: &'a str,
     ) -> impl Iterator<Item = &'a Object> + use<'a> {
-        let collection = self.collections.get(resource);
-        collection.into_iter().flat_map(move |c| {
-            let range = c.objects.range(Key::new(namespace, "")..);
-            range.take_while(move |(key, _)| key.namespace == namespace).map(|(_, object)| object)
-        })
+        self.collections.get(resource).into_iter().flat_map(move |c| c.in_namespace(namespace))
     }
 
     /// The objects of a kind after a key, in one namespace or (with an empty one) in all.
@@ -310,40 +240,59 @@ impl Store {
         after: Option<&Key>,
     ) -> Box<dyn Iterator<Item = &'a Object> + 'a> {
         match self.collections.get(resource) {
-            Some(collection) => Box::new(section(&collection.objects, namespace, after)),
+            Some(collection) => Box::new(collection.section(namespace, after)),
             None => Box::new(std::iter::empty()),
         }
     }
 
+    /// The objects of a kind at places that an index gave.
+    fn at<'a, P: Iterator<Item = Place>>(
+        &'a self,
+        resource: &str,
+        places: P,
+    ) -> impl Iterator<Item = &'a Object> + use<'a, P> {
+        let collection = self.collections.get(resource);
+        places.filter_map(move |place| collection?.at(place))
+    }
+
+    /// The same of pods, with their facts.
+    fn pods_at<P: Iterator<Item = Place>>(
+        &self,
+        places: P,
+    ) -> impl Iterator<Item = (&Object, &Facts)> + use<'_, P> {
+        let pods = self.collections.get("pods");
+        places.filter_map(move |place| pods?.with_facts(place))
+    }
+
     /// The pods bound to a node.
     pub fn pods_on<'a>(&'a self, node: &str) -> impl Iterator<Item = &'a Object> + use<'a> {
-        self.indexes.pods_on(node).filter_map(|key| self.get_key("pods", key))
+        self.at("pods", self.indexes.pods_on(node))
     }
 
     /// The pods bound to a node that are in its process namespace.
     pub fn host_pods_on<'a>(&'a self, node: &str) -> impl Iterator<Item = &'a Object> + use<'a> {
-        self.indexes.host_pods_on(node).filter_map(|key| self.get_key("pods", key))
+        self.at("pods", self.indexes.host_pods_on(node))
     }
 
     /// The pods that use a claim.
     pub fn pods_with<'a>(&'a self, claim: &Key) -> impl Iterator<Item = &'a Object> + use<'a> {
-        self.indexes.pods_with(claim).filter_map(|key| self.get_key("pods", key))
+        self.at("pods", self.indexes.pods_with(claim))
     }
 
     /// The volumes attached to a node.
     pub fn attachments_on<'a>(&'a self, node: &str) -> impl Iterator<Item = &'a Object> + use<'a> {
-        self.indexes.attachments_on(node).filter_map(|key| self.get_key(index::ATTACHMENTS, key))
+        self.at(index::ATTACHMENTS, self.indexes.attachments_on(node))
     }
 
     /// Where a volume is attached.
     pub fn attachments_of<'a>(&'a self, volume: &str) -> impl Iterator<Item = &'a Object> + use<'a> {
-        self.indexes.attachments_of(volume).filter_map(|key| self.get_key(index::ATTACHMENTS, key))
+        self.at(index::ATTACHMENTS, self.indexes.attachments_of(volume))
     }
 
     /// The object of a kind with this UID.
     pub fn with_uid(&self, resource: &str, uid: &str) -> Option<&Object> {
-        let (resource, key) = self.indexes.with_uid(uid).find(|(r, _)| &**r == resource)?;
-        self.get_key(resource, key)
+        let ((resource, _), place) = self.indexes.with_uid(uid).find(|((r, _), _)| &**r == resource)?;
+        self.collections.get(&**resource)?.at(*place)
     }
 
     /// The objects of a kind that name this UID as an owner.
@@ -352,8 +301,20 @@ impl Store {
         uid: &str,
         resource: &'a str,
     ) -> impl Iterator<Item = &'a Object> + use<'a> {
-        let owned = self.indexes.owned_by(uid).filter(move |(r, _)| &**r == resource);
-        owned.filter_map(|(resource, key)| self.get_key(resource, key))
+        self.at(resource, self.owned_places(uid, resource))
+    }
+
+    /// The pods that name this UID as an owner, with their facts.
+    pub(in crate::sim) fn pods_owned_by<'a>(
+        &'a self,
+        uid: &str,
+    ) -> impl Iterator<Item = (&'a Object, &'a Facts)> + use<'a> {
+        self.pods_at(self.owned_places(uid, "pods"))
+    }
+
+    fn owned_places<'a>(&'a self, uid: &str, resource: &'a str) -> impl Iterator<Item = Place> + use<'a> {
+        let owned = self.indexes.owned_by(uid).filter(move |((r, _), _)| &**r == resource);
+        owned.map(|(_, place)| *place)
     }
 
     /// The pods or ReplicaSets of a namespace that nobody controls.
@@ -368,7 +329,7 @@ impl Store {
 
     /// Everything that names this UID as an owner.
     pub fn dependants(&self, uid: &str) -> Vec<(String, Key)> {
-        self.indexes.owned_by(uid).map(|(r, k)| (r.to_string(), k.clone())).collect()
+        self.indexes.owned_by(uid).map(|((r, k), _)| (r.to_string(), k.clone())).collect()
     }
 
     /// Whether anything names this UID as an owner.
@@ -393,10 +354,7 @@ impl Store {
             let message = format!("too old resource version: {revision} ({})", collection.forgotten);
             return Err(Refusal::expired(message));
         }
-        // Most who ask have seen all but the last few.
-        let unseen = collection.history.iter().rev().take_while(|c| c.revision > revision).count();
-        let start = collection.history.len() - unseen;
-        Ok(collection.history.range(start..).cloned().collect())
+        Ok(collection.changes_since(revision))
     }
 
     /// The objects of a kind as they were at a revision, by key; `None` where that is how they are.
@@ -413,7 +371,7 @@ impl Store {
         let Some(collection) = self.collections.get(resource).filter(|_| !changes.is_empty()) else {
             return Ok(None);
         };
-        let mut objects = collection.objects.clone();
+        let mut objects = collection.by_key();
         for change in changes.into_iter().rev() {
             match change.old {
                 Some(old) => objects.insert(Key::of(&old), old),
@@ -431,7 +389,7 @@ impl Store {
     fn commit_deletion(&mut self, resource: &str, key: Key, last: Value) -> Object {
         // What watchers see of a deleted object is its last state.
         if let Some(collection) = self.collections.get_mut(resource) {
-            collection.objects.insert(key.clone(), Arc::new(last));
+            collection.put(&key, Arc::new(last));
         }
         self.commit(resource, key, None)
     }
@@ -444,7 +402,7 @@ impl Store {
             return Arc::new(Value::Null);
         };
         let name = collection.name.clone();
-        let old = collection.objects.get(&key).cloned();
+        let old = collection.get(&key).cloned();
         let (kind, mut value) = match (object, &old) {
             (Some(object), None) => (ChangeKind::Added, object),
             (Some(object), Some(_)) => (ChangeKind::Modified, object),
@@ -453,11 +411,10 @@ impl Store {
         };
         value["metadata"]["resourceVersion"] = json!(revision.to_string());
         let object = Arc::new(value);
-        if kind == ChangeKind::Deleted {
-            collection.objects.remove(&key);
-        } else {
-            collection.objects.insert(key.clone(), object.clone());
-        }
+        let place = match kind {
+            ChangeKind::Deleted => collection.remove(&key).unwrap_or_default(),
+            _ => collection.put(&key, object.clone()),
+        };
         let change =
             Change { revision, resource: name.clone(), kind, object: object.clone(), old: old.clone() };
         if !is_heartbeat(&change) {
@@ -467,8 +424,8 @@ impl Store {
         collection.notify.notify_waiters();
         self.changes.push(change);
         let new = (kind != ChangeKind::Deleted).then_some(&*object);
-        self.indexes.change(&name, &key, old.as_deref(), new);
-        self.note_selected(&name, &key, old.as_deref(), new);
+        self.indexes.change(&name, (&key, place), old.as_deref(), new);
+        self.note_selected(&name, (&key, place), old.as_deref(), new);
         if resource == "customresourcedefinitions.apiextensions.k8s.io"
             && let Some(mut resource) = resource::defined_by(&object)
         {

@@ -1,6 +1,6 @@
 //! Names and UIDs that depend on the seed and a counter only.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 /// SplitMix64's finaliser (Steele, Lea, Flood 2014): spreads a counter over 64 bits.
 fn mix(mut z: u64) -> u64 {
@@ -21,12 +21,12 @@ pub(super) struct Names {
     seed: u64,
     made: u64,
     /// UIDs that objects brought along: a copy of a cluster with the same seed would make them once more.
-    taken: BTreeSet<String>,
+    taken: HashSet<String>,
 }
 
 impl Names {
     pub(super) fn new(seed: u64) -> Self {
-        Self { seed, made: 0, taken: BTreeSet::new() }
+        Self { seed, made: 0, taken: HashSet::new() }
     }
 
     /// Notes a UID that exists.

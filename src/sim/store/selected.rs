@@ -1,47 +1,59 @@
 //! Which budgets (PodDisruptionBudgets) select which pods, without holding every one against every other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 
-use super::{Key, Object, Store};
+use super::collection::Place;
+use super::{Key, Object, Store, index};
 use crate::sim::api::selects;
-use crate::sim::json::Value;
+use crate::sim::controllers::Facts;
+use crate::sim::json::{Text, Value};
 
 /// The kind of budgets.
 pub(super) const BUDGETS: &str = "poddisruptionbudgets.policy";
 
 /// A label in a namespace; with an empty key, none.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 struct Label {
-    namespace: String,
-    key: String,
-    value: String,
+    namespace: Text,
+    key: Text,
+    value: Text,
 }
 
 impl Label {
     /// One that a budget's selector requires.
-    fn required(key: &Key, budget: &Value) -> Self {
+    fn required(namespace: &Text, budget: &Value) -> Self {
         let labels = budget["spec"]["selector"]["matchLabels"].as_object();
-        let first = labels.and_then(|l| l.iter().next()).and_then(|(k, v)| Some((k.as_str(), v.as_str()?)));
-        let (label, value) = first.unwrap_or_default();
-        Self::new(&key.namespace, label, value)
+        let first =
+            labels.and_then(|l| l.iter().next()).and_then(|(k, v)| Some((k.clone(), v.as_text()?.clone())));
+        let (key, value) = first.unwrap_or_default();
+        Self { namespace: namespace.clone(), key, value }
     }
 
-    fn new(namespace: &str, key: &str, value: &str) -> Self {
-        Self { namespace: namespace.to_owned(), key: key.to_owned(), value: value.to_owned() }
+    /// One that an object has.
+    fn of(namespace: &Text, (key, value): (&Text, &Value)) -> Self {
+        let value = value.as_text().cloned().unwrap_or_default();
+        Self { namespace: namespace.clone(), key: key.clone(), value }
     }
 }
 
-/// Budgets by a label that their selectors require, and the pods that have such a label.
+/// A label is all that a selector requires.
+fn is_one_label(selector: &Value) -> bool {
+    let one = selector["matchLabels"].as_object().is_some_and(|labels| labels.len() == 1);
+    one && selector["matchLabels"].as_object().is_some_and(|l| l.values().all(Value::is_string))
+        && selector["matchExpressions"].is_null()
+}
+
+/// Budgets by a label that their selectors require, and the pods that have such a label. Nothing goes through the maps.
 #[derive(Debug, Default)]
 pub(super) struct Selected {
-    budgets: BTreeMap<Label, BTreeSet<Key>>,
-    pods: BTreeMap<Label, BTreeSet<Key>>,
+    budgets: HashMap<Label, BTreeSet<Key>>,
+    pods: HashMap<Label, Vec<(Key, Place)>>,
 }
 
 impl Selected {
     /// Takes in that a budget has changed. True if pods have to be looked through for a label that none was asked for yet.
     pub(super) fn budget(&mut self, key: &Key, old: Option<&Value>, new: Option<&Value>) -> bool {
-        let label = |budget: &Value| Label::required(key, budget);
+        let label = |budget: &Value| Label::required(&key.namespace, budget);
         let (old, new) = (old.map(label), new.map(label));
         if old == new {
             return false;
@@ -53,13 +65,13 @@ impl Selected {
         self.budgets.entry(new.clone()).or_default().insert(key.clone());
         let is_unknown = !new.key.is_empty() && !self.pods.contains_key(&new);
         if is_unknown {
-            self.pods.insert(new, BTreeSet::new());
+            self.pods.insert(new, Vec::new());
         }
         is_unknown
     }
 
     /// Takes in that a pod has changed.
-    pub(super) fn pod(&mut self, key: &Key, old: Option<&Value>, new: Option<&Value>) {
+    pub(super) fn pod(&mut self, (key, place): (&Key, Place), old: Option<&Value>, new: Option<&Value>) {
         if let Some((old, new)) = old.zip(new)
             && old["metadata"]["labels"] == new["metadata"]["labels"]
         {
@@ -67,45 +79,49 @@ impl Selected {
         }
         for (pod, present) in [(old, false), (new, true)] {
             let labels = pod.and_then(|p| p["metadata"]["labels"].as_object()).into_iter().flatten();
-            for (label, value) in labels {
-                let label = Label::new(&key.namespace, label, value.as_str().unwrap_or_default());
-                let Some(pods) = self.pods.get_mut(&label) else { continue };
-                if present {
-                    pods.insert(key.clone());
-                } else {
-                    pods.remove(key);
+            for label in labels {
+                if let Some(pods) = self.pods.get_mut(&Label::of(&key.namespace, label)) {
+                    index::put(pods, (key.clone(), place), present);
                 }
             }
         }
     }
 
-    fn candidates(&self, namespace: &str, labels: &Value) -> BTreeSet<&Key> {
+    fn candidates(&self, namespace: &Text, labels: &Value) -> Vec<&Key> {
         let of = |label: &Label| self.budgets.get(label).into_iter().flatten();
-        let anybody = of(&Label::new(namespace, "", ""));
-        let pairs = labels.as_object().into_iter().flatten();
-        let named = pairs
-            .flat_map(|(key, value)| of(&Label::new(namespace, key, value.as_str().unwrap_or_default())));
-        anybody.chain(named).collect()
+        let anybody = of(&Label { namespace: namespace.clone(), ..Label::default() });
+        let named =
+            labels.as_object().into_iter().flatten().flat_map(|label| of(&Label::of(namespace, label)));
+        let mut keys: Vec<&Key> = anybody.chain(named).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
     }
 }
 
 impl Store {
     /// The budgets that select a pod with these labels, in order of their names.
     pub fn budgets_of(&self, namespace: &str, labels: &Value) -> impl Iterator<Item = &Object> {
-        let candidates = self.selected.candidates(namespace, labels);
+        let candidates = self.selected.candidates(&Text::new(namespace), labels);
         let budgets = candidates.into_iter().filter_map(|key| self.get_key(BUDGETS, key));
         budgets.filter(|b| selects(&b["spec"]["selector"], labels))
     }
 
-    /// The pods that a budget selects, in order of their names.
-    pub fn selected_by(&self, budget: &Value) -> Vec<Object> {
-        let key = Key::of(budget);
-        let is_selected = |p: &&Object| selects(&budget["spec"]["selector"], &p["metadata"]["labels"]);
-        match self.selected.pods.get(&Label::required(&key, budget)) {
+    /// The pods that a budget selects, in order of their names, with their facts.
+    pub(in crate::sim) fn selected_by(&self, budget: &Value) -> Vec<(Object, Facts)> {
+        let (namespace, selector) = (Key::of(budget).namespace, &budget["spec"]["selector"]);
+        let owned = |(pod, facts): (&Object, &Facts)| (pod.clone(), facts.clone());
+        match self.selected.pods.get(&Label::required(&namespace, budget)) {
             Some(pods) => {
-                pods.iter().filter_map(|p| self.get_key("pods", p)).filter(is_selected).cloned().collect()
+                let all = is_one_label(selector);
+                let pods = self.pods_at(pods.iter().map(|(_, place)| *place));
+                pods.filter(|(_, facts)| all || selects(selector, &facts.labels)).map(owned).collect()
             }
-            None => self.list_in("pods", &key.namespace).filter(is_selected).cloned().collect(),
+            None => {
+                let pods = self.list_in("pods", &namespace);
+                let selected = pods.filter(|p| selects(selector, &p["metadata"]["labels"]));
+                selected.map(|p| (p.clone(), Facts::of(p))).collect()
+            }
         }
     }
 
@@ -113,18 +129,20 @@ impl Store {
     pub(super) fn note_selected(
         &mut self,
         resource: &str,
-        key: &Key,
+        (key, place): (&Key, Place),
         old: Option<&Value>,
         new: Option<&Value>,
     ) {
         match resource {
-            "pods" => self.selected.pod(key, old, new),
+            "pods" => self.selected.pod((key, place), old, new),
             BUDGETS if self.selected.budget(key, old, new) => {
-                let pods: Vec<Object> = self.list_in("pods", &key.namespace).cloned().collect();
-                let label = Label::required(key, new.unwrap_or(&Value::Null));
+                let label = Label::required(&key.namespace, new.unwrap_or(&Value::Null));
                 let has = |p: &&Object| p["metadata"]["labels"][&label.key] == label.value.as_str();
-                let keys: BTreeSet<Key> = pods.iter().filter(has).map(|p| Key::of(p)).collect();
-                self.selected.pods.insert(label, keys);
+                let keys = self.list_in("pods", &key.namespace).filter(has).map(|p| Key::of(p));
+                let pods = self.collections.get("pods");
+                let placed = keys.filter_map(|key| Some((pods?.place(&key)?, key)));
+                let members = placed.map(|(place, key)| (key, place)).collect();
+                self.selected.pods.insert(label, members);
             }
             _ => {}
         }
@@ -171,7 +189,7 @@ mod tests {
         assert_eq!(of(&store, Value::Null), ["all"]);
         let by = |store: &Store, name: &str| {
             let budget = store.get(BUDGETS, "shop", name).expect("a budget").clone();
-            names(&store.selected_by(&budget))
+            names(store.selected_by(&budget).iter().map(|(pod, _)| pod))
         };
         assert_eq!(by(&store, "two"), ["early", "late"]);
         assert_eq!(by(&store, "all"), ["early", "late", "other"]);

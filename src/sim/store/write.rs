@@ -1,14 +1,12 @@
 //! Writes: create, update, delete, each also as a question that stores nothing.
 
-use std::collections::BTreeSet;
-
 use jiff::SignedDuration;
 
 use super::{DeleteOptions, Key, Object, Refusal, Resource, Store};
 use crate::sim::api::limits;
 use crate::sim::clock::{parse_time, seconds_text};
 use crate::sim::controllers::quota;
-use crate::sim::json::{Text, Value, json};
+use crate::sim::json::{Map, Text, Value, json};
 
 impl Store {
     /// Creates an object. Metadata that a dump brings along (`uid`, `creationTimestamp`) is kept.
@@ -42,7 +40,7 @@ impl Store {
                 return Err(refusal);
             }
         }
-        if self.collection(resource)?.objects.contains_key(&key) {
+        if self.collection(resource)?.get(&key).is_some() {
             return Err(Refusal::already_exists(resource, &key.name));
         }
         object["apiVersion"] = json!(kind.api_version());
@@ -337,20 +335,23 @@ impl Store {
 }
 
 fn spec_differs(old: &Value, new: &Value) -> bool {
-    let counted = |v: &&Text| !matches!(v.as_str(), "metadata" | "status" | "apiVersion" | "kind");
     let (Some(old), Some(new)) = (old.as_object(), new.as_object()) else { return false };
     if new.get("kind").is_some_and(|k| k == "Pod") {
         return pod_spec_differs(&old["spec"], &new["spec"]);
     }
-    let names: BTreeSet<&Text> = old.keys().chain(new.keys()).filter(counted).collect();
-    names.into_iter().any(|name| old.get(name) != new.get(name))
+    differs_but_in(old, new, &["metadata", "status", "apiVersion", "kind"])
 }
 
 /// Being bound to a node is no change of what is wanted.
 fn pod_spec_differs(old: &Value, new: &Value) -> bool {
     let (Some(old), Some(new)) = (old.as_object(), new.as_object()) else { return old != new };
-    let names: BTreeSet<&Text> = old.keys().chain(new.keys()).filter(|n| *n != "nodeName").collect();
-    names.into_iter().any(|name| old.get(name) != new.get(name))
+    old != new && differs_but_in(old, new, &["nodeName"])
+}
+
+fn differs_but_in(old: &Map, new: &Map, ignored: &[&str]) -> bool {
+    let counts = |name: &Text| !ignored.contains(&name.as_str());
+    old.iter().any(|(name, value)| counts(name) && new.get(name) != Some(value))
+        || new.keys().any(|name| counts(name) && !old.contains_key(name))
 }
 
 fn count_generation(kind: &Resource, old: &Value, object: &mut Value, with_annotations: bool) {

@@ -4,6 +4,7 @@ use kube::api::Api;
 
 use super::*;
 use crate::sim::json::json;
+use crate::sim::store::{DeleteOptions, Key};
 
 fn node(name: &str, labels: &str, more: &str) -> String {
     format!(
@@ -39,6 +40,48 @@ async fn a_pod_that_wants_company_is_tried_again_when_it_comes() {
     cluster.store.lock().expect("a store").create("pods", cache).expect("created");
     seconds(5).await;
     assert_eq!((place(&cluster, "cache"), place(&cluster, "web")), ("w1".to_owned(), "w1".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nodes_answered_counts_until_their_labels_change() {
+    let fast = |name: &str| pod(name, "app: web", ", nodeSelector: {disk: fast}");
+    let text = [node("w1", "", ""), node("w2", "", ""), fast("one"), fast("two")].concat();
+    let cluster = after(10, &text).await;
+    assert_eq!(place(&cluster, "one"), "");
+    let label = |node: &str, disk: &str| {
+        change(&cluster, "nodes", "", node, |node| node["metadata"]["labels"]["disk"] = json!(disk));
+    };
+    label("w2", "fast");
+    seconds(5).await;
+    assert_eq!((place(&cluster, "one"), place(&cluster, "two")), ("w2".to_owned(), "w2".to_owned()));
+    label("w2", "slow");
+    label("w1", "fast");
+    let third = json!({
+        "metadata": {"name": "three", "namespace": "shop"},
+        "spec": {"containers": [{"name": "c", "image": "c"}], "nodeSelector": {"disk": "fast"}},
+    });
+    cluster.store.lock().expect("a store").create("pods", third).expect("created");
+    seconds(5).await;
+    assert_eq!(place(&cluster, "three"), "w1");
+    // Another node, of the name of one that is gone, answers for itself.
+    for name in ["w1", "w2"] {
+        let mut store = cluster.store.lock().expect("a store");
+        store.delete("nodes", &Key::new("", name), &DeleteOptions::default()).expect("deleted");
+    }
+    seconds(5).await;
+    let fourth = json!({
+        "metadata": {"name": "four", "namespace": "shop"},
+        "spec": {"containers": [{"name": "c", "image": "c"}], "nodeSelector": {"disk": "fast"}},
+    });
+    let status = json!({"allocatable": {"cpu": "4", "memory": "8Gi", "pods": "110"},
+        "conditions": [{"type": "Ready", "status": "True"}]});
+    for (name, disk) in [("w2", "fast"), ("w1", "slow")] {
+        let node = json!({"metadata": {"name": name, "labels": {"disk": disk}}, "status": status});
+        cluster.store.lock().expect("a store").create("nodes", node).expect("created");
+    }
+    cluster.store.lock().expect("a store").create("pods", fourth).expect("created");
+    seconds(5).await;
+    assert_eq!(place(&cluster, "four"), "w2");
 }
 
 #[tokio::test(start_paused = true)]

@@ -50,7 +50,7 @@ pub(super) fn reconcile(store: &mut Store, key: &Key, now: Timestamp) -> Option<
     }
     if !paused {
         number(store, &rollout);
-        rollout = Rollout::of(store, key)?;
+        rollout = rollout.refreshed(store, key)?;
     }
     if paused || roll::is_scaled(&rollout) {
         roll::scale_all(store, &rollout);
@@ -59,9 +59,10 @@ pub(super) fn reconcile(store: &mut Store, key: &Key, now: Timestamp) -> Option<
     } else {
         roll::update(store, &rollout);
     }
-    let again = progress::report(store, key, now);
+    let rollout = rollout.refreshed(store, key)?;
+    let again = progress::report(store, key, &rollout, now);
     if progress::is_complete(store, key) {
-        forget(store, key);
+        forget(store, rollout);
     }
     again
 }
@@ -72,16 +73,29 @@ impl Rollout {
         let uid = deployment["metadata"]["uid"].as_str().unwrap_or_default();
         let mut old: Vec<Object> = store.owned_by(uid, SETS).cloned().collect();
         let born = |set: &Object| (set["metadata"]["creationTimestamp"].to_string(), Key::of(set));
-        old.sort_by_cached_key(born);
+        if old.len() > 1 {
+            old.sort_by_cached_key(born);
+        }
         // A dump's sets have hashes of the real controller's: the template itself says which is the present one. Among several
         // with it the newest revision is the one that the Deployment uses.
         let wanted = &deployment["spec"]["template"];
         let matching = old.iter().filter(|set| is_same_template(&set["spec"]["template"], wanted));
         let new = matching.max_by_key(|set| revision(set)).cloned();
         if let Some(new) = &new {
-            old.retain(|set| Key::of(set) != Key::of(new));
+            old.retain(|set| !Object::ptr_eq(set, new));
         }
         Some(Self { deployment, new, old })
+    }
+
+    /// As it is now: itself, if nothing has been written since it was read.
+    fn refreshed(self, store: &Store, key: &Key) -> Option<Self> {
+        let deployment = store.get_key(DEPLOYMENTS, key)?;
+        let uid = deployment["metadata"]["uid"].as_str().unwrap_or_default();
+        let mut sets = 0;
+        let is_known = |set: &Object| self.all().any(|known| Object::ptr_eq(known, set));
+        let same = store.owned_by(uid, SETS).inspect(|_| sets += 1).all(is_known);
+        let same = same && sets == self.all().count() && Object::ptr_eq(deployment, &self.deployment);
+        if same { Some(self) } else { Self::of(store, key) }
     }
 
     fn wanted(&self) -> i64 {
@@ -146,12 +160,16 @@ fn same_but(x: &Map, y: &Map, ignored: &[&str]) -> bool {
 }
 
 fn is_same(a: &Value, b: &Value) -> bool {
+    // As most are, without a look for each field.
+    if a == b {
+        return true;
+    }
     match (a, b) {
         (Value::Object(x), Value::Object(y)) => same_but(x, y, &[]),
         (Value::Array(x), Value::Array(y)) => {
             x.len() == y.len() && x.iter().zip(y).all(|(a, b)| is_same(a, b))
         }
-        _ => a == b,
+        _ => false,
     }
 }
 
@@ -206,6 +224,15 @@ fn number(store: &mut Store, rollout: &Rollout) {
     let have = revision(new);
     let number = if have > newest { have } else { newest + 1 };
     let shared = shared_annotations(&rollout.deployment);
+    let text = number.to_string();
+    let says = |object: &Value| object["metadata"]["annotations"][REVISION] == text;
+    let carries = |shared: &Map| {
+        let annotations = &new["metadata"]["annotations"];
+        shared.is_empty() || annotations.as_object().is_some_and(|own| own.includes(shared))
+    };
+    if number == have && says(&rollout.deployment) && carries(&shared) {
+        return;
+    }
     store.modify(SETS, &Key::of(new), |set| {
         for (key, value) in shared {
             set["metadata"]["annotations"][key] = value;
@@ -225,8 +252,7 @@ fn number(store: &mut Store, rollout: &Rollout) {
 }
 
 /// Sets that have no pods any more go, the oldest revision first, up to the history that is kept.
-fn forget(store: &mut Store, key: &Key) {
-    let Some(mut rollout) = Rollout::of(store, key) else { return };
+fn forget(store: &mut Store, mut rollout: Rollout) {
     let kept = rollout.deployment["spec"]["revisionHistoryLimit"].as_i64().unwrap_or(10).max(0) as usize;
     let surplus = rollout.old.len().saturating_sub(kept);
     rollout.old.sort_by_key(|set| revision(set));

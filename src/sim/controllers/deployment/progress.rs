@@ -45,10 +45,15 @@ fn write(
 
 /// A pause, and its end, are conditions, so that the deadline doesn't count it.
 pub(super) fn note_pause(store: &mut Store, key: &Key, now: Timestamp) {
+    let reason = |deployment: &Value| condition(deployment, PROGRESSING).map(|c| c["reason"].clone());
+    let says = |d: &Value| (d["spec"]["paused"] == true) == reason(d).is_some_and(|r| r == PAUSED);
+    if store.get_key(DEPLOYMENTS, key).is_none_or(|d| says(d)) {
+        return;
+    }
     let text = seconds_text(now);
     store.modify(DEPLOYMENTS, key, |deployment| {
         let paused = deployment["spec"]["paused"] == true;
-        let reason = condition(deployment, PROGRESSING).map(|c| c["reason"].clone()).unwrap_or_default();
+        let reason = reason(deployment).unwrap_or_default();
         if reason == EXCEEDED || deployment["spec"]["progressDeadlineSeconds"].is_null() {
             return;
         }
@@ -93,8 +98,7 @@ pub(super) fn is_complete(store: &Store, key: &Key) -> bool {
 }
 
 /// Writes the status. Returns when the deadline has to be looked at.
-pub(super) fn report(store: &mut Store, key: &Key, now: Timestamp) -> Option<Duration> {
-    let rollout = Rollout::of(store, key)?;
+pub(super) fn report(store: &mut Store, key: &Key, rollout: &Rollout, now: Timestamp) -> Option<Duration> {
     let sum = |field: &str| rollout.all().map(|s| counted(s, field)).sum::<i64>();
     let wanted = rollout.wanted();
     let counts = json!({
