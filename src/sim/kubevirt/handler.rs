@@ -135,7 +135,7 @@ fn report_migratable(status: &mut Value, verdict: &Verdict, now: &str) {
 
 async fn judge(world: &World, vmi: &Value) -> Result<Verdict, Trouble> {
     let api: Api<PersistentVolumeClaim> =
-        Api::namespaced(world.client.clone(), text(&vmi["metadata"]["namespace"]));
+        Api::namespaced(world.caller.client.clone(), text(&vmi["metadata"]["namespace"]));
     let mut modes: Vec<(String, Vec<String>)> = Vec::new();
     for (_, claim) in claims(vmi, false).into_iter().chain(claims(vmi, true)) {
         let found = api.get_opt(&claim).await?;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::api::Api;
 use tokio::sync::mpsc;
 
 use super::conditions;
@@ -45,7 +44,7 @@ pub(super) async fn run(mut world: World, signs: Arc<Signs>) {
     let (sender, mut seen) = mpsc::channel(1024);
     let mut tasks = tokio::task::JoinSet::new();
     for kind in Kind::ALL {
-        tasks.spawn(watch(Api::all_with(world.client.clone(), &kind.resource()), kind, sender.clone()));
+        tasks.spawn(watch(world.caller.clone(), kind, sender.clone()));
     }
     drop(sender);
     let mut queue = Queue::new();
