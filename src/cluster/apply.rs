@@ -7,7 +7,7 @@ use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams
 use kube::core::{ObjectMeta, Status};
 use serde_json::{Value, json};
 
-use super::{Error, wire};
+use super::{Error, node_of};
 use crate::inventory::{Node, ObjectName, ScalableKind, ScalableName, Taint};
 use crate::reconcile::{EvictionAnswer, NodePatch, STATE_ANNOTATION, StateChange};
 
@@ -34,7 +34,7 @@ impl Actor {
         let body = node_patch_body(patch);
         let patched = nodes.patch(&patch.node, &params, &Patch::Merge(&body)).await;
         let patched = patched.map_err(|e| Error::of(&format!("patch node {}", patch.node), e))?;
-        Ok(wire::node(&serde_json::to_value(&patched).unwrap_or_default()))
+        Ok(node_of(&serde_json::to_value(&patched).unwrap_or_default()))
     }
 
     /// A node as it is now.
@@ -44,7 +44,7 @@ impl Actor {
     pub async fn node(&self, name: &str) -> Result<Node, Error> {
         let nodes: Api<ApiNode> = Api::all(self.client.clone());
         let node = nodes.get(name).await.map_err(|e| Error::of(&format!("read node {name}"), e))?;
-        Ok(wire::node(&serde_json::to_value(&node).unwrap_or_default()))
+        Ok(node_of(&serde_json::to_value(&node).unwrap_or_default()))
     }
 
     /// Sets `spec.unschedulable` of a node, whatever else changed (`virtroll cordon`).
