@@ -206,46 +206,46 @@ impl World {
     }
 
     /// Objects of a kind that name this UID as an owner.
-    pub(super) fn owned(&self, uid: &str, kind: Kind) -> Vec<Object> {
-        let owned = self.indexes.owned(uid).filter(|(k, _)| *k == kind);
-        owned.filter_map(|(kind, key)| self.get(*kind, key)).cloned().collect()
+    pub(super) fn owned(&self, uid: &str, kind: Kind) -> impl Iterator<Item = &Object> {
+        let owned = self.indexes.owned(uid).filter(move |(k, _)| *k == kind);
+        owned.filter_map(|(kind, key)| self.get(*kind, key))
     }
 
     /// VMIs whose status names the node.
-    pub(super) fn vmis_on(&self, node: &str) -> Vec<Object> {
-        self.indexes.vmis_on(node).filter_map(|key| self.get(Kind::Instance, key)).cloned().collect()
+    pub(super) fn vmis_on(&self, node: &str) -> impl Iterator<Item = &Object> {
+        self.indexes.vmis_on(node).filter_map(|key| self.get(Kind::Instance, key))
     }
 
     /// KubeVirt's pods that are bound to the node.
-    pub(super) fn pods_on(&self, node: &str) -> Vec<Object> {
-        self.indexes.pods_on(node).filter_map(|key| self.get(Kind::Pod, key)).cloned().collect()
+    pub(super) fn pods_on(&self, node: &str) -> impl Iterator<Item = &Object> {
+        self.indexes.pods_on(node).filter_map(|key| self.get(Kind::Pod, key))
     }
 
     /// The migrations of a VMI.
-    pub(super) fn migrations_of(&self, vmi: &Key) -> Vec<Object> {
-        self.indexes.migrations_of(vmi).filter_map(|key| self.get(Kind::Migration, key)).cloned().collect()
+    pub(super) fn migrations_of(&self, vmi: &Key) -> impl Iterator<Item = &Object> {
+        self.indexes.migrations_of(vmi).filter_map(|key| self.get(Kind::Migration, key))
     }
 
     /// Puts an object into the cache unless a newer one is there. True if it was news.
     pub(super) fn put(&mut self, kind: Kind, object: Object) -> bool {
         let key = Key::of(&object);
-        if let Some(known) = self.get(kind, &key) {
+        let known = self.get(kind, &key).cloned();
+        if let Some(known) = &known {
             let version = |o: &Value| text(&o["metadata"]["resourceVersion"]).parse::<u64>().ok();
             let same_life = known["metadata"]["uid"] == object["metadata"]["uid"];
             if same_life && version(&object) <= version(known) {
                 return false;
             }
         }
-        self.unlink(kind, &key);
-        self.indexes.change(kind, &key, &object, true);
+        self.indexes.replace(kind, &key, known.as_deref(), Some(&object));
         self.objects.entry(kind).or_default().insert(key, object);
         true
     }
 
     /// Forgets an object.
     pub(super) fn forget(&mut self, kind: Kind, key: &Key) {
-        if let Some(object) = self.get(kind, key) {
-            let uid = text(&object["metadata"]["uid"]).to_owned();
+        if let Some(object) = self.get(kind, key).cloned() {
+            let uid = uid(&object).to_owned();
             let begun = self.since.range((uid.clone(), "")..).take_while(|((of, _), _)| *of == uid);
             for key in begun.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
                 self.since.remove(&key);
@@ -254,8 +254,8 @@ impl World {
                 self.failures.remove(&uid);
             }
             self.computes.remove(&uid);
+            self.indexes.replace(kind, key, Some(&object), None);
         }
-        self.unlink(kind, key);
         if let Some(objects) = self.objects.get_mut(&kind) {
             objects.remove(key);
         }
@@ -278,12 +278,6 @@ impl World {
     /// The keys of a kind: to find out what a new list no longer names.
     pub(super) fn keys(&self, kind: Kind) -> Vec<Key> {
         self.all(kind).map(|(key, _)| key.clone()).collect()
-    }
-
-    fn unlink(&mut self, kind: Kind, key: &Key) {
-        if let Some(object) = self.get(kind, key).cloned() {
-            self.indexes.change(kind, key, &object, false);
-        }
     }
 
     /// The time.

@@ -82,6 +82,10 @@ pub(super) fn warnings(resource: &Resource, old: Option<&Value>, object: &Value)
 
 /// What the API server says of finalizers that anybody might use.
 fn finalizer_warnings(old: Option<&Value>, object: &Value) -> Vec<String> {
+    let same = |old: &Value| object["metadata"]["finalizers"].is_same(&old["metadata"]["finalizers"]);
+    if old.is_some_and(same) {
+        return Vec::new();
+    }
     let list = |o: &Value| -> Vec<String> {
         let all = o["metadata"]["finalizers"].as_array().into_iter().flatten();
         all.filter_map(|f| f.as_str().map(str::to_owned)).collect()

@@ -198,3 +198,50 @@ fn fill(schema: &Schema, value: &mut Value) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::json::json;
+
+    fn schema() -> Schema {
+        let item = json!({"type": "object", "properties": {"k": {"type": "string"}}});
+        Schema::read(&json!({"type": "object", "properties": {
+            "spec": {"type": "object", "properties": {
+                "a": {"type": "string"}, "n": {"type": "integer", "nullable": true},
+                "d": {"type": "integer", "default": 3}, "l": {"type": "array", "items": item},
+            }},
+            "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+        }}))
+    }
+
+    fn formed(mut object: Value) -> (Value, Vec<String>) {
+        let gone = prune(&schema(), &mut object);
+        defaults(&schema(), &mut object);
+        (object, gone)
+    }
+
+    #[test]
+    fn unknown_fields_and_nulls_go_and_defaults_come() {
+        let object = json!({
+            "kind": "K", "metadata": {"anything": 1}, "status": {},
+            "spec": {"a": null, "b": 1, "d": null, "n": null, "l": [{"k": "v", "z": 1}, {"k": null}]},
+            "free": {"x": null},
+        });
+        let (object, gone) = formed(object);
+        let left = json!({
+            "kind": "K", "metadata": {"anything": 1},
+            "spec": {"d": 3, "n": null, "l": [{"k": "v"}, {}]}, "free": {"x": null},
+        });
+        assert_eq!(object, left);
+        assert_eq!(gone, ["spec.b", "spec.l[0].z", "status"]);
+        assert_eq!(formed(json!({"spec": {"a": "1"}})).0, json!({"spec": {"a": "1", "d": 3}}));
+    }
+
+    #[test]
+    fn what_is_as_it_should_be_stays_shared() {
+        let stored = json!({"kind": "K", "spec": {"a": "1", "d": 1, "l": [{"k": "v"}]}, "free": {"x": [1]}});
+        let (object, gone) = formed(stored.clone());
+        assert!(object.is_same(&stored) && gone.is_empty());
+    }
+}

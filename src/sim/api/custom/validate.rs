@@ -294,3 +294,44 @@ fn combined(schema: &Schema, value: &Value, at: Place<'_>, causes: &mut Causes) 
     }
     causes.0.extend(more);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(value: &Value, old: Option<&Value>, base: &str) -> Vec<(String, String)> {
+        let schema = json!({"type": "object", "required": ["r"], "properties": {
+            "r": {"type": "string"},
+            "l": {"type": "array", "items": {"type": "object", "required": ["k"], "properties": {
+                "k": {"type": "string", "pattern": "^v"}, "n": {"anyOf": [{"type": "integer"}]},
+            }}},
+        }});
+        let mut causes = Causes::default();
+        super::value(&Schema::read(&schema), value, old, base, &mut causes);
+        causes.0.into_iter().map(|c| (c.field, c.message)).collect()
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_path() {
+        let wrong = json!({"l": [{"k": "v"}, {"k": "w"}, {}, {"k": "v", "n": "x"}]});
+        let expected = [
+            ("l[1].k", "Invalid value: \"w\": l[1].k in body should match '^v'"),
+            ("l[2].k", "Required value"),
+            ("<nil>", "Invalid value: \"\": \"l[3].n\" must validate at least one schema (anyOf)"),
+            ("l[3].n", "Invalid value: \"string\": l[3].n in body must be of type integer: \"string\""),
+            ("r", "Required value"),
+        ];
+        let expected = expected.map(|(field, message)| (field.to_owned(), message.to_owned()));
+        assert_eq!(told(&wrong, None, ""), expected);
+        assert_eq!(told(&json!({"l": [{}]}), None, "status").remove(0).0, "status.l[0].k");
+    }
+
+    #[test]
+    fn what_was_wrong_all_along_is_let_pass() {
+        let wrong = json!({"l": [{}], "r": "x"});
+        assert!(told(&wrong, Some(&wrong.clone()), "").is_empty(), "the same memory");
+        assert!(told(&wrong, Some(&json!({"l": [{}], "r": "x"})), "").is_empty(), "an equal value");
+        assert!(told(&json!({"l": [{}], "r": "y"}), Some(&wrong), "").is_empty(), "an equal part");
+        assert_eq!(told(&json!({"l": [{}, {}], "r": "x"}), Some(&wrong), "").len(), 2);
+    }
+}
