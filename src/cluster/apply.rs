@@ -3,13 +3,19 @@
 use k8s_openapi::api::core::v1::{Node as ApiNode, Pod as ApiPod};
 use k8s_openapi::api::policy::v1::Eviction;
 use kube::Client;
-use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{
+    Api, DeleteParams, DynamicObject, GetParams, Patch, PatchParams, PostParams, Preconditions, Request,
+};
 use kube::core::{ObjectMeta, Status};
 use serde_json::{Value, json};
 
+use super::lean::Lean;
 use super::{Error, wire};
 use crate::inventory::{Node, ObjectName, ScalableKind, ScalableName, Taint};
 use crate::reconcile::{EvictionAnswer, NodePatch, STATE_ANNOTATION, StateChange};
+
+/// Where nodes are.
+const NODES: &str = "/api/v1/nodes";
 
 /// Carries out effects.
 #[derive(Clone)]
@@ -29,12 +35,10 @@ impl Actor {
     /// # Errors
     /// [`Error::Conflict`] if it changed meanwhile.
     pub async fn patch_node(&self, patch: &NodePatch) -> Result<Node, Error> {
-        let nodes: Api<ApiNode> = Api::all(self.client.clone());
         let params = PatchParams { dry_run: self.dry_run, ..PatchParams::default() };
         let body = node_patch_body(patch);
-        let patched = nodes.patch(&patch.node, &params, &Patch::Merge(&body)).await;
-        let patched = patched.map_err(|e| Error::of(&format!("patch node {}", patch.node), e))?;
-        Ok(wire::node(&serde_json::to_value(&patched).unwrap_or_default()))
+        let request = Request::new(NODES).patch(&patch.node, &params, &Patch::Merge(&body));
+        self.answered(request).await.map_err(|e| Error::of(&format!("patch node {}", patch.node), e))
     }
 
     /// A node as it is now.
@@ -42,9 +46,17 @@ impl Actor {
     /// # Errors
     /// A refusal in words.
     pub async fn node(&self, name: &str) -> Result<Node, Error> {
-        let nodes: Api<ApiNode> = Api::all(self.client.clone());
-        let node = nodes.get(name).await.map_err(|e| Error::of(&format!("read node {name}"), e))?;
-        Ok(wire::node(&serde_json::to_value(&node).unwrap_or_default()))
+        let request = Request::new(NODES).get(name, &GetParams::default());
+        self.answered(request).await.map_err(|e| Error::of(&format!("read node {name}"), e))
+    }
+
+    /// The node that a request is answered with.
+    async fn answered(
+        &self,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<Node, kube::Error> {
+        let Lean(node) = self.client.request(request.map_err(kube::Error::BuildRequest)?).await?;
+        Ok(wire::node(&node))
     }
 
     /// Sets `spec.unschedulable` of a node, whatever else changed (`virtroll cordon`).

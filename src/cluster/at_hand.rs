@@ -2,14 +2,21 @@
 
 use serde_json::Value;
 
-use super::wire;
-use crate::inventory::{Inventory, ScalableKind};
+use super::{lean, wire};
+use crate::inventory::{Inventory, Node, ScalableKind};
+
+/// A Node as an inventory keeps it.
+pub fn node_of(object: &Value) -> Node {
+    wire::node(&lean::Value::of(object))
+}
 
 /// Reads the objects that an inventory has a place for, in any order; others are left out.
 pub fn inventory_of<'a>(objects: impl IntoIterator<Item = &'a Value>) -> Inventory {
     let mut inventory = Inventory::new();
     for object in objects {
-        match object["kind"].as_str().unwrap_or_default() {
+        let kind = object["kind"].as_str().unwrap_or_default();
+        let object = &lean::Value::of(object);
+        match kind {
             "Node" => inventory.put_node(wire::node(object)),
             "Pod" => inventory.put_pod(wire::pod(object)),
             "PodDisruptionBudget" => inventory.put_budget(wire::budget(object)),

@@ -1,11 +1,109 @@
 //! Objects without what nobody here looks at: on a real cluster most of an object's text is that, and it is passed over while the
-//! object is read.
+//! object is read. What is left is looked at once, and dropped: it is kept as is cheapest to make.
 
 use std::fmt;
+use std::ops::Index;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de};
-use serde_json::{Map, Value};
+use serde_json::Number;
+use smol_str::SmolStr;
+
+/// A JSON value; the fields of an object in the order in which they came.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) enum Value {
+    #[default]
+    Null,
+    Bool(bool),
+    Number(Number),
+    /// Short ones, as most are, need no memory of their own.
+    Text(SmolStr),
+    List(Vec<Value>),
+    Object(Vec<(SmolStr, Value)>),
+}
+
+static NULL: Value = Value::Null;
+
+impl Value {
+    /// Of an object at hand, reduced as if it were read from the API.
+    pub(super) fn of(object: &serde_json::Value) -> Self {
+        Part::Object.deserialize(object).unwrap_or_default()
+    }
+
+    pub(super) fn is_null(&self) -> bool {
+        matches!(self, Self::Null)
+    }
+
+    pub(super) fn is_string(&self) -> bool {
+        matches!(self, Self::Text(_))
+    }
+
+    pub(super) fn is_object(&self) -> bool {
+        matches!(self, Self::Object(_))
+    }
+
+    pub(super) fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    pub(super) fn as_array(&self) -> Option<&[Value]> {
+        match self {
+            Self::List(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    pub(super) fn as_i64(&self) -> Option<i64> {
+        match self {
+            Self::Number(number) => number.as_i64(),
+            _ => None,
+        }
+    }
+
+    pub(super) fn as_u64(&self) -> Option<u64> {
+        match self {
+            Self::Number(number) => number.as_u64(),
+            _ => None,
+        }
+    }
+
+    /// The fields of an object; none of anything else.
+    pub(super) fn fields(&self) -> &[(SmolStr, Value)] {
+        match self {
+            Self::Object(fields) => fields,
+            _ => &[],
+        }
+    }
+
+    /// The items of a list; none of anything else.
+    pub(super) fn items(&self) -> &[Value] {
+        self.as_array().unwrap_or_default()
+    }
+}
+
+/// `null` for what isn't there.
+impl Index<&str> for Value {
+    type Output = Self;
+
+    fn index(&self, name: &str) -> &Self {
+        self.fields().iter().find(|(n, _)| n == name).map_or(&NULL, |(_, value)| value)
+    }
+}
+
+impl PartialEq<&str> for Value {
+    fn eq(&self, text: &&str) -> bool {
+        self.as_str() == Some(text)
+    }
+}
+
+impl PartialEq<bool> for Value {
+    fn eq(&self, value: &bool) -> bool {
+        *self == Self::Bool(*value)
+    }
+}
 
 /// An object as it is read from the API.
 #[derive(Debug, Clone)]
@@ -28,6 +126,8 @@ enum Part {
     Domain,
     /// Of each container of a list.
     Container,
+    /// Of each volume of a list.
+    Volume,
     Other,
 }
 
@@ -39,8 +139,10 @@ impl Part {
             (Self::Object, "spec") => Some(Self::Spec),
             (Self::Object, "status") => Some(Self::Status),
             (Self::Spec, "containers" | "initContainers") => Some(Self::Container),
+            (Self::Spec, "volumes") => Some(Self::Volume),
             (Self::Spec, "domain") => Some(Self::Domain),
-            (Self::Metadata, "managedFields")
+            (Self::Object, _)
+            | (Self::Metadata, "managedFields" | "generateName" | "selfLink")
             | (Self::Spec, "template" | "podCIDRs" | "networks" | "ephemeralContainers")
             | (
                 Self::Status,
@@ -62,6 +164,9 @@ impl Part {
             (Self::Container, name) => {
                 matches!(name, "resources" | "ports" | "restartPolicy").then_some(Self::Other)
             }
+            (Self::Volume, name) => {
+                matches!(name, "emptyDir" | "persistentVolumeClaim").then_some(Self::Other)
+            }
             (Self::Domain, name) => matches!(name, "cpu" | "memory" | "resources").then_some(Self::Other),
             _ => Some(Self::Other),
         }
@@ -72,10 +177,7 @@ impl<'de> DeserializeSeed<'de> for Part {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        match self {
-            Self::Other => Value::deserialize(deserializer),
-            _ => deserializer.deserialize_any(self),
-        }
+        deserializer.deserialize_any(self)
     }
 }
 
@@ -88,12 +190,10 @@ impl<'de> Visitor<'de> for Part {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut fields = Map::new();
-        while let Some(name) = map.next_key::<String>()? {
+        let mut fields = Vec::new();
+        while let Some(name) = map.next_key::<SmolStr>()? {
             match self.field(&name) {
-                Some(part) => {
-                    fields.insert(name, map.next_value_seed(part)?);
-                }
+                Some(part) => fields.push((name, map.next_value_seed(part)?)),
                 None => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -107,7 +207,7 @@ impl<'de> Visitor<'de> for Part {
         while let Some(item) = list.next_element_seed(self)? {
             items.push(item);
         }
-        Ok(Value::Array(items))
+        Ok(Value::List(items))
     }
 
     fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
@@ -115,23 +215,23 @@ impl<'de> Visitor<'de> for Part {
     }
 
     fn visit_bool<E: de::Error>(self, value: bool) -> Result<Value, E> {
-        Ok(value.into())
+        Ok(Value::Bool(value))
     }
 
     fn visit_i64<E: de::Error>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
+        Ok(Value::Number(value.into()))
     }
 
     fn visit_u64<E: de::Error>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
+        Ok(Value::Number(value.into()))
     }
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
-        Ok(value.into())
+        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
     }
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
+        Ok(Value::Text(value.into()))
     }
 }
 
@@ -156,22 +256,48 @@ mod tests {
                     "resources": {"requests": {"cpu": "1"}},
                 }],
                 "initContainers": null,
-                "volumes": [{"name": "template", "emptyDir": {}}],
+                "volumes": [{"name": "template", "emptyDir": {"sizeLimit": "1Gi"}}, {"name": "t", "projected": {}}],
+                "priority": 1.5, "hostPID": true,
             },
             "status": {"phase": "Running", "containerStatuses": [{"ready": true}], "conditions": [{"type": "Ready"}]},
         });
-        let Lean(read) = serde_json::from_value(text).expect("an object");
+        let Lean(read) = serde_json::from_value(text.clone()).expect("an object");
         let kept = json!({
-            "kind": "Pod",
             "metadata": {"name": "a", "labels": {"template": "kept", "images": "kept"}},
             "spec": {
                 "nodeName": "n", "domain": {"memory": {"guest": "1Gi"}},
                 "containers": [{"ports": [{"hostPort": 1}], "resources": {"requests": {"cpu": "1"}}}],
                 "initContainers": null,
-                "volumes": [{"name": "template", "emptyDir": {}}],
+                "volumes": [{"emptyDir": {"sizeLimit": "1Gi"}}, {}],
+                "priority": 1.5, "hostPID": true,
             },
             "status": {"phase": "Running", "conditions": [{"type": "Ready"}]},
         });
-        assert_eq!(read, kept);
+        assert_eq!(plain(&read), kept);
+        assert_eq!(Value::of(&text), read);
+    }
+
+    /// The same value as others know it.
+    fn plain(value: &Value) -> serde_json::Value {
+        match value {
+            Value::Null => json!(null),
+            Value::Bool(value) => json!(value),
+            Value::Number(number) => json!(number),
+            Value::Text(text) => json!(text.as_str()),
+            Value::List(items) => items.iter().map(plain).collect(),
+            Value::Object(fields) => {
+                fields.iter().map(|(name, value)| (name.to_string(), plain(value))).collect()
+            }
+        }
+    }
+
+    #[test]
+    fn fields_are_found_by_name_and_what_is_not_there_is_null() {
+        let read = Value::of(&json!({"spec": {"a": "1", "b": 2, "c": false, "d": [3]}}));
+        let spec = &read["spec"];
+        assert!(spec["a"] == "1" && spec["c"] == false && spec["d"].is_null().eq(&false));
+        assert_eq!((spec["b"].as_u64(), spec["b"].as_i64(), spec["a"].as_u64()), (Some(2), Some(2), None));
+        assert_eq!(spec["d"].items().iter().map(Value::as_u64).collect::<Vec<_>>(), [Some(3)]);
+        assert!(spec["e"]["f"].is_null() && spec["a"]["f"].is_null());
     }
 }

@@ -16,7 +16,7 @@ mod observe;
 mod wire;
 
 pub use apply::Actor;
-pub use at_hand::inventory_of;
+pub use at_hand::{inventory_of, node_of};
 pub use campaigns::{
     Claim, LEASE_SECONDS, RENEW_EVERY, begin, campaign, campaigns, driver_of, ensure_definitions, hold,
     record, records_among, release,
@@ -26,4 +26,3 @@ pub use connect::{Target, connect};
 pub use error::{Error, chain};
 pub use may::{latency, may_evict};
 pub use observe::{Observer, Scope};
-pub use wire::node as node_of;

@@ -12,11 +12,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Request, WatchEvent, WatchParams};
 use serde::Deserialize;
-use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
-use super::lean::Lean;
+use super::lean::{Lean, Value};
 use super::{Error, wire};
 use crate::inventory::{Inventory, ObjectName, ScalableKind, ScalableName};
 

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use serde_json::Value;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 
+use super::lean::Value;
 use crate::inventory::{
     Budget, Condition, KubeVirt, Migration, MigrationState, Node, ObjectName, Owner, Pod, PodPhase,
     Readiness, RunStrategy, Scalable, ScalableKind, ScalableName, Taint, UnhealthyPodEvictionPolicy,
@@ -29,7 +29,7 @@ fn time(value: &Value) -> Option<Timestamp> {
 }
 
 fn map(value: &Value) -> BTreeMap<String, String> {
-    value.as_object().into_iter().flatten().map(|(k, v)| (k.clone(), text(v))).collect()
+    value.fields().iter().map(|(name, value)| (name.to_string(), text(value))).collect()
 }
 
 /// Namespace and name of an object.
@@ -54,7 +54,7 @@ fn controller(object: &Value) -> Option<Owner> {
 }
 
 fn conditions(object: &Value) -> BTreeMap<String, Condition> {
-    let list = object["status"]["conditions"].as_array().into_iter().flatten();
+    let list = object["status"]["conditions"].items().iter();
     list.map(|c| {
         let condition = Condition {
             status: text(&c["status"]),
@@ -68,11 +68,10 @@ fn conditions(object: &Value) -> BTreeMap<String, Condition> {
 
 /// A Node.
 pub fn node(object: &Value) -> Node {
-    let ready =
-        object["status"]["conditions"].as_array().into_iter().flatten().find(|c| c["type"] == "Ready");
+    let ready = object["status"]["conditions"].items().iter().find(|c| c["type"] == "Ready");
     let mut annotations = map(&object["metadata"]["annotations"]);
     annotations.retain(|key, _| key.starts_with("virtroll.dev/") || key == "kubevirt.io/heartbeat");
-    let taints = object["spec"]["taints"].as_array().into_iter().flatten();
+    let taints = object["spec"]["taints"].items().iter();
     Node {
         name: text(&object["metadata"]["name"]),
         uid: text(&object["metadata"]["uid"]),
@@ -106,12 +105,12 @@ pub fn node(object: &Value) -> Node {
 /// A Pod.
 pub(super) fn pod(object: &Value) -> Pod {
     let (metadata, spec, status) = (&object["metadata"], &object["spec"], &object["status"]);
-    let conditions = status["conditions"].as_array().into_iter().flatten();
-    let ready = conditions.into_iter().find(|c| c["type"] == "Ready" && c["status"] == "True");
+    let mut conditions = status["conditions"].items().iter();
+    let ready = conditions.find(|c| c["type"] == "Ready" && c["status"] == "True");
     let created = time(&metadata["creationTimestamp"]);
     let controller = controller(object);
     let has_its_place = controller.as_ref().is_some_and(|o| o.kind == "DaemonSet");
-    let volumes = || spec["volumes"].as_array().into_iter().flatten();
+    let volumes = || spec["volumes"].items().iter();
     Pod {
         name: name(object),
         uid: text(&metadata["uid"]),
@@ -154,20 +153,33 @@ fn unschedulable(status: &Value) -> Option<String> {
     Some(text(&condition["message"]))
 }
 
+fn label_selector(selector: &Value) -> Option<LabelSelector> {
+    let labels = map(&selector["matchLabels"]);
+    let requirement = |expression: &Value| LabelSelectorRequirement {
+        key: text(&expression["key"]),
+        operator: text(&expression["operator"]),
+        values: expression["values"].as_array().map(|values| values.iter().map(text).collect()),
+    };
+    let expressions = selector["matchExpressions"].as_array();
+    selector.is_object().then(|| LabelSelector {
+        match_expressions: expressions.map(|list| list.iter().map(requirement).collect()),
+        match_labels: selector["matchLabels"].is_object().then_some(labels),
+    })
+}
+
 /// A PodDisruptionBudget.
 pub(super) fn budget(object: &Value) -> Budget {
     let (spec, status) = (&object["spec"], &object["status"]);
     let written = |v: &Value| match v {
-        Value::Null => None,
-        Value::String(text) => Some(text.clone()),
-        other => Some(other.to_string()),
+        Value::Text(text) => Some(text.to_string()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
     };
     let number = |field: &str| status[field].as_i64().unwrap_or(0) as i32;
-    let selector: Option<LabelSelector> = serde_json::from_value(spec["selector"].clone()).ok().flatten();
     Budget {
         name: name(object),
         resource_version: text(&object["metadata"]["resourceVersion"]),
-        selector,
+        selector: label_selector(&spec["selector"]),
         min_available: written(&spec["minAvailable"]),
         max_unavailable: written(&spec["maxUnavailable"]),
         unhealthy_policy: match spec["unhealthyPodEvictionPolicy"].as_str() {
@@ -185,12 +197,7 @@ pub(super) fn budget(object: &Value) -> Budget {
             .filter(|c| c.status == "False" && c.reason == "SyncFailed")
             .map(|c| c.message),
         is_kubevirts: controller(object).is_some_and(|o| o.kind == "VirtualMachineInstance"),
-        disrupted_pods: status["disruptedPods"]
-            .as_object()
-            .into_iter()
-            .flatten()
-            .map(|(pod, _)| pod.clone())
-            .collect(),
+        disrupted_pods: status["disruptedPods"].fields().iter().map(|(pod, _)| pod.to_string()).collect(),
     }
 }
 
@@ -228,7 +235,7 @@ pub(super) fn volume(object: &Value) -> Volume {
     Volume {
         name: text(&object["metadata"]["name"]),
         claim: optional(&claim["name"]).map(|name| ObjectName::new(text(&claim["namespace"]), name)),
-        node_affinity: terms.is_array().then(|| needs::node_terms(terms)),
+        node_affinity: terms.as_array().map(|_| needs::node_terms(terms)),
     }
 }
 

@@ -41,5 +41,9 @@ pub trait Extension: Send + Sync {
     fn admit(&self, review: Value) -> BoxFuture<'static, Result<Value, String>>;
 
     /// Serves a request below its aggregated API; `None` if the path isn't its own.
-    fn serve(&self, request: &http::Request<Bytes>) -> Option<BoxFuture<'static, http::Response<Bytes>>>;
+    fn serve(
+        &self,
+        parts: &http::request::Parts,
+        body: &Bytes,
+    ) -> Option<BoxFuture<'static, http::Response<Bytes>>>;
 }

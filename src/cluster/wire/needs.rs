@@ -2,17 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
 use super::{map, optional, quantity, text};
+use crate::cluster::lean::Value;
 use crate::inventory::{
     HostPort, Needs, NodeTerm, PodTerm, Requirement, Resources, Selector, Spread, Test, Toleration,
 };
 
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
 
-fn list(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
+fn list(value: &Value) -> std::slice::Iter<'_, Value> {
+    value.items().iter()
 }
 
 fn texts(value: &Value) -> Vec<String> {
@@ -31,7 +30,7 @@ pub(super) fn needs(pod: &Value, has_its_place: bool) -> Needs {
     Needs {
         requests,
         node_selector: map(&spec["nodeSelector"]),
-        node_affinity: terms.is_array().then(|| node_terms(terms)),
+        node_affinity: terms.as_array().map(|_| node_terms(terms)),
         tolerations: list(&spec["tolerations"]).map(toleration).collect(),
         near: list(&affinity["podAffinity"][REQUIRED]).map(|t| pod_term(t, pod)).collect(),
         apart: list(&affinity["podAntiAffinity"][REQUIRED]).map(|t| pod_term(t, pod)).collect(),
@@ -46,7 +45,7 @@ pub(super) fn needs(pod: &Value, has_its_place: bool) -> Needs {
 /// Amounts under resource names.
 pub(super) fn resources(amounts: &Value) -> Resources {
     let mut read = Resources::default();
-    for (name, amount) in amounts.as_object().into_iter().flatten() {
+    for (name, amount) in amounts.fields() {
         put(&mut read, name, amount);
     }
     read
@@ -100,7 +99,7 @@ fn requests(spec: &Value) -> Resources {
         combine(&mut starting, &asked, u64::max);
     }
     combine(&mut total, &starting, u64::max);
-    for (name, amount) in spec["resources"]["requests"].as_object().into_iter().flatten() {
+    for (name, amount) in spec["resources"]["requests"].fields() {
         put(&mut total, name, amount);
     }
     combine(&mut total, &resources(&spec["overhead"]), u64::saturating_add);
@@ -118,7 +117,10 @@ pub(super) fn node_terms(terms: &Value) -> Vec<NodeTerm> {
 fn requirement(expression: &Value) -> Requirement {
     let values = || texts(&expression["values"]);
     let number = |test: fn(i64) -> Test| {
-        expression["values"][0].as_str().and_then(|v| v.parse().ok()).map_or(Test::Unreadable, test)
+        list(&expression["values"])
+            .next()
+            .and_then(|v| v.as_str()?.parse().ok())
+            .map_or(Test::Unreadable, test)
     };
     let test = match expression["operator"].as_str() {
         Some("In") => Test::In(values()),
@@ -145,7 +147,7 @@ fn with_own_labels(of: &Value, pod: &Value) -> Option<Selector> {
     let mut selector = selector(&of["labelSelector"])?;
     for (keys, is_equal) in [("matchLabelKeys", true), ("mismatchLabelKeys", false)] {
         for key in texts(&of[keys]) {
-            if let Some(value) = pod["metadata"]["labels"][&key].as_str() {
+            if let Some(value) = pod["metadata"]["labels"][key.as_str()].as_str() {
                 let values = vec![value.to_owned()];
                 let test = if is_equal { Test::In(values) } else { Test::NotIn(values) };
                 selector.0.push(Requirement { key, test });
@@ -218,6 +220,7 @@ mod tests {
 
     #[test]
     fn a_pod_requests_what_its_containers_do_at_their_largest() {
+        let requests = |spec: &serde_json::Value| requests(&Value::of(&json!({"spec": spec}))["spec"]);
         // Running: 100m + 1 + sidecar 200m = 1300m; starting: init 2000m beside the sidecar 200m = 2200m; overhead 50m.
         let spec = json!({
             "containers": [
@@ -244,7 +247,7 @@ mod tests {
 
     #[test]
     fn every_hard_constraint_is_read_and_no_soft_one() {
-        let pod = json!({
+        let pod = Value::of(&json!({
             "metadata": {"namespace": "shop", "labels": {"app": "db", "pod-template-hash": "x1"}},
             "spec": {
                 "nodeSelector": {"disk": "ssd"},
@@ -267,7 +270,7 @@ mod tests {
                 ],
                 "containers": [{"ports": [{"containerPort": 80}, {"containerPort": 443, "hostPort": 8443}]}],
             },
-        });
+        }));
         let is = |key: &str, value: &str| Requirement { key: key.into(), test: Test::In(vec![value.into()]) };
         let read = needs(&pod, false);
         assert_eq!(read.node_selector, BTreeMap::from([("disk".to_owned(), "ssd".to_owned())]));

@@ -1,12 +1,12 @@
 //! Resource quantities: `500m`, `2`, `1.5Gi`, `1e3`.
 
-use serde_json::Value;
+use crate::cluster::lean::Value;
 
 /// A quantity in thousandths, exactly, rounded up; `None` if it is none, or negative.
 pub(super) fn thousandths(quantity: &Value) -> Option<u64> {
     let text = match quantity {
-        Value::String(text) => text.clone(),
-        Value::Number(number) => number.to_string(),
+        Value::Text(text) => text.clone(),
+        Value::Number(number) => number.to_string().into(),
         _ => return None,
     };
     let digits = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
@@ -76,8 +76,8 @@ mod tests {
             (json!("much"), None),
             (json!(null), None),
         ] {
-            assert_eq!(thousandths(&text), expected, "{text}");
+            assert_eq!(thousandths(&Value::of(&text)), expected, "{text}");
         }
-        assert_eq!(units(&json!("1500m")), Some(2));
+        assert_eq!(units(&Value::of(&json!("1500m"))), Some(2));
     }
 }

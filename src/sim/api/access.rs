@@ -28,9 +28,13 @@ pub(super) fn kinds(group: &str) -> impl Iterator<Item = (&'static str, bool)> {
 
 /// Answers a question; `None` if the request is none.
 pub(super) fn answer(call: &Call) -> Option<Result<Value, Refusal>> {
-    let parts: Vec<&str> = call.path.trim_matches('/').split('/').collect();
+    let rest = call.path.trim_matches('/').strip_prefix("apis/")?;
+    if !GROUPS.iter().any(|group| rest.starts_with(group)) {
+        return None;
+    }
+    let parts: Vec<&str> = rest.split('/').collect();
     let (group, plural) = match parts.as_slice() {
-        ["apis", group, "v1", "namespaces", _, plural] | ["apis", group, "v1", plural] => (*group, *plural),
+        [group, "v1", "namespaces", _, plural] | [group, "v1", plural] => (*group, *plural),
         _ => return None,
     };
     let (kind, _) = kinds(group).find(|(kind, _)| format!("{}s", kind.to_lowercase()) == plural)?;

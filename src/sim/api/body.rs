@@ -206,6 +206,10 @@ pub(super) fn read(call: &Call, route: &Route, stored: &Value) -> Result<Value, 
     let (api_version, kind) = expected(route);
     let read = call.read().map_err(|e| unrecognised(call, &kind, &syntax(&e, &call.body)))?;
     let Read { value: mut object, twice } = read;
+    if route.subresource.as_deref() != Some("scale") {
+        // What is shared from here on needs no second look.
+        object.adopt(stored);
+    }
     if !object.is_object() {
         let what = match &object {
             Value::Array(_) => "array",

@@ -99,16 +99,16 @@ pub fn health(path: &str, verbose: bool) -> Option<String> {
 
 /// The aggregated form of `/api` and `/apis`, if that is asked for and taken.
 pub fn aggregated(store: &Store, path: &str, accept: &str) -> Option<Value> {
+    let is_root = path.trim_end_matches('/') == "/api";
+    if !is_root && path.trim_end_matches('/') != "/apis" {
+        return None;
+    }
     let takes = accept
         .split(',')
         .map(|m| m.replace(' ', ""))
         .any(|m| m.contains("as=APIGroupDiscoveryList") && m.contains("v=v2") && !m.contains("v=v2beta1"));
     let all = groups(store);
-    let chosen = match path.trim_end_matches('/') {
-        "/api" => &all[..1],
-        "/apis" => &all[1..],
-        _ => return None,
-    };
+    let chosen = if is_root { &all[..1] } else { &all[1..] };
     takes.then(|| {
         let items: Vec<Value> = chosen.iter().map(|group| aggregated_group(store, group)).collect();
         json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items})

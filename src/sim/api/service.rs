@@ -79,6 +79,10 @@ impl Call {
         }
     }
 
+    pub(super) fn has_body(&self) -> bool {
+        self.takes_values || !self.body.is_empty()
+    }
+
     /// Tells the client something beside the answer.
     pub(super) fn warn(&self, text: &str) {
         if let Ok(mut warnings) = self.warnings.lock() {
@@ -110,8 +114,12 @@ fn full(code: StatusCode, value: &Value) -> Response<ResponseBody> {
     response
 }
 
+fn empty() -> ResponseBody {
+    Full::default().map_err(|never| match never {}).boxed_unsync()
+}
+
 fn handed_over(code: StatusCode, value: Value) -> Response<ResponseBody> {
-    let mut response = Response::new(Full::default().map_err(|never| match never {}).boxed_unsync());
+    let mut response = Response::new(empty());
     *response.status_mut() = code;
     response.extensions_mut().insert(Handed(value));
     response
@@ -175,19 +183,19 @@ impl ApiServer {
 
     async fn handle(self, request: Request<Body>) -> Response<ResponseBody> {
         tokio::time::sleep(self.latency).await;
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let Ok(body) = body.collect().await.map(http_body_util::Collected::to_bytes) else {
             return refuse(&Refusal::bad_request("the request's body broke off"));
         };
         for extension in self.extensions() {
-            let request = Request::from_parts(parts.clone(), body.clone());
-            if let Some(answer) = extension.serve(&request) {
+            if let Some(answer) = extension.serve(&parts, &body) {
                 return answer
                     .await
                     .map(|bytes| Full::new(bytes).map_err(|never| match never {}).boxed_unsync());
             }
         }
-        let handed = parts.extensions.get::<Handed>().cloned();
+        // Taken, not copied: what nobody else holds is changed in place.
+        let handed = parts.extensions.remove::<Handed>();
         let header = |name| parts.headers.get(name).and_then(|v: &http::HeaderValue| v.to_str().ok());
         let (content_type, accept) = (header(http::header::CONTENT_TYPE), header(http::header::ACCEPT));
         let (content_type, accept) =
@@ -239,8 +247,15 @@ impl ApiServer {
         let watches = call.query.get("watch").is_some_and(|v| v == "true" || v == "1");
         // One object isn't watched by its own path: it is read.
         if call.method == Method::GET && watches && route.name.is_none() {
-            let stream = watch::begin(&self.store, &route, call)?.map_ok(Frame::data);
-            return Ok(Response::new(StreamBody::new(stream).boxed_unsync()));
+            let watch = watch::begin(&self.store, &route, call)?;
+            if call.takes_values {
+                let mut response = Response::new(empty());
+                response.extensions_mut().insert(watch::events(watch));
+                return Ok(response);
+            }
+            return Ok(Response::new(
+                StreamBody::new(watch::lines(watch).map_ok(Frame::data)).boxed_unsync(),
+            ));
         }
         if call.method == Method::POST {
             self.check_place(call, &route)?;

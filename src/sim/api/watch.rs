@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use tokio::time::Instant;
 
+use super::handed::{Event, Events};
 use super::route::Route;
 use super::selector::Selector;
 use super::service::Call;
@@ -18,7 +19,8 @@ use crate::sim::store::{Change, ChangeKind, Refusal, Store};
 /// How often an idle watch with bookmarks is told the newest revision (the API server: about once a minute).
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 
-struct Watch {
+/// A watch that has begun.
+pub(super) struct Watch {
     store: Arc<Mutex<Store>>,
     route: Route,
     selector: Selector,
@@ -27,8 +29,14 @@ struct Watch {
     bookmarks: bool,
     next_bookmark: Instant,
     end: Option<Instant>,
-    ready: VecDeque<Bytes>,
+    ready: VecDeque<Event>,
     over: bool,
+}
+
+impl Event {
+    fn of(kind: &'static str, object: Value) -> Self {
+        Self { kind, object }
+    }
 }
 
 fn line(kind: &str, object: &Value) -> Bytes {
@@ -40,7 +48,7 @@ fn line(kind: &str, object: &Value) -> Bytes {
 }
 
 impl Watch {
-    fn bookmark(&mut self, initial_end: bool) -> Bytes {
+    fn bookmark(&self, initial_end: bool) -> Event {
         let mut object = json!({
             "kind": self.route.resource.kind,
             "apiVersion": self.route.resource.api_version_of(&self.route.version),
@@ -49,25 +57,20 @@ impl Watch {
         if initial_end {
             object["metadata"]["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }
-        self.shown("BOOKMARK", &object)
+        Event::of("BOOKMARK", object)
     }
 
-    fn object_line(&mut self, kind: &str, object: &Value) -> Bytes {
-        // A copy is needed only where versions may differ.
-        if self.route.resource.is_custom {
-            let object = self.route.in_version(object.clone());
-            self.shown(kind, &object)
-        } else {
-            self.shown(kind, object)
-        }
-    }
-
-    /// In the form that the client asked for.
-    fn shown(&mut self, kind: &str, object: &Value) -> Bytes {
-        match &mut self.presenter {
+    /// An event as a line, in the form that the client asked for. Errors have but one.
+    fn line(&mut self, Event { kind, object }: &Event) -> Bytes {
+        match self.presenter.as_mut().filter(|_| *kind != "ERROR") {
             Some(presenter) => line(kind, &presenter.present_next(object)),
             None => line(kind, object),
         }
+    }
+
+    /// An event about an object, in the version that is asked for.
+    fn about(&self, kind: &'static str, object: &Value) -> Event {
+        Event::of(kind, self.route.in_version(object.clone()))
     }
 
     fn selects(&self, object: &Value) -> bool {
@@ -77,7 +80,7 @@ impl Watch {
     }
 
     /// What a watcher with this selector sees of a change: entering is ADDED, leaving is DELETED.
-    fn event(&mut self, change: &Change) -> Option<Bytes> {
+    fn event(&self, change: &Change) -> Option<Event> {
         let now = change.kind != ChangeKind::Deleted && self.selects(&change.object);
         let before = change.old.as_deref().is_some_and(|old| self.selects(old));
         let kind = match (before, now) {
@@ -90,9 +93,9 @@ impl Watch {
             // What leaves the selection is shown as it was in it.
             let mut last = (**old).clone();
             last["metadata"]["resourceVersion"] = json!(change.revision.to_string());
-            return Some(self.object_line(kind, &last));
+            return Some(self.about(kind, &last));
         }
-        Some(self.object_line(kind, &change.object))
+        Some(self.about(kind, &change.object))
     }
 
     fn collect(&mut self) {
@@ -103,21 +106,21 @@ impl Watch {
         };
         match store.changes_since(&self.route.resource.name, self.revision) {
             Ok(changes) => {
-                let events: Vec<Bytes> = changes.iter().filter_map(|c| self.event(c)).collect();
+                let events: Vec<Event> = changes.iter().filter_map(|c| self.event(c)).collect();
                 self.ready.extend(events);
                 self.revision = store.revision();
             }
             Err(refusal) => {
-                self.ready.push_back(line("ERROR", &refusal.status()));
+                self.ready.push_back(Event::of("ERROR", refusal.status()));
                 self.over = true;
             }
         }
     }
 
-    async fn next(mut self) -> Option<(Result<Bytes, std::io::Error>, Self)> {
+    async fn next(mut self) -> Option<(Event, Self)> {
         loop {
-            if let Some(bytes) = self.ready.pop_front() {
-                return Some((Ok(bytes), self));
+            if let Some(event) = self.ready.pop_front() {
+                return Some((event, self));
             }
             if self.over || self.end.is_some_and(|end| Instant::now() >= end) {
                 return None;
@@ -167,15 +170,24 @@ fn check(query: &std::collections::BTreeMap<String, String>) -> Result<(), Refus
     super::list::refuse(vec![("FieldValueForbidden", "resourceVersionMatch", format!("Forbidden: {why}"))])
 }
 
+/// A watch's events as lines.
+pub(super) fn lines(watch: Watch) -> impl Stream<Item = Result<Bytes, std::io::Error>> + Send {
+    futures::stream::unfold(watch, async |watch| {
+        let (event, mut watch) = watch.next().await?;
+        Some((Ok(watch.line(&event)), watch))
+    })
+}
+
+/// A watch's events for a client that takes values.
+pub(super) fn events(watch: Watch) -> Events {
+    Events::of(futures::stream::unfold(watch, Watch::next).boxed())
+}
+
 /// Begins a watch.
 ///
 /// # Errors
 /// 400 for parameters that can't be read, 410 for a revision that is too old.
-pub(super) fn begin(
-    store: &Arc<Mutex<Store>>,
-    route: &Route,
-    call: &Call,
-) -> Result<impl Stream<Item = Result<Bytes, std::io::Error>> + Send + use<>, Refusal> {
+pub(super) fn begin(store: &Arc<Mutex<Store>>, route: &Route, call: &Call) -> Result<Watch, Refusal> {
     let text = |key: &str| call.query.get(key).map_or("", String::as_str);
     let flag = |key: &str| matches!(text(key), "true" | "1");
     let mut fields = text("fieldSelector").to_owned();
@@ -217,14 +229,14 @@ pub(super) fn begin(
     if let Err(ahead) = guard.reaches(revision)
         && flag("sendInitialEvents")
     {
-        watch.ready.push_back(line("ERROR", &ahead.status()));
+        watch.ready.push_back(Event::of("ERROR", ahead.status()));
         watch.over = true;
     } else if flag("sendInitialEvents") || from_now {
         watch.revision = guard.revision();
         for object in guard.list(&route.resource.name) {
             if watch.selects(object) {
-                let line = watch.object_line("ADDED", object);
-                watch.ready.push_back(line);
+                let event = watch.about("ADDED", object);
+                watch.ready.push_back(event);
             }
         }
         if flag("sendInitialEvents") {
@@ -233,5 +245,5 @@ pub(super) fn begin(
         }
     }
     drop(guard);
-    Ok(futures::stream::unfold(watch, Watch::next))
+    Ok(watch)
 }

@@ -473,7 +473,7 @@ fn applied_head(route: &Route, applied: &mut Value) -> Result<(), Refusal> {
 }
 
 fn delete_options(call: &Call) -> Result<(DeleteOptions, bool), Refusal> {
-    let body = if call.body.is_empty() { Value::Null } else { call.json()? };
+    let body = if call.has_body() { call.json()? } else { Value::Null };
     let text = |v: &Value| v.as_str().map(str::to_owned);
     let query = |key: &str| call.query.get(key).cloned();
     let orphans = body["orphanDependents"].as_bool();

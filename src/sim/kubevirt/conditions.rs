@@ -16,6 +16,9 @@ pub(super) fn is_true(object: &Value, kind: &str) -> bool {
 
 /// Takes a condition away.
 pub(super) fn remove(status: &mut Value, kind: &str) {
+    if status["conditions"].as_array().is_some_and(|list| list.iter().all(|c| c["type"] != kind)) {
+        return;
+    }
     if let Some(list) = status["conditions"].as_array_mut() {
         list.retain(|c| c["type"] != kind);
     }

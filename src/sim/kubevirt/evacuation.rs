@@ -35,8 +35,8 @@ pub(super) async fn reconcile(world: &mut World, name: &str) -> Result<Option<Du
     let tainted = world.node(name).is_some_and(|node| is_tainted(world, node));
     let candidates: Vec<Object> = world
         .vmis_on(name)
-        .into_iter()
-        .filter(|v| wants_out(v, name, tainted) && may_move(world, v))
+        .filter(|v| (tainted || wants_out(v, name)) && may_move(world, v))
+        .cloned()
         .collect();
     if candidates.is_empty() {
         return Ok(None);
@@ -71,15 +71,15 @@ fn priority(vmi: &Value) -> &'static str {
     if *source == DESCHEDULER { "system-maintenance" } else { "system-critical" }
 }
 
-fn wants_out(vmi: &Value, node: &str, tainted: bool) -> bool {
-    let state = &vmi["status"]["migrationState"];
-    let moving = state.is_object() && state["completed"] != true;
-    tainted || (vmi["status"]["evacuationNodeName"] == node && !moving)
+fn wants_out(vmi: &Value, node: &str) -> bool {
+    let status = &vmi["status"];
+    let is_moving = |state: &Value| state.is_object() && state["completed"] != true;
+    status["evacuationNodeName"] == node && !is_moving(&status["migrationState"])
 }
 
 fn may_move(world: &World, vmi: &Object) -> bool {
     let strategy = text(&vmi["spec"]["evictionStrategy"]);
-    let unfinished = world.migrations_of(&Key::of(vmi)).iter().any(|m| !is_final(m));
+    let unfinished = world.migrations_of(&Key::of(vmi)).any(|m| !is_final(m));
     let running = launchers(world, vmi).iter().filter(|p| !is_terminal(p)).count();
     matches!(strategy, "LiveMigrate" | "LiveMigrateIfPossible")
         && !is_final(vmi)

@@ -7,6 +7,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use kube::Client;
 
+use super::caller::Caller;
 use super::settings::{Settings, Version};
 use super::signs::Signs;
 use super::world::World;
@@ -18,24 +19,23 @@ use crate::sim::json::Value;
 /// KubeVirt on a cluster. Cheap to clone; all clones are the same.
 #[derive(Clone)]
 pub struct Model {
-    client: Client,
+    caller: Caller,
     clock: Clock,
     settings: Settings,
     signs: Arc<Signs>,
-    /// The API server is in this process, and takes and gives values.
-    hands_over: bool,
 }
 
 impl Model {
     /// A model over a client. Nothing runs before [`Model::run`].
     pub fn new(client: Client, clock: Clock, settings: Settings) -> Self {
         let signs = Arc::new(Signs::new(settings.version.unwrap_or(Version::minor(9))));
-        Self { client, clock, settings, signs, hands_over: false }
+        Self { caller: Caller { client, hands_over: false }, clock, settings, signs }
     }
 
     /// The client is the embedded cluster's.
-    pub(in crate::sim) fn in_process(self) -> Self {
-        Self { hands_over: true, ..self }
+    pub(in crate::sim) fn in_process(mut self) -> Self {
+        self.caller.hands_over = true;
+        self
     }
 
     /// The release that the cluster is known to have, before the model has seen its KubeVirt object.
@@ -45,8 +45,7 @@ impl Model {
 
     /// Runs the controllers and guests until dropped.
     pub async fn run(&self) {
-        let mut world = World::new(self.client.clone(), self.clock, self.settings.clone());
-        world.hands_over = self.hands_over;
+        let world = World::new(self.caller.clone(), self.clock, self.settings.clone());
         run::run(world, self.signs.clone()).await;
     }
 
@@ -62,7 +61,7 @@ impl Model {
 
     /// Answers an AdmissionReview (`admission.k8s.io/v1`) with one.
     pub async fn review(&self, review: Value) -> Value {
-        review::review(&self.client, self.settings.version, review).await
+        review::review(&self.caller, self.settings.version, review).await
     }
 
     /// Serves a request below `/apis/subresources.kubevirt.io`; 503 while virt-api is down.
@@ -70,19 +69,13 @@ impl Model {
         if !self.is_available() {
             return subresource::unavailable();
         }
-        subresource::serve(self.client.clone(), self.settings.version, request).await
+        subresource::serve(self.caller.clone(), self.settings.version, request).await
     }
 }
 
 impl Extension for Model {
     fn webhooks(&self, resource: &str) -> Vec<Webhook> {
-        // Most requests are about nothing that KubeVirt asks for.
-        if resource != "pods/eviction" && !resource.ends_with(".kubevirt.io") {
-            return Vec::new();
-        }
-        let mut webhooks = review::webhooks(self.settings.version.unwrap_or(self.signs.version()));
-        webhooks.retain(|webhook| webhook.resource == resource);
-        webhooks
+        review::webhooks(self.settings.version.unwrap_or(self.signs.version()), resource)
     }
 
     fn admit(&self, review: Value) -> BoxFuture<'static, Result<Value, String>> {
@@ -96,11 +89,15 @@ impl Extension for Model {
         .boxed()
     }
 
-    fn serve(&self, request: &http::Request<Bytes>) -> Option<BoxFuture<'static, http::Response<Bytes>>> {
-        if !subresource::is_ours(request.uri().path()) {
+    fn serve(
+        &self,
+        parts: &http::request::Parts,
+        body: &Bytes,
+    ) -> Option<BoxFuture<'static, http::Response<Bytes>>> {
+        if !subresource::is_ours(parts.uri.path()) {
             return None;
         }
-        let (model, request) = (self.clone(), request.clone());
+        let (model, request) = (self.clone(), http::Request::from_parts(parts.clone(), body.clone()));
         Some(async move { Model::serve(&model, request).await }.boxed())
     }
 }

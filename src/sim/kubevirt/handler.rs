@@ -57,13 +57,12 @@ fn empty_launchers(world: &World, vmi: &Value) -> Vec<Object> {
     let pods = launchers(world, vmi);
     let has_guest = matches!(text(&vmi["status"]["phase"]), "Scheduled" | "Running");
     let home = current(vmi, &pods).filter(|_| has_guest).map(|p| uid(p).to_owned());
-    let migrations = world.migrations_of(&Key::of(vmi));
     let source = &vmi["status"]["migrationState"]["sourcePod"];
     let is_spent = |pod: &Value| {
         let job = &pod["metadata"]["labels"]["kubevirt.io/migrationJobUID"];
-        let under_way = migrations.iter().any(|m| *job == uid(m) && !is_final(m));
+        let under_way = || world.migrations_of(&Key::of(vmi)).any(|m| *job == uid(m) && !is_final(m));
         // A source may be the target of an earlier migration; its end is said by the one that it left by.
-        job.is_string() && !under_way && pod["metadata"]["name"] != *source
+        job.is_string() && pod["metadata"]["name"] != *source && !under_way()
     };
     let is_empty = |pod: &Object| {
         let settled = has_guest && !is_deleting(pod) && is_spent(pod);
@@ -135,7 +134,7 @@ fn report_migratable(status: &mut Value, verdict: &Verdict, now: &str) {
 
 async fn judge(world: &World, vmi: &Value) -> Result<Verdict, Trouble> {
     let api: Api<PersistentVolumeClaim> =
-        Api::namespaced(world.client.clone(), text(&vmi["metadata"]["namespace"]));
+        Api::namespaced(world.caller.client.clone(), text(&vmi["metadata"]["namespace"]));
     let mut modes: Vec<(String, Vec<String>)> = Vec::new();
     for (_, claim) in claims(vmi, false).into_iter().chain(claims(vmi, true)) {
         let found = api.get_opt(&claim).await?;

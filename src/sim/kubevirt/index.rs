@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use super::world::{Kind, is_deleting, is_final, owners, text, uid, vmi_of};
-use crate::sim::json::Value;
+use crate::sim::json::{Text, Value};
 use crate::sim::store::Key;
 
 const JOB: &str = "kubevirt.io/migrationJobUID";
@@ -15,15 +15,37 @@ const COUNTED: [&str; 2] = ["machine-type.node.kubevirt.io/", "host-model-cpu.no
 /// A pending migration's place in the queue: who is least goes first.
 pub(super) type Place = (u32, String, Key);
 
+/// Where a VMI is, and the migration that it is or was last in: its UID and source.
+struct Home {
+    node: Text,
+    migration: Text,
+    source: Text,
+}
+
+impl Home {
+    fn of(vmi: &Value) -> Self {
+        let (status, text) = (&vmi["status"], |v: &Value| v.as_text().cloned().unwrap_or_default());
+        let state = &status["migrationState"];
+        Self {
+            node: text(&status["nodeName"]),
+            migration: text(&state["migrationUid"]),
+            source: text(&state["sourceNode"]),
+        }
+    }
+}
+
 /// A migration that is not over.
 struct Unfinished {
     key: Key,
+    vmi: Key,
     /// It is past `Pending`.
     advanced: bool,
     /// The node that it was made to empty.
     drains: Option<String>,
     /// Its place, while it waits.
     place: Option<Place>,
+    /// The node that it counts at under the caps, if it does.
+    source: Option<Text>,
 }
 
 /// Keys by what they refer to.
@@ -31,7 +53,7 @@ struct Unfinished {
 pub(super) struct Indexes {
     by_owner: BTreeMap<String, BTreeSet<(Kind, Key)>>,
     vmis_by_node: BTreeMap<String, BTreeSet<Key>>,
-    node_of_vmi: BTreeMap<Key, String>,
+    homes: BTreeMap<Key, Home>,
     pods_by_node: BTreeMap<String, BTreeSet<Key>>,
     migrations_by_vmi: BTreeMap<Key, BTreeSet<Key>>,
     /// By UID.
@@ -41,6 +63,8 @@ pub(super) struct Indexes {
     targets: BTreeMap<String, BTreeSet<Key>>,
     /// Migrations that hold a place under the caps.
     begun: BTreeSet<Key>,
+    /// How many of them count at each node.
+    running: BTreeMap<String, usize>,
     /// Migrations that wait for one, by the node of their VMI.
     waiting: BTreeMap<String, BTreeSet<Place>>,
     labels: BTreeMap<String, usize>,
@@ -84,9 +108,44 @@ fn place(key: &Key, migration: &Value) -> Option<Place> {
     waits.then(|| (u32::MAX - priority(migration), created, key.clone()))
 }
 
+/// All that is looked at here of an object of a kind.
+fn facts(kind: Kind, object: &Value) -> [&Value; 7] {
+    let (metadata, spec, status) = (&object["metadata"], &object["spec"], &object["status"]);
+    let (owners, none) = (&metadata["ownerReferences"], &Value::Null);
+    match kind {
+        Kind::Instance => [owners, &status["nodeName"], &status["migrationState"], none, none, none, none],
+        Kind::Migration => [
+            owners,
+            &metadata["uid"],
+            &metadata["annotations"],
+            &metadata["deletionTimestamp"],
+            &spec["vmiName"],
+            &spec["priority"],
+            &status["phase"],
+        ],
+        Kind::Pod => [owners, &metadata["labels"], &spec["nodeName"], none, none, none, none],
+        Kind::Node => [owners, &metadata["labels"], none, none, none, none, none],
+        _ => [owners, none, none, none, none, none, none],
+    }
+}
+
 impl Indexes {
+    /// Takes in an object in place of what it was.
+    pub(super) fn replace(&mut self, kind: Kind, key: &Key, old: Option<&Value>, new: Option<&Value>) {
+        if let (Some(old), Some(new)) = (old, new)
+            && facts(kind, old) == facts(kind, new)
+        {
+            return;
+        }
+        for (object, present) in [(old, false), (new, true)] {
+            if let Some(object) = object {
+                self.change(kind, key, object, present);
+            }
+        }
+    }
+
     /// Takes in an object, or that it is no longer as it was.
-    pub(super) fn change(&mut self, kind: Kind, key: &Key, object: &Value, present: bool) {
+    fn change(&mut self, kind: Kind, key: &Key, object: &Value, present: bool) {
         for owner in owners(object) {
             set(&mut self.by_owner, text(&owner["uid"]).to_owned(), (kind, key.clone()), present);
         }
@@ -107,8 +166,8 @@ impl Indexes {
     }
 
     fn instance(&mut self, key: &Key, vmi: &Value, present: bool) {
-        let node = text(&vmi["status"]["nodeName"]).to_owned();
-        set(&mut self.vmis_by_node, node.clone(), key.clone(), present);
+        let home = Home::of(vmi);
+        set(&mut self.vmis_by_node, home.node.to_string(), key.clone(), present);
         // Its pending migrations stand in the queue of the node that it is on.
         let uids = self.migrations_by_vmi.get(key).into_iter().flatten();
         let uids: Vec<String> = uids.filter_map(|m| self.uid_of_migration.get(m)).cloned().collect();
@@ -116,12 +175,13 @@ impl Indexes {
             self.stand(uid, key, false);
         }
         if present {
-            self.node_of_vmi.insert(key.clone(), node);
+            self.homes.insert(key.clone(), home);
         } else {
-            self.node_of_vmi.remove(key);
+            self.homes.remove(key);
         }
         for uid in &uids {
             self.stand(uid, key, true);
+            self.settle(uid);
         }
     }
 
@@ -130,7 +190,7 @@ impl Indexes {
         let place = self.unfinished.get(uid).and_then(|m| m.place.clone());
         let present = present && !self.targets.contains_key(uid);
         if let Some(place) = place {
-            let node = self.node_of_vmi.get(vmi).cloned().unwrap_or_default();
+            let node = self.homes.get(vmi).map(|home| home.node.to_string()).unwrap_or_default();
             set(&mut self.waiting, node, place, present);
         }
     }
@@ -154,26 +214,44 @@ impl Indexes {
             if let Some(node) = &drains {
                 count(&mut self.drains, node, true);
             }
-            let entry = Unfinished { key: key.clone(), advanced, drains, place };
+            let entry =
+                Unfinished { key: key.clone(), vmi: vmi.clone(), advanced, drains, place, source: None };
             self.unfinished.insert(uid.clone(), entry);
             self.stand(&uid, &vmi, true);
         } else {
             self.stand(&uid, &vmi, false);
-            if let Some(node) = self.unfinished.remove(&uid).and_then(|m| m.drains) {
-                count(&mut self.drains, &node, false);
+            if let Some(gone) = self.unfinished.remove(&uid) {
+                if let Some(node) = gone.drains {
+                    count(&mut self.drains, &node, false);
+                }
+                if let Some(node) = gone.source {
+                    count(&mut self.running, &node, false);
+                }
             }
             self.begun.remove(key);
         }
         self.settle(&uid);
     }
 
-    /// Whether a migration holds a place under the caps: past `Pending`, or with a target pod.
+    /// Whether a migration holds a place under the caps (past `Pending`, or with a target pod), and where.
     fn settle(&mut self, uid: &str) {
-        let Some(migration) = self.unfinished.get(uid) else { return };
-        if migration.advanced || self.targets.contains_key(uid) {
+        let Some(migration) = self.unfinished.get_mut(uid) else { return };
+        let holds = migration.advanced || self.targets.contains_key(uid);
+        if holds {
             self.begun.insert(migration.key.clone());
         } else {
             self.begun.remove(&migration.key);
+        }
+        // After its arrival a VMI reports the target, while the migration still counts at the source.
+        let source = self.homes.get(&migration.vmi).filter(|_| holds);
+        let source = source.map(|home| if home.migration == uid { &home.source } else { &home.node });
+        if migration.source.as_ref() != source {
+            let before = std::mem::replace(&mut migration.source, source.cloned());
+            for (node, present) in [(before.as_ref(), false), (source, true)] {
+                if let Some(node) = node {
+                    count(&mut self.running, node, present);
+                }
+            }
         }
     }
 
@@ -213,6 +291,11 @@ impl Indexes {
     /// Target pods of a migration.
     pub(super) fn targets_of(&self, migration: &str) -> impl Iterator<Item = &Key> {
         self.targets.get(migration).into_iter().flatten()
+    }
+
+    /// How many migrations count under the caps, by the node that they count at.
+    pub(super) fn running(&self) -> &BTreeMap<String, usize> {
+        &self.running
     }
 
     /// Migrations that hold a place under the caps.
@@ -309,11 +392,22 @@ mod tests {
             indexes.change(Kind::Migration, &key(name), &migration(name, "Running", priority), true);
         }
         assert_eq!((queue(&indexes), indexes.begun().count()), (Vec::new(), 2));
+        let count = |node: &str, number| (node.to_owned(), number);
+        assert_eq!(indexes.running(), &BTreeMap::from([count("n2", 2)]));
+        // One arrives elsewhere, and counts where it came from until it is over.
+        let mut moved = vmi("n3");
+        moved["status"]["migrationState"] = json!({"migrationUid": "u-1", "sourceNode": "n2"});
+        indexes.replace(Kind::Instance, &key("g"), Some(&vmi("n2")), Some(&moved));
+        assert_eq!(indexes.running(), &BTreeMap::from([count("n2", 1), count("n3", 1)]));
+        indexes.replace(Kind::Instance, &key("g"), Some(&moved), None);
+        assert!(indexes.running().is_empty(), "what nothing is known of counts nowhere");
+        indexes.replace(Kind::Instance, &key("g"), None, Some(&moved));
         for (name, priority) in [("1", ""), ("2", "system-critical")] {
             indexes.change(Kind::Migration, &key(name), &migration(name, "Running", priority), false);
             indexes.change(Kind::Migration, &key(name), &migration(name, "Failed", priority), true);
         }
         assert_eq!((indexes.begun().count(), indexes.unfinished("n1")), (0, (0, 0)));
+        assert!(indexes.running().is_empty());
         assert_eq!(indexes.migrations_of(&key("g")).count(), 2);
     }
 }

@@ -20,16 +20,16 @@ pub(super) fn is_terminal(pod: &Value) -> bool {
 
 /// The launcher pods of a VMI, migration targets included.
 pub(super) fn launchers(world: &World, vmi: &Value) -> Vec<Object> {
-    let mut pods = world.owned(uid(vmi), Kind::Pod);
-    pods.retain(|p| p["metadata"]["labels"]["kubevirt.io"] == "virt-launcher");
-    pods
+    let pods = world.owned(uid(vmi), Kind::Pod);
+    pods.filter(|p| p["metadata"]["labels"]["kubevirt.io"] == "virt-launcher").cloned().collect()
 }
 
 /// The pod that the guest runs in: the newest on the VMI's node; before it has one, the newest.
 pub(super) fn current<'a>(vmi: &Value, pods: &'a [Object]) -> Option<&'a Object> {
     let node = &vmi["status"]["nodeName"];
     let here = pods.iter().filter(|p| node.is_null() || p["spec"]["nodeName"] == *node);
-    here.max_by_key(|p| (text(&p["metadata"]["creationTimestamp"]).to_owned(), !is_terminal(p)))
+    let rank = |p: &'a Object| (text(&p["metadata"]["creationTimestamp"]), !is_terminal(p));
+    here.max_by(|a, b| rank(a).cmp(&rank(b)))
 }
 
 /// One round of a VMI.
@@ -39,11 +39,11 @@ pub(super) async fn reconcile(world: &mut World, key: &Key) -> Result<Option<Dur
         admit(world, key).await?;
         return Ok(None);
     }
-    if !is_deleting(&vmi) && !is_final(&vmi) {
+    if !is_deleting(&vmi) && !is_final(&vmi) && !is_held(&vmi) {
         // A captured one may have none, and would be gone before its guest is.
         world.update(Kind::Instance, key, hold).await?;
     }
-    let pods = launchers(world, &vmi);
+    let mut pods = launchers(world, &vmi);
     launcher::remember(world, &vmi, &pods);
     if is_deleting(&vmi) {
         for pod in pods.iter().filter(|p| !is_deleting(p)) {
@@ -51,8 +51,8 @@ pub(super) async fn reconcile(world: &mut World, key: &Key) -> Result<Option<Dur
         }
     } else if vmi["status"]["phase"] == "Pending" && pods.is_empty() {
         world.create(Kind::Pod, launcher::launcher(world, &vmi)).await?;
+        pods = launchers(world, &vmi);
     }
-    let pods = launchers(world, &vmi);
     advance(world, key, &pods).await?;
     mark_pods(world, key, &pods).await?;
     let again = attach(world, key, &pods).await?;
@@ -60,11 +60,18 @@ pub(super) async fn reconcile(world: &mut World, key: &Key) -> Result<Option<Dur
     Ok(again)
 }
 
+fn is_held(vmi: &Value) -> bool {
+    let mut finalizers = vmi["metadata"]["finalizers"].as_array().into_iter().flatten();
+    finalizers.any(|f| f.as_str().is_some_and(|f| f.ends_with(FOREGROUND)))
+}
+
 /// Its guest is to end before a VMI is gone.
 fn hold(vmi: &mut Value) {
+    if is_held(vmi) {
+        return;
+    }
     let finalizers = &mut vmi["metadata"]["finalizers"];
     match finalizers.as_array_mut() {
-        Some(list) if list.iter().any(|f| f.as_str().is_some_and(|f| f.ends_with(FOREGROUND))) => {}
         Some(list) => list.push(json!(FINALIZER)),
         None => *finalizers = json!([FINALIZER]),
     }
@@ -170,6 +177,11 @@ async fn mark_pods(world: &mut World, key: &Key, pods: &[Object]) -> Result<(), 
         return Ok(());
     };
     let marked = vmi["status"]["evacuationNodeName"].is_string() && world.version().guards_hotplug();
+    let (labels, sign) = (&pod["metadata"]["labels"], &pod["metadata"]["annotations"][EVICTED]);
+    let is_right = if marked { *sign == "true" } else { sign.is_null() };
+    if labels["kubevirt.io/nodeName"] == node && is_right {
+        return Ok(());
+    }
     let pod = Key::of(pod);
     world
         .update(Kind::Pod, &pod, |pod| {
@@ -185,7 +197,7 @@ async fn mark_pods(world: &mut World, key: &Key, pods: &[Object]) -> Result<(), 
 
 /// Whether a launcher has its attachment pod, and it is ready.
 pub(super) fn attachment_ready(world: &World, launcher: &Value) -> bool {
-    world.owned(uid(launcher), Kind::Pod).iter().any(|p| conditions::is_true(p, "Ready"))
+    world.owned(uid(launcher), Kind::Pod).any(|p| conditions::is_true(p, "Ready"))
 }
 
 /// An attachment pod has the volumes that it is for, and that of its service account's token if those are counted.
@@ -199,8 +211,9 @@ async fn attach(world: &mut World, key: &Key, pods: &[Object]) -> Result<Option<
     let Some(vmi) = world.get(Kind::Instance, key).cloned() else { return Ok(None) };
     let over = is_final(&vmi);
     for pod in pods.iter().filter(|p| over || is_terminal(p)) {
-        for attachment in world.owned(uid(pod), Kind::Pod).iter().filter(|p| !is_deleting(p)) {
-            world.delete(Kind::Pod, attachment).await?;
+        let attachments = world.owned(uid(pod), Kind::Pod).filter(|p| !is_deleting(p));
+        for attachment in attachments.cloned().collect::<Vec<_>>() {
+            world.delete(Kind::Pod, &attachment).await?;
         }
     }
     let hot = launcher::claims(&vmi, true);
@@ -210,7 +223,8 @@ async fn attach(world: &mut World, key: &Key, pods: &[Object]) -> Result<Option<
     let Some(pod) = current(&vmi, pods).filter(|p| !is_deleting(p) && !is_terminal(p)).cloned() else {
         return Ok(None);
     };
-    let attachment = match world.owned(uid(&pod), Kind::Pod).into_iter().find(|p| !is_deleting(p)) {
+    let there = world.owned(uid(&pod), Kind::Pod).find(|p| !is_deleting(p)).cloned();
+    let attachment = match there {
         Some(attachment) if !has_all_volumes(world, &attachment, hot.len()) => {
             let since = world.since(uid(&attachment), "miscounted");
             let wait = left(since, world.settings.step);

@@ -98,7 +98,7 @@ async fn pending(
     let hot = !launcher::claims(vmi, true).is_empty();
     if hot && !attachment_ready(world, &pod) {
         let bound = pod["spec"]["nodeName"].is_string();
-        if bound && world.owned(uid(&pod), Kind::Pod).is_empty() {
+        if bound && world.owned(uid(&pod), Kind::Pod).next().is_none() {
             world.create(Kind::Pod, launcher::attachment(vmi, &pod)).await?;
         }
         return give_up_waiting(world, key, migration, vmi, &pod).await;
@@ -221,8 +221,9 @@ async fn release(world: &mut World, key: &Key) -> Result<(), Trouble> {
 
 /// Beyond the five newest finished ones, migrations are deleted, and the pods that they left with them.
 async fn collect(world: &mut World, vmi: &Object) -> Result<(), Trouble> {
-    let mut finished = world.migrations_of(&Key::of(vmi));
-    finished.retain(|m| is_final(m) && !is_deleting(m));
+    let key = Key::of(vmi);
+    let finished = world.migrations_of(&key).filter(|m| is_final(m) && !is_deleting(m));
+    let mut finished: Vec<Object> = finished.cloned().collect();
     finished.sort_by_key(|m| (text(&m["metadata"]["creationTimestamp"]).to_owned(), Key::of(m)));
     let surplus = finished.len().saturating_sub(KEPT);
     for migration in finished.into_iter().take(surplus) {

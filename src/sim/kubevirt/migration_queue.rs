@@ -1,7 +1,7 @@
 //! Which pending migrations may begin: caps over the cluster and each source node, priorities, backoff.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use super::index::Place;
@@ -23,21 +23,6 @@ fn is_by_system(migration: &Value) -> bool {
         .any(|name| !annotations[*name].is_null())
 }
 
-/// The running ones, by source node; the whole is their sum.
-fn active(world: &World) -> BTreeMap<String, usize> {
-    let mut by_source = BTreeMap::new();
-    for key in world.indexes.begun() {
-        let Some(migration) = world.get(Kind::Migration, key) else { continue };
-        let Some(vmi) = world.get(Kind::Instance, &vmi_of(migration)) else { continue };
-        // After its arrival a VMI reports the target, while the migration still counts at the source.
-        let state = &vmi["status"]["migrationState"];
-        let handed_off = state["migrationUid"] == uid(migration);
-        let source = if handed_off { &state["sourceNode"] } else { &vmi["status"]["nodeName"] };
-        *by_source.entry(text(source).to_owned()).or_default() += 1;
-    }
-    by_source
-}
-
 /// Earliest of two times to look again.
 fn earlier(one: Option<Duration>, other: Duration) -> Option<Duration> {
     Some(one.map_or(other, |one| one.min(other)))
@@ -45,14 +30,17 @@ fn earlier(one: Option<Duration>, other: Duration) -> Option<Duration> {
 
 /// One pass over the queue: the first of each node that has room, in the order of all, until the cluster has none.
 pub(super) async fn reconcile(world: &mut World) -> Result<Option<Duration>, Trouble> {
+    if world.indexes.sources().next().is_none() {
+        return Ok(None);
+    }
     let in_all = world.migration_limit("parallelMigrationsPerCluster", 5) as usize;
     let per_node = world.migration_limit("parallelOutboundMigrationsPerNode", 2) as usize;
     let recheck = world.settings.capped_recheck;
-    let mut running = active(world);
-    let mut total: usize = running.values().sum();
+    let mut total: usize = world.indexes.running().values().sum();
     if total >= in_all {
-        return Ok(world.indexes.sources().next().map(|_| recheck));
+        return Ok(Some(recheck));
     }
+    let mut running = world.indexes.running().clone();
     let mut again: Option<Duration> = None;
     let mut heads: BinaryHeap<Reverse<(Place, String)>> = BinaryHeap::new();
     for node in world.indexes.sources() {
@@ -106,7 +94,7 @@ fn is_ready(world: &World, migration: &Value, vmi: &Object) -> bool {
     let running = vmi["status"]["phase"] == "Running" && vmi["status"]["selinuxContext"].is_string();
     let pods = launchers(world, vmi);
     let one = pods.iter().filter(|p| !is_terminal(p)).count() == 1;
-    let in_flight = world.migrations_of(&Key::of(vmi)).iter().any(|m| {
+    let in_flight = world.migrations_of(&Key::of(vmi)).any(|m| {
         !is_final(m) && uid(m) != uid(migration) && !matches!(text(&m["status"]["phase"]), "" | "Pending")
     });
     running && one && !in_flight && !is_deleting(vmi) && !obstacle::stands(world, vmi)
@@ -117,8 +105,7 @@ fn backoff(world: &World, migration: &Value, vmi: &Value) -> Option<Duration> {
     if !is_by_system(migration) {
         return None;
     }
-    let mut finished = world.migrations_of(&Key::of(vmi));
-    finished.retain(|m| is_final(m));
+    let mut finished: Vec<&Object> = world.migrations_of(&Key::of(vmi)).filter(|m| is_final(m)).collect();
     finished.sort_by_key(|m| (text(&m["metadata"]["creationTimestamp"]).to_owned(), Key::of(m)));
     let failures = finished.iter().rev().take_while(|m| m["status"]["phase"] == "Failed").count();
     let last = finished.last().filter(|_| failures > 0)?;

@@ -11,6 +11,7 @@
 //! Not modelled: snapshots, exports, pools, instance types, workload updates, who begins and ends a backup, the accounts that
 //! requests come from, and everything inside a guest.
 
+mod caller;
 mod component;
 mod conditions;
 mod crds;

@@ -129,7 +129,8 @@ async fn collect_pods(world: &mut World, node: &Value) -> Result<bool, Trouble> 
     if !declared || conditions::is_true(node, "Ready") {
         return Ok(false);
     }
-    for pod in world.pods_on(text(&node["metadata"]["name"])).into_iter().filter(|pod| is_deleting(pod)) {
+    let pods = world.pods_on(text(&node["metadata"]["name"])).filter(|pod| is_deleting(pod));
+    for pod in pods.cloned().collect::<Vec<_>>() {
         world.force_delete(&pod).await?;
     }
     Ok(true)
@@ -158,10 +159,10 @@ pub(super) async fn check(world: &mut World, name: &str) -> Result<Option<Durati
         refuse_guests(world, &Key::new("", name)).await?;
     }
     let now = world.now_text();
-    for vmi in world.vmis_on(name).iter().filter(|v| !is_final(v)) {
-        if launchers(world, vmi).iter().all(|p| is_terminal(p)) {
+    for vmi in world.vmis_on(name).filter(|v| !is_final(v)).cloned().collect::<Vec<_>>() {
+        if launchers(world, &vmi).iter().all(|p| is_terminal(p)) {
             world
-                .update(Kind::Instance, &Key::of(vmi), |vmi| {
+                .update(Kind::Instance, &Key::of(&vmi), |vmi| {
                     vmi["status"]["reason"] = json!("NodeUnresponsive");
                     conditions::enter(&mut vmi["status"], "Failed", &now);
                 })

@@ -20,9 +20,8 @@ fn guarded(vmi: &Value) -> bool {
 }
 
 fn of(world: &World, vmi: &Value) -> Vec<Object> {
-    let mut budgets = world.owned(uid(vmi), Kind::Budget);
-    budgets.retain(|b| text(&b["metadata"]["name"]).starts_with(PREFIX));
-    budgets
+    let budgets = world.owned(uid(vmi), Kind::Budget);
+    budgets.filter(|b| text(&b["metadata"]["name"]).starts_with(PREFIX)).cloned().collect()
 }
 
 /// One round of a VMI's budget.
@@ -38,7 +37,6 @@ pub(super) async fn reconcile(world: &mut World, key: &Key) -> Result<Option<Dur
     }
     let migrating = world
         .migrations_of(key)
-        .into_iter()
         .find(|m| !is_final(m) && !matches!(text(&m["status"]["phase"]), "" | "Pending"));
     let wanted = if migrating.is_some() { 2 } else { 1 };
     let name = migrating.map(|m| m["metadata"]["name"].clone());

@@ -20,12 +20,12 @@ fn is_active(vmi: &Value) -> bool {
 /// One round of a replica set.
 pub(super) async fn reconcile(world: &mut World, key: &Key) -> Result<Option<Duration>, Trouble> {
     let Some(set) = world.get(Kind::ReplicaSet, key).cloned() else { return Ok(None) };
-    let vmis = world.owned(uid(&set), Kind::Instance);
+    let vmis: Vec<Object> = world.owned(uid(&set), Kind::Instance).cloned().collect();
     let paused = set["spec"]["paused"] == true;
     if !is_deleting(&set) && !paused {
         scale(world, &set, &vmis).await?;
     }
-    let vmis = world.owned(uid(&set), Kind::Instance);
+    let vmis: Vec<Object> = world.owned(uid(&set), Kind::Instance).cloned().collect();
     let active = vmis.iter().filter(|v| is_active(v)).count();
     let ready = vmis.iter().filter(|v| is_active(v) && conditions::is_true(v, "Ready")).count();
     world

@@ -1,9 +1,8 @@
 //! virt-api's webhooks: evictions of launcher and attachment pods, and new migrations.
 
-use kube::Client;
-use kube::Resource as _;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, ListParams, Patch, PatchParams};
 
+use super::caller::Caller;
 use super::item::Item;
 use super::settings::Version;
 use super::world::{Kind, is_final, owners, text};
@@ -85,43 +84,49 @@ pub fn webhook_configuration(url: &str, ca_bundle: &str, version: Version) -> se
     .into()
 }
 
-/// The same for the embedded cluster.
-pub(super) fn webhooks(version: Version) -> Vec<Webhook> {
-    let webhook =
-        |name: &str, resource: String, operations: &[&'static str], name_prefix: &str, fail_closed| {
-            let (name, name_prefix) = (name.to_owned(), name_prefix.to_owned());
-            Webhook { name, resource, operations: operations.to_vec(), name_prefix, fail_closed }
-        };
-    let closed = version.denies_always();
-    let prefix = if closed { "virt-launcher" } else { "" };
-    let of_kubevirt = |plural: &str| format!("{plural}.kubevirt.io");
-    let evictions = || "pods/eviction".to_owned();
-    let migrations = of_kubevirt("virtualmachineinstancemigrations");
-    let mut all = vec![
-        webhook(LAUNCHERS, evictions(), &["CREATE"], prefix, closed),
-        webhook(MIGRATIONS, migrations, &["CREATE"], "", true),
-    ];
-    all.extend(
-        GUARDED.map(|(name, plural, _, operations)| webhook(name, of_kubevirt(plural), operations, "", true)),
-    );
-    if version.guards_hotplug() {
-        all.push(webhook(ATTACHMENTS, evictions(), &["CREATE"], "hp-volume-", true));
+/// Those that the embedded cluster asks about a resource.
+pub(super) fn webhooks(version: Version, resource: &str) -> Vec<Webhook> {
+    let webhook = |name: &str, operations: &[&'static str], name_prefix: &str, fail_closed| {
+        let (name, name_prefix) = (name.to_owned(), name_prefix.to_owned());
+        Webhook {
+            name,
+            resource: resource.to_owned(),
+            operations: operations.to_vec(),
+            name_prefix,
+            fail_closed,
+        }
+    };
+    if resource == "pods/eviction" {
+        let closed = version.denies_always();
+        let prefix = if closed { "virt-launcher" } else { "" };
+        let mut all = vec![webhook(LAUNCHERS, &["CREATE"], prefix, closed)];
+        if version.guards_hotplug() {
+            all.push(webhook(ATTACHMENTS, &["CREATE"], "hp-volume-", true));
+        }
+        return all;
     }
-    all
+    let Some(plural) = resource.strip_suffix(".kubevirt.io") else { return Vec::new() };
+    let migrations =
+        (plural == "virtualmachineinstancemigrations").then(|| webhook(MIGRATIONS, &["CREATE"], "", true));
+    let guarded = GUARDED.iter().filter(|(_, of, ..)| *of == plural);
+    migrations
+        .into_iter()
+        .chain(guarded.map(|(name, _, _, operations)| webhook(name, operations, "", true)))
+        .collect()
 }
 
 /// Answers an AdmissionReview.
-pub(super) async fn review(client: &Client, pinned: Option<Version>, review: Value) -> Value {
+pub(super) async fn review(caller: &Caller, pinned: Option<Version>, review: Value) -> Value {
     let request = &review["request"];
     let denial = match (text(&request["resource"]["resource"]), text(&request["operation"])) {
         ("virtualmachineinstancemigrations", "CREATE") => {
             let version = match pinned {
                 Some(version) => version,
-                None => installation(client).await.1,
+                None => installation(caller).await.1,
             };
-            priority_denial(version, &request["object"]).or(migration_denial(client, request).await)
+            priority_denial(version, &request["object"]).or(migration_denial(caller, request).await)
         }
-        ("pods", _) => eviction_denial(client, pinned, request).await,
+        ("pods", _) => eviction_denial(caller, pinned, request).await,
         _ => None,
     };
     let mut response = json!({"uid": request["uid"], "allowed": denial.is_none()});
@@ -160,42 +165,38 @@ fn words(error: &kube::Error) -> String {
     }
 }
 
-async fn vmi_named(client: &Client, namespace: &str, name: &str) -> Result<Value, kube::Error> {
-    let api: Api<Item> = Api::namespaced_with(client.clone(), namespace, &Kind::Instance.resource());
-    Ok(api.get(name).await?.value)
+async fn vmi_named(caller: &Caller, namespace: &str, name: &str) -> Result<Value, kube::Error> {
+    caller.get(Kind::Instance, namespace, name).await
 }
 
-async fn pod_named(client: &Client, namespace: &str, name: &str) -> Option<Value> {
-    let api: Api<Item> = Api::namespaced_with(client.clone(), namespace, &Kind::Pod.resource());
-    Some(api.get_opt(name).await.ok()??.value)
+async fn pod_named(caller: &Caller, namespace: &str, name: &str) -> Option<Value> {
+    caller.get(Kind::Pod, namespace, name).await.ok()
 }
 
 /// The cluster's eviction strategy and version.
-pub(super) async fn installation(client: &Client) -> (Option<String>, Version) {
-    let api: Api<Item> = Api::all_with(client.clone(), &Kind::KubeVirt.resource());
-    let first =
-        api.list(&kube::api::ListParams::default()).await.ok().and_then(|l| l.items.into_iter().next());
-    let object = first.map(|o| o.value).unwrap_or_default();
+pub(super) async fn installation(caller: &Caller) -> (Option<String>, Version) {
+    let listed = caller.list(Kind::KubeVirt, "", &ListParams::default()).await.unwrap_or_default();
+    let object = &listed["items"][0];
     let strategy = object["spec"]["configuration"]["evictionStrategy"].as_str().map(str::to_owned);
     (strategy, Version::parse(text(&object["status"]["observedKubeVirtVersion"])))
 }
 
 /// The decisions of `kubevirt.md` §3, in their order.
-async fn eviction_denial(client: &Client, pinned: Option<Version>, request: &Value) -> Option<Denial> {
+async fn eviction_denial(caller: &Caller, pinned: Option<Version>, request: &Value) -> Option<Denial> {
     let (namespace, name) = (text(&request["namespace"]), text(&request["name"]));
-    let pod = pod_named(client, namespace, name).await?;
-    let (cluster_wide, observed) = installation(client).await;
+    let pod = pod_named(caller, namespace, name).await?;
+    let (cluster_wide, observed) = installation(caller).await;
     let version = pinned.unwrap_or(observed);
     let labels = &pod["metadata"]["labels"];
     if labels["kubevirt.io"] == "hotplug-disk" {
-        return if version.guards_hotplug() { hotplug_denial(client, namespace, &pod).await } else { None };
+        return if version.guards_hotplug() { hotplug_denial(caller, namespace, &pod).await } else { None };
     }
     let domain = pod["metadata"]["annotations"]["kubevirt.io/domain"].as_str();
     if labels["kubevirt.io"] != "virt-launcher" || is_final(&pod) {
         return None;
     }
     let domain = domain?;
-    let vmi = match vmi_named(client, namespace, domain).await {
+    let vmi = match vmi_named(caller, namespace, domain).await {
         Ok(vmi) => vmi,
         Err(error) => return too_many(format!("kubevirt failed getting the vmi: {}", words(&error))),
     };
@@ -211,17 +212,17 @@ async fn eviction_denial(client: &Client, pinned: Option<Version>, request: &Val
         Some("LiveMigrate" | "LiveMigrateIfPossible" | "External") => {}
         _ => return None,
     }
-    mark(client, version, request, &vmi, &pod).await
+    mark(caller, version, request, &vmi, &pod).await
 }
 
-async fn hotplug_denial(client: &Client, namespace: &str, pod: &Value) -> Option<Denial> {
+async fn hotplug_denial(caller: &Caller, namespace: &str, pod: &Value) -> Option<Denial> {
     let owner = owners(pod).find(|o| o["kind"] == "Pod")?;
-    let launcher = pod_named(client, namespace, text(&owner["name"])).await?;
+    let launcher = pod_named(caller, namespace, text(&owner["name"])).await?;
     if launcher["metadata"]["labels"]["kubevirt.io"] != "virt-launcher" || is_final(&launcher) {
         return None;
     }
     let domain = launcher["metadata"]["annotations"]["kubevirt.io/domain"].as_str()?;
-    vmi_named(client, namespace, domain).await.ok()?;
+    vmi_named(caller, namespace, domain).await.ok()?;
     let name = text(&pod["metadata"]["name"]);
     too_many(format!(
         "cannot evict hotplug pod: {name} associated with running vmi: {domain} in namespace {namespace}"
@@ -230,7 +231,7 @@ async fn hotplug_denial(client: &Client, namespace: &str, pod: &Value) -> Option
 
 /// Marks the VMI for evacuation, unless this is a dry run, and says so.
 async fn mark(
-    client: &Client,
+    caller: &Caller,
     version: Version,
     request: &Value,
     vmi: &Value,
@@ -255,7 +256,8 @@ async fn mark(
         || (version.sees_dry_run_option()
             && request["object"]["deleteOptions"]["dryRun"].as_array().is_some_and(|d| !d.is_empty()));
     if !dry {
-        let api: Api<Item> = Api::namespaced_with(client.clone(), namespace, &Kind::Instance.resource());
+        let api: Api<Item> =
+            Api::namespaced_with(caller.client.clone(), namespace, &Kind::Instance.resource());
         let mut operations = vec![json!({"op": "add", "path": "/status/evacuationNodeName", "value": node})];
         operations.extend(source_of(request, vmi));
         let patch: Result<json_patch::Patch, _> = json::from_value(&json!(operations));
@@ -312,11 +314,11 @@ fn priority_denial(version: Version, migration: &Value) -> Option<Denial> {
 }
 
 /// Refuses migrations that can't be, as virt-api does.
-async fn migration_denial(client: &Client, request: &Value) -> Option<Denial> {
+async fn migration_denial(caller: &Caller, request: &Value) -> Option<Denial> {
     let object = &request["object"];
     let namespace = text(&request["namespace"]);
     let name = text(&object["spec"]["vmiName"]);
-    let Ok(vmi) = vmi_named(client, namespace, name).await else {
+    let Ok(vmi) = vmi_named(caller, namespace, name).await else {
         return deny(400, format!("the VMI \"{namespace}/{name}\" does not exist"));
     };
     if is_final(&vmi) {
@@ -326,7 +328,7 @@ async fn migration_denial(client: &Client, request: &Value) -> Option<Denial> {
         let (reason, message) = (text(&condition["reason"]), text(&condition["message"]));
         return deny(400, format!("Cannot migrate VMI, Reason: {reason}, Message: {message}"));
     }
-    let other = in_flight(client, namespace, name).await?;
+    let other = in_flight(caller, namespace, name).await?;
     let why = format!(
         "in-flight migration detected. Active migration job ({other}) is currently already in progress for VMI {name}."
     );
@@ -335,13 +337,14 @@ async fn migration_denial(client: &Client, request: &Value) -> Option<Denial> {
 
 /// The name of an unfinished migration of a VMI. Migrations carry the VMI's name as a label as soon as virt-controller has seen
 /// them; the few that it hasn't seen yet are asked for apart, so that nobody lists a whole namespace's history.
-async fn in_flight(client: &Client, namespace: &str, vmi: &str) -> Option<String> {
-    let api: Api<Item> = Api::namespaced_with(client.clone(), namespace, &Kind::Migration.resource());
-    let unfinished = |m: &Item| m.value["spec"]["vmiName"] == vmi && !is_final(&m.value);
+async fn in_flight(caller: &Caller, namespace: &str, vmi: &str) -> Option<String> {
+    let unfinished = |m: &&Value| m["spec"]["vmiName"] == vmi && !is_final(m);
     for selector in [format!("kubevirt.io/vmi-name={vmi}"), "!kubevirt.io/vmi-name".to_owned()] {
-        let listed = api.list(&kube::api::ListParams::default().labels(&selector)).await.ok()?;
-        if let Some(found) = listed.items.into_iter().find(unfinished) {
-            return found.meta().name.clone();
+        let params = ListParams::default().labels(&selector);
+        let listed = caller.list(Kind::Migration, namespace, &params).await.ok()?;
+        let mut items = listed["items"].as_array().into_iter().flatten();
+        if let Some(found) = items.find(unfinished) {
+            return found["metadata"]["name"].as_str().map(str::to_owned);
         }
     }
     None

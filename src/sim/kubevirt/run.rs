@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::api::Api;
 use tokio::sync::mpsc;
 
 use super::conditions;
@@ -45,7 +44,7 @@ pub(super) async fn run(mut world: World, signs: Arc<Signs>) {
     let (sender, mut seen) = mpsc::channel(1024);
     let mut tasks = tokio::task::JoinSet::new();
     for kind in Kind::ALL {
-        tasks.spawn(watch(Api::all_with(world.client.clone(), &kind.resource()), kind, sender.clone()));
+        tasks.spawn(watch(world.caller.clone(), kind, sender.clone()));
     }
     drop(sender);
     let mut queue = Queue::new();
@@ -164,8 +163,8 @@ fn of_node(world: &World, name: &str, object: &Value, old: Option<&Value>) -> Ve
     };
     if old.is_none_or(changed) {
         work.push(Work::Heartbeat(name.to_owned()));
-        work.extend(world.vmis_on(name).iter().map(|v| Work::Handler(Key::of(v))));
-        work.extend(world.pods_on(name).iter().filter_map(|pod| vmi_of_launcher(pod)).map(Work::Handler));
+        work.extend(world.vmis_on(name).map(|v| Work::Handler(Key::of(v))));
+        work.extend(world.pods_on(name).filter_map(|pod| vmi_of_launcher(pod)).map(Work::Handler));
         // Migrations wait for dead virt-handlers without a limit.
         work.extend(world.indexes.begun().cloned().map(Work::Migration));
     }
@@ -181,11 +180,11 @@ fn of_instance(world: &World, key: Key, vmi: &Value) -> Vec<Work> {
     if !node.is_empty() {
         work.push(Work::Evacuation(node.to_owned()));
     }
-    let migrations = world.migrations_of(&key);
-    let waits = migrations.iter().any(|m| m["status"]["phase"] == "Pending");
+    let waits = world.migrations_of(&key).any(|m| m["status"]["phase"] == "Pending");
     // When a VMI goes, its migrations go with it, the finished ones too.
     let gone = world.get(Kind::Instance, &key).is_none();
-    work.extend(migrations.iter().filter(|m| gone || !is_final(m)).map(|m| Work::Migration(Key::of(m))));
+    let concerned = world.migrations_of(&key).filter(|m| gone || !is_final(m));
+    work.extend(concerned.map(|m| Work::Migration(Key::of(m))));
     work.extend(waits.then_some(Work::MigrationQueue));
     work.push(Work::Budget(key));
     work
@@ -197,8 +196,7 @@ fn of_pod(world: &World, pod: &Value) -> Vec<Work> {
     let launcher = owned_by(pod, "Pod").and_then(|name| world.get(Kind::Pod, &Key::new(namespace, name)));
     let launcher = launcher.map_or(pod, |launcher| &**launcher);
     let Some(vmi) = vmi_of_launcher(launcher) else { return Vec::new() };
-    let migrations = world.migrations_of(&vmi);
-    let unfinished = migrations.iter().filter(|m| !is_final(m));
+    let unfinished = world.migrations_of(&vmi).filter(|m| !is_final(m));
     let mut work: Vec<Work> = unfinished.map(|m| Work::Migration(Key::of(m))).collect();
     if !work.is_empty() {
         work.push(Work::MigrationQueue);

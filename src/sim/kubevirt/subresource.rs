@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use http::{Method, Response, StatusCode};
-use kube::Client;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 
+use super::caller::Caller;
 use super::evacuation;
 use super::item::Item;
 use super::review;
@@ -17,7 +17,7 @@ const PREFIX: &str = "/apis/subresources.kubevirt.io";
 
 /// What a request is about.
 struct Call {
-    client: Client,
+    caller: Caller,
     namespace: String,
     name: String,
     body: Value,
@@ -69,14 +69,14 @@ pub(super) fn unavailable() -> Response<Bytes> {
 
 /// Serves a request below the subresource API.
 pub(super) async fn serve(
-    client: Client,
+    caller: Caller,
     pinned: Option<Version>,
     request: http::Request<Bytes>,
 ) -> Response<Bytes> {
     let path = request.uri().path().to_owned();
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     if request.method() == Method::GET && parts.len() <= 3 {
-        return respond(200, &discovery(version_of(&client, pinned).await));
+        return respond(200, &discovery(version_of(&caller, pinned).await));
     }
     let ["apis", _, _, "namespaces", namespace, plural, name, action @ ..] = parts.as_slice() else {
         return refuse((404, "the server could not find the requested resource".to_owned()));
@@ -87,14 +87,14 @@ pub(super) async fn serve(
         _ => return refuse((404, "the server could not find the requested resource".to_owned())),
     };
     let body = serde_json::from_slice(request.body()).unwrap_or_default();
-    let call = Call { client, namespace: (*namespace).to_owned(), name: (*name).to_owned(), body };
+    let call = Call { caller, namespace: (*namespace).to_owned(), name: (*name).to_owned(), body };
     let answer = match (request.method(), kind, action) {
         (&Method::PUT, Kind::Vm, ["start"]) => call.start().await.map(|()| 202),
         (&Method::PUT, Kind::Vm, ["stop"]) => call.stop().await.map(|()| 202),
         (&Method::PUT, Kind::Vm, ["restart"]) => call.restart().await.map(|()| 202),
         (&Method::PUT, Kind::Vm, ["migrate"]) => call.migrate().await.map(|()| 202),
         (&Method::PUT, _, ["evacuate", "cancel"])
-            if version_of(&call.client, pinned).await.cancels_evacuations() =>
+            if version_of(&call.caller, pinned).await.cancels_evacuations() =>
         {
             call.cancel_evacuation().await.map(|()| 200)
         }
@@ -106,10 +106,10 @@ pub(super) async fn serve(
     }
 }
 
-async fn version_of(client: &Client, pinned: Option<Version>) -> Version {
+async fn version_of(caller: &Caller, pinned: Option<Version>) -> Version {
     match pinned {
         Some(version) => version,
-        None => review::installation(client).await.1,
+        None => review::installation(caller).await.1,
     }
 }
 
@@ -130,7 +130,7 @@ fn discovery(version: Version) -> Value {
 
 impl Call {
     fn api(&self, kind: Kind) -> Api<Item> {
-        Api::namespaced_with(self.client.clone(), &self.namespace, &kind.resource())
+        Api::namespaced_with(self.caller.client.clone(), &self.namespace, &kind.resource())
     }
 
     async fn object(&self, kind: Kind) -> Result<Value, Refusal> {
@@ -249,11 +249,11 @@ impl Call {
     }
 
     async fn drain_taint(&self, node: &str) -> Option<String> {
-        let kubevirts: Api<Item> = Api::all_with(self.client.clone(), &Kind::KubeVirt.resource());
+        let kubevirts: Api<Item> = Api::all_with(self.caller.client.clone(), &Kind::KubeVirt.resource());
         let first = kubevirts.list(&kube::api::ListParams::default()).await.ok()?.items.into_iter().next()?;
         let configured = &first.value["spec"]["configuration"]["migrations"]["nodeDrainTaintKey"];
         let key = configured.as_str().unwrap_or(evacuation::DRAIN_TAINT);
-        let nodes: Api<Item> = Api::all_with(self.client.clone(), &Kind::Node.resource());
+        let nodes: Api<Item> = Api::all_with(self.caller.client.clone(), &Kind::Node.resource());
         let node = nodes.get(node).await.ok()?;
         evacuation::has_taint(&node.value, key).then(|| key.to_owned())
     }

@@ -299,9 +299,8 @@ pub(super) async fn fail(
 /// it was when it was seen. `Some`: wait so long.
 pub(super) async fn settle_orphan(world: &mut World, vmi: &Object) -> Result<Option<Duration>, Trouble> {
     let state = &vmi["status"]["migrationState"];
-    let migrations = world.migrations_of(&Key::of(vmi));
-    let is_carried = migrations.iter().any(|m| state["migrationUid"] == uid(m));
-    if state["migrationUid"].is_null() || state["completed"] == true || is_carried {
+    let is_carried = || world.migrations_of(&Key::of(vmi)).any(|m| state["migrationUid"] == uid(m));
+    if state["migrationUid"].is_null() || state["completed"] == true || is_carried() {
         return Ok(None);
     }
     let since = world.since(uid(vmi), "orphaned");

@@ -3,18 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use http_body_util::BodyExt;
+use http::Method;
 use jiff::Timestamp;
-use kube::Client;
-use kube::api::{Api, ApiResource, DeleteParams, PostParams, Preconditions, Request};
-use kube::client::Body;
-use kube::core::Status;
+use kube::api::ApiResource;
 use tokio::time::Instant;
 
+use super::caller::Caller;
 use super::index::Indexes;
-use super::item::Item;
 use super::settings::{Settings, Version};
-use crate::sim::api::handed::Handed;
 use crate::sim::clock::{Clock, seconds_text};
 use crate::sim::json::{Value, json};
 use crate::sim::store::Key;
@@ -51,8 +47,9 @@ impl Kind {
         Self::Component,
     ];
 
-    pub(super) fn resource(self) -> ApiResource {
-        let (group, version, kind, plural) = match self {
+    /// Group, version, kind and plural.
+    fn names(self) -> (&'static str, &'static str, &'static str, &'static str) {
+        match self {
             Self::KubeVirt => ("kubevirt.io", "v1", "KubeVirt", "kubevirts"),
             Self::Policy => ("migrations.kubevirt.io", "v1alpha1", "MigrationPolicy", "migrationpolicies"),
             Self::Node => ("", "v1", "Node", "nodes"),
@@ -68,7 +65,20 @@ impl Kind {
             Self::Budget => ("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets"),
             Self::Namespace => ("", "v1", "Namespace", "namespaces"),
             Self::Component => ("apps", "v1", "Deployment", "deployments"),
-        };
+        }
+    }
+
+    /// The path of its objects in a namespace (or, without one, in all), or of the one of that name.
+    pub(super) fn path(self, namespace: &str, name: &str) -> String {
+        let (group, version, _, plural) = self.names();
+        let root = if group.is_empty() { "/api" } else { "/apis/" };
+        let within = if namespace.is_empty() { "" } else { "/namespaces/" };
+        let slash = if name.is_empty() { "" } else { "/" };
+        format!("{root}{group}/{version}{within}{namespace}/{plural}{slash}{name}")
+    }
+
+    pub(super) fn resource(self) -> ApiResource {
+        let (group, version, kind, plural) = self.names();
         let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
         ApiResource {
             group: group.into(),
@@ -138,11 +148,9 @@ pub(super) struct Since {
 
 /// The cache, the client, and what is remembered between looks.
 pub(super) struct World {
-    pub client: Client,
+    pub caller: Caller,
     pub clock: Clock,
     pub settings: Settings,
-    /// The API server is in this process, and takes and gives values.
-    pub hands_over: bool,
     objects: BTreeMap<Kind, BTreeMap<Key, Object>>,
     pub indexes: Indexes,
     /// Objects looked at: how much work a decision is.
@@ -158,12 +166,11 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(client: Client, clock: Clock, settings: Settings) -> Self {
+    pub(super) fn new(caller: Caller, clock: Clock, settings: Settings) -> Self {
         Self {
-            client,
+            caller,
             clock,
             settings,
-            hands_over: false,
             objects: BTreeMap::new(),
             indexes: Indexes::default(),
             #[cfg(test)]
@@ -199,46 +206,46 @@ impl World {
     }
 
     /// Objects of a kind that name this UID as an owner.
-    pub(super) fn owned(&self, uid: &str, kind: Kind) -> Vec<Object> {
-        let owned = self.indexes.owned(uid).filter(|(k, _)| *k == kind);
-        owned.filter_map(|(kind, key)| self.get(*kind, key)).cloned().collect()
+    pub(super) fn owned(&self, uid: &str, kind: Kind) -> impl Iterator<Item = &Object> {
+        let owned = self.indexes.owned(uid).filter(move |(k, _)| *k == kind);
+        owned.filter_map(|(kind, key)| self.get(*kind, key))
     }
 
     /// VMIs whose status names the node.
-    pub(super) fn vmis_on(&self, node: &str) -> Vec<Object> {
-        self.indexes.vmis_on(node).filter_map(|key| self.get(Kind::Instance, key)).cloned().collect()
+    pub(super) fn vmis_on(&self, node: &str) -> impl Iterator<Item = &Object> {
+        self.indexes.vmis_on(node).filter_map(|key| self.get(Kind::Instance, key))
     }
 
     /// KubeVirt's pods that are bound to the node.
-    pub(super) fn pods_on(&self, node: &str) -> Vec<Object> {
-        self.indexes.pods_on(node).filter_map(|key| self.get(Kind::Pod, key)).cloned().collect()
+    pub(super) fn pods_on(&self, node: &str) -> impl Iterator<Item = &Object> {
+        self.indexes.pods_on(node).filter_map(|key| self.get(Kind::Pod, key))
     }
 
     /// The migrations of a VMI.
-    pub(super) fn migrations_of(&self, vmi: &Key) -> Vec<Object> {
-        self.indexes.migrations_of(vmi).filter_map(|key| self.get(Kind::Migration, key)).cloned().collect()
+    pub(super) fn migrations_of(&self, vmi: &Key) -> impl Iterator<Item = &Object> {
+        self.indexes.migrations_of(vmi).filter_map(|key| self.get(Kind::Migration, key))
     }
 
     /// Puts an object into the cache unless a newer one is there. True if it was news.
     pub(super) fn put(&mut self, kind: Kind, object: Object) -> bool {
         let key = Key::of(&object);
-        if let Some(known) = self.get(kind, &key) {
+        let known = self.get(kind, &key).cloned();
+        if let Some(known) = &known {
             let version = |o: &Value| text(&o["metadata"]["resourceVersion"]).parse::<u64>().ok();
             let same_life = known["metadata"]["uid"] == object["metadata"]["uid"];
             if same_life && version(&object) <= version(known) {
                 return false;
             }
         }
-        self.unlink(kind, &key);
-        self.indexes.change(kind, &key, &object, true);
+        self.indexes.replace(kind, &key, known.as_deref(), Some(&object));
         self.objects.entry(kind).or_default().insert(key, object);
         true
     }
 
     /// Forgets an object.
     pub(super) fn forget(&mut self, kind: Kind, key: &Key) {
-        if let Some(object) = self.get(kind, key) {
-            let uid = text(&object["metadata"]["uid"]).to_owned();
+        if let Some(object) = self.get(kind, key).cloned() {
+            let uid = uid(&object).to_owned();
             let begun = self.since.range((uid.clone(), "")..).take_while(|((of, _), _)| *of == uid);
             for key in begun.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
                 self.since.remove(&key);
@@ -247,8 +254,8 @@ impl World {
                 self.failures.remove(&uid);
             }
             self.computes.remove(&uid);
+            self.indexes.replace(kind, key, Some(&object), None);
         }
-        self.unlink(kind, key);
         if let Some(objects) = self.objects.get_mut(&kind) {
             objects.remove(key);
         }
@@ -271,12 +278,6 @@ impl World {
     /// The keys of a kind: to find out what a new list no longer names.
     pub(super) fn keys(&self, kind: Kind) -> Vec<Key> {
         self.all(kind).map(|(key, _)| key.clone()).collect()
-    }
-
-    fn unlink(&mut self, kind: Kind, key: &Key) {
-        if let Some(object) = self.get(kind, key).cloned() {
-            self.indexes.change(kind, key, &object, false);
-        }
     }
 
     /// The time.
@@ -349,47 +350,15 @@ impl World {
         gates.as_array().is_some_and(|g| g.contains(&json!(name)))
     }
 
-    fn api(&self, kind: Kind, namespace: &str) -> Api<Item> {
-        if namespace.is_empty() {
-            Api::all_with(self.client.clone(), &kind.resource())
-        } else {
-            Api::namespaced_with(self.client.clone(), namespace, &kind.resource())
-        }
-    }
-
-    fn requests(&self, kind: Kind, namespace: &str) -> Request {
-        Request::new(self.api(kind, namespace).resource_url())
-    }
-
-    /// Sends a request with an object whose answer is one: as it is, without a type in between.
-    async fn send(
-        &self,
-        object: &Value,
-        request: impl FnOnce(Vec<u8>) -> Result<http::Request<Vec<u8>>, kube::core::request::Error>,
-    ) -> Result<Object, Trouble> {
-        let refused = |e: &dyn std::error::Error| Trouble::Refused(e.to_string());
-        let text = if self.hands_over { Ok(Vec::new()) } else { serde_json::to_vec(object) };
-        let mut request = request(text.map_err(|e| refused(&e))?).map_err(|e| refused(&e))?;
-        if !self.hands_over {
-            return Ok(Arc::new(self.client.request(request).await?));
-        }
-        request.extensions_mut().insert(Handed(object.clone()));
-        let (mut answer, body) = self.client.send(request.map(Body::from)).await?.into_parts();
-        if let Some(Handed(value)) = answer.extensions.remove() {
-            return Ok(Arc::new(value));
-        }
-        let text = body.collect().await?.to_bytes();
-        if answer.status.is_success() {
-            return Ok(Arc::new(serde_json::from_slice(&text).map_err(|e| refused(&e))?));
-        }
-        let status: Status = serde_json::from_slice(&text).map_err(|e| refused(&e))?;
-        Err(kube::Error::Api(status.boxed()).into())
+    /// Sends an object, and gives it as it is stored.
+    async fn send(&self, method: Method, path: &str, object: Value) -> Result<Object, Trouble> {
+        Ok(Arc::new(self.caller.send(method, path, Some(object)).await?))
     }
 
     /// Creates an object.
     pub(super) async fn create(&mut self, kind: Kind, object: Value) -> Result<Object, Trouble> {
-        let requests = self.requests(kind, text(&object["metadata"]["namespace"]));
-        let created = self.send(&object, |text| requests.create(&PostParams::default(), text)).await?;
+        let path = kind.path(text(&object["metadata"]["namespace"]), "");
+        let created = self.send(Method::POST, &path, object).await?;
         self.put(kind, created.clone());
         Ok(created)
     }
@@ -405,7 +374,6 @@ impl World {
         let old = self.get(kind, key).cloned().ok_or(Trouble::Gone)?;
         let mut new = (*old).clone();
         change(&mut new);
-        let requests = self.requests(kind, &key.namespace);
         let status = new["status"].clone();
         let only_status = kind.has_status();
         let differs = |a: &Value, b: &Value| {
@@ -414,16 +382,14 @@ impl World {
                 || (!only_status && a["status"] != b["status"])
         };
         if differs(&old, &new) {
-            let request = |text| requests.replace(&key.name, &PostParams::default(), text);
-            let stored = self.send(&new, request).await?;
+            let stored = self.send(Method::PUT, &kind.path(&key.namespace, &key.name), new).await?;
             new = (*stored).clone();
             self.put(kind, stored);
         }
         if kind.has_status() && old["status"] != status {
             new["status"] = status;
-            let params = PostParams::default();
-            let request = |text| requests.replace_subresource("status", &key.name, &params, text);
-            let stored = self.send(&new, request).await?;
+            let path = kind.path(&key.namespace, &key.name) + "/status";
+            let stored = self.send(Method::PUT, &path, new).await?;
             self.put(kind, stored);
         }
         Ok(())
@@ -443,13 +409,14 @@ impl World {
         &mut self,
         kind: Kind,
         object: &Value,
-        grace_period_seconds: Option<u32>,
+        grace_seconds: Option<u32>,
     ) -> Result<(), Trouble> {
         let key = Key::of(object);
-        let uid = Some(text(&object["metadata"]["uid"]).to_owned());
-        let preconditions = Some(Preconditions { uid, resource_version: None });
-        let params = DeleteParams { preconditions, grace_period_seconds, ..DeleteParams::default() };
-        match self.api(kind, &key.namespace).delete(&key.name, &params).await {
+        let mut options = json!({"preconditions": {"uid": object["metadata"]["uid"]}});
+        if let Some(seconds) = grace_seconds {
+            options["gracePeriodSeconds"] = json!(seconds);
+        }
+        match self.caller.send(Method::DELETE, &kind.path(&key.namespace, &key.name), Some(options)).await {
             Ok(_) => Ok(()),
             Err(error) => match Trouble::from(error) {
                 Trouble::Gone | Trouble::Conflict => Ok(()),
@@ -472,9 +439,8 @@ impl World {
             "type": kind, "reason": reason, "message": message, "count": 1,
             "firstTimestamp": now, "lastTimestamp": now, "source": {"component": "virtualmachine-controller"},
         });
-        let events = ApiResource::erase::<k8s_openapi::api::core::v1::Event>(&());
-        let api: Api<Item> = Api::namespaced_with(self.client.clone(), &key.namespace, &events);
-        let _ = api.create(&PostParams::default(), &event.into()).await;
+        let path = format!("/api/v1/namespaces/{}/events", key.namespace);
+        let _ = self.caller.send(Method::POST, &path, Some(event)).await;
     }
 }
 

@@ -73,6 +73,10 @@ pub struct Schema {
     pub has_rules: bool,
     /// Defaults stand here or below.
     pub has_defaults: bool,
+    /// Lists that are sets or maps stand here or below.
+    pub has_lists: bool,
+    /// Whole objects with a kind of their own stand here or below.
+    pub has_embedded: bool,
     /// Takes anything: nothing to look at.
     pub is_open: bool,
 }
@@ -157,6 +161,8 @@ impl Schema {
     fn sum_up(&mut self, schema: &Value) {
         let rules = self.below().any(|s| s.has_rules);
         self.has_rules |= rules;
+        self.has_lists = self.list != ListType::Atomic || self.below().any(|s| s.has_lists);
+        self.has_embedded = self.embedded || self.below().any(|s| s.has_embedded);
         self.has_defaults = self.default.is_some() || self.below().any(|s| s.has_defaults);
         let known = ["type", "description", "x-kubernetes-preserve-unknown-fields", "title"];
         self.is_open = self.preserves

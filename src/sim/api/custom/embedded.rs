@@ -7,7 +7,7 @@ use crate::sim::store::Schema;
 
 /// Judges all embedded objects.
 pub(super) fn judge(schema: &Schema, object: &Value, causes: &mut Causes) {
-    walk(schema, object, &mut |schema, value, path| {
+    walk(schema, |s| s.has_embedded, object, &mut |schema, value, path| {
         if schema.embedded && value.is_object() {
             head(value, path, causes);
         }

@@ -5,23 +5,25 @@ use crate::sim::api::validate::Causes;
 use crate::sim::json::{Map, Value};
 use crate::sim::store::{ListType, Schema};
 
-/// Whether an object has no list with something twice.
-pub(super) fn are_fine(schema: &Schema, object: &Value) -> bool {
-    let mut causes = Causes::default();
-    judge(schema, object, &mut causes);
-    causes.0.is_empty()
+/// Judges all lists of an object. Where those of the earlier version have something twice, these are let pass.
+pub(super) fn judge(schema: &Schema, old: Option<&Value>, object: &Value, causes: &mut Causes) {
+    let wrong = doubled(schema, object);
+    if !wrong.0.is_empty() && old.is_none_or(|old| doubled(schema, old).0.is_empty()) {
+        causes.0.extend(wrong.0);
+    }
 }
 
-/// Judges all lists of an object.
-pub(super) fn judge(schema: &Schema, object: &Value, causes: &mut Causes) {
-    walk(schema, object, &mut |schema, value, path| {
+fn doubled(schema: &Schema, object: &Value) -> Causes {
+    let mut causes = Causes::default();
+    walk(schema, |s| s.has_lists, object, &mut |schema, value, path| {
         let Value::Array(items) = value else { return };
         match &schema.list {
             ListType::Atomic => {}
-            ListType::Set => twice(items, path, causes),
-            ListType::Map(keys) => map(items, keys, path, causes),
+            ListType::Set => twice(items, path, &mut causes),
+            ListType::Map(keys) => map(items, keys, path, &mut causes),
         }
     });
+    causes
 }
 
 fn map(items: &[Value], keys: &[String], path: &str, causes: &mut Causes) {

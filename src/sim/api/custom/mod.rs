@@ -33,10 +33,10 @@ pub(super) fn judge(
     if subresource == Some("status") {
         // Of a status, only that is judged.
         if let (Some(status), Some(schema)) = (object.get("status"), schema.properties.get("status")) {
-            validate::value(schema, status, old.and_then(|o| o.get("status")), "status", "", causes);
+            validate::value(schema, status, old.and_then(|o| o.get("status")), "status", causes);
         }
     } else {
-        validate::value(schema, object, old, "", "", causes);
+        validate::value(schema, object, old, "", causes);
     }
     if let Some(scale) = &version.scale {
         if subresource != Some("status") {
@@ -45,9 +45,7 @@ pub(super) fn judge(
         scale::status(scale, object, causes);
     }
     embedded::judge(schema, object, causes);
-    if old.is_none_or(|old| lists::are_fine(schema, old)) {
-        lists::judge(schema, object, causes);
-    }
+    lists::judge(schema, old, object, causes);
     let stops = |reason: &str| {
         matches!(
             reason,
@@ -84,6 +82,10 @@ pub(super) fn warnings(resource: &Resource, old: Option<&Value>, object: &Value)
 
 /// What the API server says of finalizers that anybody might use.
 fn finalizer_warnings(old: Option<&Value>, object: &Value) -> Vec<String> {
+    let same = |old: &Value| object["metadata"]["finalizers"].is_same(&old["metadata"]["finalizers"]);
+    if old.is_some_and(same) {
+        return Vec::new();
+    }
     let list = |o: &Value| -> Vec<String> {
         let all = o["metadata"]["finalizers"].as_array().into_iter().flatten();
         all.filter_map(|f| f.as_str().map(str::to_owned)).collect()

@@ -8,10 +8,57 @@ const META: [&str; 3] = ["apiVersion", "kind", "metadata"];
 /// Prunes an object and gives the fields that went, sorted.
 pub(in crate::sim::api) fn prune(schema: &Schema, object: &mut Value) -> Vec<String> {
     let mut gone = Vec::new();
-    walk(Some(schema), true, object, "", &mut gone);
-    gone.sort();
-    nulls(schema, object);
+    // Most objects are as they should be: they are left alone, and go on sharing with what is stored.
+    if !is_known(Some(schema), true, object) {
+        walk(Some(schema), true, object, "", &mut gone);
+        gone.sort();
+    }
+    if has_nulls(schema, object) {
+        nulls(schema, object);
+    }
     gone
+}
+
+/// Whether the schema has all fields: nothing for [`walk`] to take away.
+fn is_known(schema: Option<&Schema>, whole: bool, value: &Value) -> bool {
+    if schema.is_some_and(|s| s.is_open) {
+        return true;
+    }
+    let preserves = schema.is_some_and(|s| s.preserves);
+    match value {
+        Value::Object(fields) => fields.iter().all(|(name, value)| {
+            (whole && META.contains(&name.as_str()))
+                || match schema.and_then(|s| s.field(name)) {
+                    Some(inner) => is_known(Some(inner), inner.embedded, value),
+                    None => preserves,
+                }
+        }),
+        Value::Array(items) => {
+            let inner = schema.and_then(|s| s.items.as_deref());
+            let whole = inner.is_some_and(|s| s.embedded);
+            (preserves && inner.is_none()) || items.iter().all(|item| is_known(inner, whole, item))
+        }
+        _ => true,
+    }
+}
+
+/// Whether there is anything for [`nulls`] to take away.
+fn has_nulls(schema: &Schema, value: &Value) -> bool {
+    if schema.is_open {
+        return false;
+    }
+    match value {
+        Value::Object(fields) => fields.iter().any(|(name, value)| {
+            schema.field(name).is_some_and(|inner| match value {
+                Value::Null => !inner.nullable && inner.default.is_none(),
+                value => has_nulls(inner, value),
+            })
+        }),
+        Value::Array(items) => {
+            schema.items.as_deref().is_some_and(|inner| items.iter().any(|item| has_nulls(inner, item)))
+        }
+        _ => false,
+    }
 }
 
 fn join(path: &str, name: &str) -> String {
@@ -84,12 +131,41 @@ fn nulls(schema: &Schema, value: &mut Value) {
     }
 }
 
+fn missing(value: &Value, schema: &Schema) -> bool {
+    value.is_null() && !schema.nullable
+}
+
+/// Whether a default would be filled in.
+fn lacks(schema: &Schema, value: &Value) -> bool {
+    if !schema.has_defaults {
+        return false;
+    }
+    let item = |schema: &Schema, value: &Value| {
+        (schema.default.is_some() && missing(value, schema)) || lacks(schema, value)
+    };
+    match value {
+        Value::Object(fields) => {
+            let mut known = schema.properties.iter().filter(|(_, inner)| inner.default.is_some());
+            known.any(|(name, _)| !fields.contains_key(name))
+                || fields.iter().any(|(name, value)| schema.field(name).is_some_and(|s| item(s, value)))
+        }
+        Value::Array(items) => schema.items.as_deref().is_some_and(|s| items.iter().any(|v| item(s, v))),
+        _ => false,
+    }
+}
+
 /// Fills in defaults.
 pub(in crate::sim::api) fn defaults(schema: &Schema, value: &mut Value) {
+    // What lacks none is left alone, and goes on sharing with what is stored.
+    if lacks(schema, value) {
+        fill(schema, value);
+    }
+}
+
+fn fill(schema: &Schema, value: &mut Value) {
     if !schema.has_defaults {
         return;
     }
-    let missing = |value: &Value, schema: &Schema| value.is_null() && !schema.nullable;
     match value {
         Value::Object(fields) => {
             for (name, inner) in &schema.properties {
@@ -105,7 +181,7 @@ pub(in crate::sim::api) fn defaults(schema: &Schema, value: &mut Value) {
                 {
                     *value = default.clone();
                 }
-                defaults(inner, value);
+                fill(inner, value);
             }
         }
         Value::Array(items) => {
@@ -116,9 +192,56 @@ pub(in crate::sim::api) fn defaults(schema: &Schema, value: &mut Value) {
                 {
                     *item = default.clone();
                 }
-                defaults(inner, item);
+                fill(inner, item);
             }
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::json::json;
+
+    fn schema() -> Schema {
+        let item = json!({"type": "object", "properties": {"k": {"type": "string"}}});
+        Schema::read(&json!({"type": "object", "properties": {
+            "spec": {"type": "object", "properties": {
+                "a": {"type": "string"}, "n": {"type": "integer", "nullable": true},
+                "d": {"type": "integer", "default": 3}, "l": {"type": "array", "items": item},
+            }},
+            "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+        }}))
+    }
+
+    fn formed(mut object: Value) -> (Value, Vec<String>) {
+        let gone = prune(&schema(), &mut object);
+        defaults(&schema(), &mut object);
+        (object, gone)
+    }
+
+    #[test]
+    fn unknown_fields_and_nulls_go_and_defaults_come() {
+        let object = json!({
+            "kind": "K", "metadata": {"anything": 1}, "status": {},
+            "spec": {"a": null, "b": 1, "d": null, "n": null, "l": [{"k": "v", "z": 1}, {"k": null}]},
+            "free": {"x": null},
+        });
+        let (object, gone) = formed(object);
+        let left = json!({
+            "kind": "K", "metadata": {"anything": 1},
+            "spec": {"d": 3, "n": null, "l": [{"k": "v"}, {}]}, "free": {"x": null},
+        });
+        assert_eq!(object, left);
+        assert_eq!(gone, ["spec.b", "spec.l[0].z", "status"]);
+        assert_eq!(formed(json!({"spec": {"a": "1"}})).0, json!({"spec": {"a": "1", "d": 3}}));
+    }
+
+    #[test]
+    fn what_is_as_it_should_be_stays_shared() {
+        let stored = json!({"kind": "K", "spec": {"a": "1", "d": 1, "l": [{"k": "v"}]}, "free": {"x": [1]}});
+        let (object, gone) = formed(stored.clone());
+        assert!(object.is_same(&stored) && gone.is_empty());
     }
 }

@@ -1,20 +1,49 @@
 //! A value held against its schema, in the words of the API server.
 
+use std::fmt;
+
 use super::formats;
 use crate::sim::api::validate::Causes;
 use crate::sim::json::{Value, json};
 use crate::sim::store::{ListType, Schema};
 
+/// The way to a value: as a text it is needed only of what is wrong.
+#[derive(Clone, Copy)]
+enum Path<'a> {
+    Empty,
+    Field(&'a Path<'a>, &'a str),
+    Item(&'a Path<'a>, usize),
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => Ok(()),
+            Self::Field(Self::Empty, name) => f.write_str(name),
+            Self::Field(path, name) => write!(f, "{path}.{name}"),
+            Self::Item(path, index) => write!(f, "{path}[{index}]"),
+        }
+    }
+}
+
+/// As the text's.
+impl fmt::Debug for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.to_string(), f)
+    }
+}
+
 /// Where a value stands: what its path is told to begin with, and the path from there on.
 #[derive(Clone, Copy)]
 struct Place<'a> {
     base: &'a str,
-    path: &'a str,
+    path: Path<'a>,
 }
 
 impl Place<'_> {
     fn field(&self) -> String {
-        let path = self.path.strip_prefix('.').unwrap_or(self.path);
+        let path = self.path.to_string();
+        let path = path.strip_prefix('.').unwrap_or(&path);
         match (self.base.is_empty(), path.is_empty()) {
             (true, true) => "<nil>".to_owned(),
             (true, false) => path.to_owned(),
@@ -36,17 +65,18 @@ fn type_of(value: &Value) -> &'static str {
     }
 }
 
-/// Judges a value. What an unchanged value has done wrong all along is let pass.
-pub(super) fn value(
-    schema: &Schema,
-    value: &Value,
-    old: Option<&Value>,
-    base: &str,
-    path: &str,
-    causes: &mut Causes,
-) {
+/// Judges a value. `base`: what its path is told to begin with.
+pub(super) fn value(schema: &Schema, value: &Value, old: Option<&Value>, base: &str, causes: &mut Causes) {
+    step(schema, value, old, Place { base, path: Path::Empty }, causes);
+}
+
+/// What an unchanged value has done wrong all along is let pass.
+fn step(schema: &Schema, value: &Value, old: Option<&Value>, at: Place<'_>, causes: &mut Causes) {
+    if old.is_some_and(|old| value.is_same(old)) {
+        return;
+    }
     let before = causes.0.len();
-    judge(schema, value, old, Place { base, path }, causes);
+    judge(schema, value, old, at, causes);
     if causes.0.len() > before && old == Some(value) {
         causes.0.truncate(before);
     }
@@ -124,12 +154,12 @@ fn number(schema: &Schema, value: &Value, at: Place<'_>, causes: &mut Causes) {
     let path = at.path;
     let number = value.as_f64().unwrap_or(0.0);
     if schema.format == "int32" && value.as_i64().is_some_and(|n| i32::try_from(n).is_err()) {
-        let nowhere = Place { base: at.base, path: "" };
+        let nowhere = Place { base: at.base, path: Path::Empty };
         let why = format!("Checked value must be of type integer with format int32 in {path}");
         causes.invalid(nowhere.field(), &json!(""), &why);
     }
     if schema.types.iter().any(|t| t == "integer") && schema.types.len() == 1 && number.fract() != 0.0 {
-        let nowhere = Place { base: at.base, path: "" };
+        let nowhere = Place { base: at.base, path: Path::Empty };
         let why = format!("Checked value must be of type integer (default format) in {path}");
         causes.invalid(nowhere.field(), &json!(""), &why);
     }
@@ -165,7 +195,7 @@ fn list(schema: &Schema, items: &[Value], old: Option<&Value>, at: Place<'_>, ca
                 }
                 _ => None,
             };
-            value(inner, item, then, at.base, &format!("{}[{index}]", at.path), causes);
+            step(inner, item, then, Place { base: at.base, path: Path::Item(&at.path, index) }, causes);
         }
     }
     let count = items.len() as u64;
@@ -189,20 +219,30 @@ fn object(schema: &Schema, object: &Value, old: Option<&Value>, at: Place<'_>, c
         causes.too_many(at.field(), count, most);
     }
     let then = |name: &str| old.filter(|_| !schema.atomic_map).and_then(|o| o.get(name));
-    let place = |name: &str| if at.path.is_empty() { name.to_owned() } else { format!("{}.{name}", at.path) };
     for (name, field) in fields.iter().filter(|(name, _)| !schema.properties.contains_key(name.as_str())) {
         if let Some(inner) = schema.additional.as_deref().filter(|s| !s.is_open) {
-            value(inner, field, then(name), at.base, &place(name), causes);
+            step(
+                inner,
+                field,
+                then(name),
+                Place { base: at.base, path: Path::Field(&at.path, name) },
+                causes,
+            );
         }
     }
     for (name, inner) in &schema.properties {
         if let Some(field) = fields.get(name) {
-            value(inner, field, then(name), at.base, &place(name), causes);
+            step(
+                inner,
+                field,
+                then(name),
+                Place { base: at.base, path: Path::Field(&at.path, name) },
+                causes,
+            );
         }
     }
     for name in schema.required.iter().filter(|name| !fields.contains_key(name.as_str())) {
-        let path = format!("{}.{name}", at.path);
-        causes.required(Place { base: at.base, path: &path }.field(), "");
+        causes.required(Place { base: at.base, path: Path::Field(&at.path, name) }.field(), "");
     }
 }
 
@@ -214,8 +254,8 @@ fn holds(schema: &Schema, value: &Value, at: Place<'_>) -> Causes {
 
 /// `allOf`, `anyOf`, `oneOf`, `not`: of alternatives that fail, the first one's causes are told.
 fn combined(schema: &Schema, value: &Value, at: Place<'_>, causes: &mut Causes) {
-    let nowhere = Place { base: at.base, path: "" }.field();
-    let mut tell = |what: String| causes.invalid(nowhere.clone(), &json!(""), &what);
+    let nowhere = Place { base: at.base, path: Path::Empty };
+    let mut tell = |what: String| causes.invalid(nowhere.field(), &json!(""), &what);
     let path = at.path;
     let mut more = Vec::new();
     if !schema.any_of.is_empty() {
@@ -253,4 +293,45 @@ fn combined(schema: &Schema, value: &Value, at: Place<'_>, causes: &mut Causes) 
         tell(format!("{path:?} must not validate the schema (not)"));
     }
     causes.0.extend(more);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(value: &Value, old: Option<&Value>, base: &str) -> Vec<(String, String)> {
+        let schema = json!({"type": "object", "required": ["r"], "properties": {
+            "r": {"type": "string"},
+            "l": {"type": "array", "items": {"type": "object", "required": ["k"], "properties": {
+                "k": {"type": "string", "pattern": "^v"}, "n": {"anyOf": [{"type": "integer"}]},
+            }}},
+        }});
+        let mut causes = Causes::default();
+        super::value(&Schema::read(&schema), value, old, base, &mut causes);
+        causes.0.into_iter().map(|c| (c.field, c.message)).collect()
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_path() {
+        let wrong = json!({"l": [{"k": "v"}, {"k": "w"}, {}, {"k": "v", "n": "x"}]});
+        let expected = [
+            ("l[1].k", "Invalid value: \"w\": l[1].k in body should match '^v'"),
+            ("l[2].k", "Required value"),
+            ("<nil>", "Invalid value: \"\": \"l[3].n\" must validate at least one schema (anyOf)"),
+            ("l[3].n", "Invalid value: \"string\": l[3].n in body must be of type integer: \"string\""),
+            ("r", "Required value"),
+        ];
+        let expected = expected.map(|(field, message)| (field.to_owned(), message.to_owned()));
+        assert_eq!(told(&wrong, None, ""), expected);
+        assert_eq!(told(&json!({"l": [{}]}), None, "status").remove(0).0, "status.l[0].k");
+    }
+
+    #[test]
+    fn what_was_wrong_all_along_is_let_pass() {
+        let wrong = json!({"l": [{}], "r": "x"});
+        assert!(told(&wrong, Some(&wrong.clone()), "").is_empty(), "the same memory");
+        assert!(told(&wrong, Some(&json!({"l": [{}], "r": "x"})), "").is_empty(), "an equal value");
+        assert!(told(&json!({"l": [{}], "r": "y"}), Some(&wrong), "").is_empty(), "an equal part");
+        assert_eq!(told(&json!({"l": [{}, {}], "r": "x"}), Some(&wrong), "").len(), 2);
+    }
 }

@@ -4,13 +4,24 @@ use crate::sim::json::Value;
 use crate::sim::store::Schema;
 
 /// Shows every object and list of `object` that its schema knows, each before what is in it, with its path. What the schema
-/// leaves open isn't gone into.
-pub(super) fn walk(schema: &Schema, object: &Value, visit: &mut dyn FnMut(&Schema, &Value, &str)) {
-    step(schema, object, "", visit);
+/// leaves open isn't gone into, and nothing of whose schema `concerns` isn't true.
+pub(super) fn walk(
+    schema: &Schema,
+    concerns: fn(&Schema) -> bool,
+    object: &Value,
+    visit: &mut dyn FnMut(&Schema, &Value, &str),
+) {
+    step(schema, concerns, object, "", visit);
 }
 
-fn step(schema: &Schema, value: &Value, path: &str, visit: &mut dyn FnMut(&Schema, &Value, &str)) {
-    if schema.is_open {
+fn step(
+    schema: &Schema,
+    concerns: fn(&Schema) -> bool,
+    value: &Value,
+    path: &str,
+    visit: &mut dyn FnMut(&Schema, &Value, &str),
+) {
+    if schema.is_open || !concerns(schema) {
         return;
     }
     visit(schema, value, path);
@@ -19,16 +30,16 @@ fn step(schema: &Schema, value: &Value, path: &str, visit: &mut dyn FnMut(&Schem
             for (name, value) in fields.iter().filter(|(_, v)| v.is_object() || v.is_array()) {
                 if let Some(inner) = schema.properties.get(name.as_str()) {
                     let dot = if path.is_empty() { "" } else { "." };
-                    step(inner, value, &format!("{path}{dot}{name}"), visit);
+                    step(inner, concerns, value, &format!("{path}{dot}{name}"), visit);
                 } else if let Some(inner) = &schema.additional {
-                    step(inner, value, &format!("{path}[{name}]"), visit);
+                    step(inner, concerns, value, &format!("{path}[{name}]"), visit);
                 }
             }
         }
         Value::Array(items) => {
             if let Some(inner) = &schema.items {
                 for (index, item) in items.iter().enumerate() {
-                    step(inner, item, &format!("{path}[{index}]"), visit);
+                    step(inner, concerns, item, &format!("{path}[{index}]"), visit);
                 }
             }
         }

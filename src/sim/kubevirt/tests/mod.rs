@@ -22,3 +22,4 @@ mod s5_9_hotplug;
 mod s6_releases;
 mod s7_defaults;
 mod scale;
+mod values;

@@ -126,7 +126,11 @@ impl Extension for Quota {
         async move { Ok(json!({"response": {"allowed": !full, "status": status}})) }.boxed()
     }
 
-    fn serve(&self, _: &http::Request<Bytes>) -> Option<BoxFuture<'static, http::Response<Bytes>>> {
+    fn serve(
+        &self,
+        _: &http::request::Parts,
+        _: &Bytes,
+    ) -> Option<BoxFuture<'static, http::Response<Bytes>>> {
         None
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use super::super::caller::Caller;
 use super::super::world::{Kind, World};
 use super::super::{Settings, Version, evacuation, launcher, migration_queue, run};
 use crate::sim::json::{Value, json};
@@ -21,7 +22,7 @@ fn world(nodes: usize) -> World {
     let client = kube::Client::new(service, "default");
     let clock = crate::sim::Clock::starting_at(jiff::Timestamp::UNIX_EPOCH);
     let settings = Settings { version: Some(Version::minor(9)), ..Settings::default() };
-    let mut world = World::new(client, clock, settings);
+    let mut world = World::new(Caller { client, hands_over: false }, clock, settings);
     for n in 0..nodes {
         put(&mut world, Kind::Node, json!({"metadata": {"name": format!("n{n}"), "labels": {}}}));
         for v in 0..HERE {
