@@ -76,7 +76,9 @@ impl SafePoweroff {
             };
             tokio::select! {
                 biased;
-                observed = observer.changed(&mut inventory) => observed.map_err(failed)?,
+                observed = observer.changed(&mut inventory) => {
+                    observed.and_then(|()| observer.catch_up(&mut inventory)).map_err(failed)?;
+                }
                 () = timeout => {}
             }
         }

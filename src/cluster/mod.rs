@@ -13,6 +13,7 @@ mod error;
 mod lean;
 mod may;
 mod observe;
+mod reader;
 mod wire;
 
 pub use apply::Actor;
@@ -25,4 +26,4 @@ pub use capture::{Destination, Names, Unread, Written, capture, redact, write_pr
 pub use connect::{Target, connect};
 pub use error::{Error, chain};
 pub use may::{latency, may_evict};
-pub use observe::{Observer, Scope};
+pub use observe::{Observed, Observer, Scope};

@@ -7,7 +7,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use futures::StreamExt;
+use bytes::Bytes;
+use futures::AsyncBufReadExt;
+use http::HeaderValue;
+use http::header::ACCEPT_ENCODING;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Request, WatchEvent, WatchParams};
@@ -16,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use super::lean::{Lean, Value};
+use super::reader::{self, Lines, Read};
 use super::{Error, wire};
 use crate::inventory::{Inventory, ObjectName, ScalableKind, ScalableName};
 
@@ -36,7 +40,7 @@ const SHORT: Duration = Duration::from_secs(1);
 
 /// The kinds that are observed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+pub(super) enum Kind {
     Node,
     Pod,
     Budget,
@@ -97,15 +101,17 @@ pub struct Scope {
     pub placement: bool,
 }
 
-enum Seen {
+pub(super) enum Seen {
     Put(Box<Slim>),
+    /// An event that is being read: what it says comes out of the reader.
+    Line,
     Gone(Kind, ObjectName),
     /// A list has ended: whatever of this watch it didn't name is gone.
     Listed(Kind, Option<String>, BTreeSet<ObjectName>),
     Failed(Error),
 }
 
-enum Slim {
+pub(super) enum Slim {
     Node(crate::inventory::Node),
     Pod(crate::inventory::Pod),
     Budget(crate::inventory::Budget),
@@ -136,9 +142,36 @@ fn slim(kind: Kind, object: &Value) -> Slim {
     }
 }
 
+/// An object as it is now.
+pub(super) fn put(kind: Kind, object: &Value) -> Seen {
+    Seen::Put(Box::new(slim(kind, object)))
+}
+
+/// An object that is gone.
+pub(super) fn gone(kind: Kind, object: &Value) -> Seen {
+    Seen::Gone(kind, wire::name(object))
+}
+
+/// What was observed and isn't in an inventory yet.
+pub struct Observed {
+    seen: Vec<Seen>,
+    read: Read,
+}
+
+impl Observed {
+    /// Brings an inventory up to it.
+    ///
+    /// # Errors
+    /// A watch that can't go on.
+    pub fn apply(self, inventory: &mut Inventory) -> Result<(), Error> {
+        self.seen.into_iter().try_for_each(|seen| apply(seen, &self.read, inventory).map(|_| ()))
+    }
+}
+
 /// Keeps an inventory up to date. Dropping it ends the watches.
 pub struct Observer {
     seen: mpsc::Receiver<Seen>,
+    read: Read,
     unsynced: usize,
     _tasks: tokio::task::JoinSet<()>,
 }
@@ -150,6 +183,8 @@ impl Observer {
     /// The first list that is refused (403 and the like); a cluster that doesn't answer is waited for.
     pub async fn start(client: &Client, scope: Scope, inventory: &mut Inventory) -> Result<Self, Error> {
         let (sender, seen) = mpsc::channel(1024);
+        let (lines, read) = reader::start()?;
+        let to = Outlet { sender, lines };
         let mut kinds = vec![Kind::Budget, Kind::DaemonSet];
         if !scope.without_nodes {
             kinds.push(Kind::Node);
@@ -177,17 +212,17 @@ impl Observer {
         let unsynced = watches.len();
         let mut tasks = tokio::task::JoinSet::new();
         for (kind, node) in watches {
-            tasks.spawn(watch(client.clone(), kind, node, sender.clone()));
+            tasks.spawn(watch(client.clone(), kind, node, to.clone()));
         }
-        let mut observer = Self { seen, unsynced, _tasks: tasks };
+        let mut observer = Self { seen, read, unsynced, _tasks: tasks };
         while observer.unsynced > 0 {
             observer.changed(inventory).await?;
         }
         Ok(observer)
     }
 
-    /// Waits for the next observation that has something new (heartbeats haven't) and applies it, together with everything
-    /// else that is there already. When it is dropped half-way, what it has taken in is in the inventory.
+    /// Waits for the next observation that has something new (heartbeats haven't) and applies it. When it is dropped half-way, what
+    /// it has taken in is in the inventory.
     ///
     /// # Errors
     /// A watch that can't go on.
@@ -196,8 +231,11 @@ impl Observer {
             let Some(first) = self.seen.recv().await else {
                 return Err(Error::Unreachable("all watches have ended".to_owned()));
             };
-            if self.apply(first, inventory)? {
-                return self.catch_up(inventory);
+            if matches!(first, Seen::Listed(..)) {
+                self.unsynced = self.unsynced.saturating_sub(1);
+            }
+            if apply(first, &self.read, inventory)? {
+                return Ok(());
             }
         }
     }
@@ -207,32 +245,37 @@ impl Observer {
     /// # Errors
     /// A watch that can't go on.
     pub fn catch_up(&mut self, inventory: &mut Inventory) -> Result<(), Error> {
-        while let Ok(next) = self.seen.try_recv() {
-            self.apply(next, inventory)?;
-        }
-        Ok(())
+        self.take().apply(inventory)
     }
 
-    /// True if it has something new.
-    fn apply(&mut self, seen: Seen, inventory: &mut Inventory) -> Result<bool, Error> {
-        match seen {
-            Seen::Put(object) => return Ok(put(inventory, *object)),
-            Seen::Gone(kind, name) => remove(inventory, kind, &name),
-            Seen::Listed(kind, node, present) => {
-                self.unsynced = self.unsynced.saturating_sub(1);
-                for name in known(inventory, kind, node.as_deref()) {
-                    if !present.contains(&name) {
-                        remove(inventory, kind, &name);
-                    }
-                }
-            }
-            Seen::Failed(error) => return Err(error),
-        }
-        Ok(true)
+    /// Every observation that is there already, for somebody else to apply.
+    pub fn take(&mut self) -> Observed {
+        let seen = std::iter::from_fn(|| self.seen.try_recv().ok()).collect();
+        Observed { seen, read: self.read.clone() }
     }
 }
 
-fn put(inventory: &mut Inventory, object: Slim) -> bool {
+/// True if it has something new.
+fn apply(seen: Seen, read: &Read, inventory: &mut Inventory) -> Result<bool, Error> {
+    let seen = if matches!(seen, Seen::Line) { read.next() } else { seen };
+    match seen {
+        Seen::Put(object) => return Ok(take_in(inventory, *object)),
+        Seen::Gone(kind, name) => remove(inventory, kind, &name),
+        // The reader gives none.
+        Seen::Line => return Ok(false),
+        Seen::Listed(kind, node, present) => {
+            for name in known(inventory, kind, node.as_deref()) {
+                if !present.contains(&name) {
+                    remove(inventory, kind, &name);
+                }
+            }
+        }
+        Seen::Failed(error) => return Err(error),
+    }
+    Ok(true)
+}
+
+fn take_in(inventory: &mut Inventory, object: Slim) -> bool {
     match object {
         Slim::Node(node) => inventory.put_node(node),
         Slim::Pod(pod) => inventory.put_pod(pod),
@@ -314,8 +357,27 @@ struct Selectors {
     labels: Option<String>,
 }
 
+/// Where a watch brings what it sees.
+#[derive(Clone)]
+struct Outlet {
+    sender: mpsc::Sender<Seen>,
+    lines: Lines,
+}
+
+impl Outlet {
+    /// If nobody takes it, nobody observes.
+    async fn send(&self, seen: Seen) {
+        let _ = self.sender.send(seen).await;
+    }
+
+    async fn line(&self, kind: Kind, line: Bytes) {
+        self.lines.bring(kind, line);
+        self.send(Seen::Line).await;
+    }
+}
+
 /// Lists, watches, and so on, until nobody listens any more or the API server refuses for good.
-async fn watch(client: Client, kind: Kind, node: Option<String>, sender: mpsc::Sender<Seen>) {
+async fn watch(client: Client, kind: Kind, node: Option<String>, to: Outlet) {
     let requests =
         Request::new(Api::<DynamicObject>::all_with(client.clone(), &kind.resource()).resource_url());
     let selectors = Selectors {
@@ -326,11 +388,11 @@ async fn watch(client: Client, kind: Kind, node: Option<String>, sender: mpsc::S
     let mut version: Option<String> = None;
     // Since when it goes wrong; a first list that is refused is refused for good.
     let (mut synced, mut refused_since) = (false, None);
-    while !sender.is_closed() {
+    while !to.sender.is_closed() {
         let began = Instant::now();
         let outcome = match version.take() {
-            None => list(&client, &requests, kind, node.clone(), &selectors, &sender).await.map(Some),
-            Some(from) => follow(&client, &requests, kind, &selectors, from, &sender).await,
+            None => list(&client, &requests, kind, node.clone(), &selectors, &to).await.map(Some),
+            Some(from) => follow(&client, &requests, kind, &selectors, from, &to).await,
         };
         match outcome {
             Ok(next) => {
@@ -348,12 +410,10 @@ async fn watch(client: Client, kind: Kind, node: Option<String>, sender: mpsc::S
                 let since = *refused_since.get_or_insert(began);
                 if is_refusal && !synced && kind == Kind::Volume {
                     tracing::info!(%error, "planning without the volumes that bind pods to nodes");
-                    let _ = sender.send(Seen::Listed(kind, node, BTreeSet::new())).await;
-                    return;
+                    return to.send(Seen::Listed(kind, node, BTreeSet::new())).await;
                 }
                 if is_refusal && (!synced || since.elapsed() >= REFUSED_FOR_GOOD) {
-                    let _ = sender.send(Seen::Failed(error)).await;
-                    return;
+                    return to.send(Seen::Failed(error)).await;
                 }
                 tracing::warn!(%error, "watch of {} broke; trying again in {wait:?}", kind.resource().plural);
                 tokio::time::sleep(wait).await;
@@ -377,7 +437,7 @@ async fn list(
     kind: Kind,
     node: Option<String>,
     selectors: &Selectors,
-    sender: &mpsc::Sender<Seen>,
+    to: &Outlet,
 ) -> Result<String, Error> {
     let plural = kind.resource().plural;
     let mut params = ListParams::default().limit(PAGE);
@@ -400,12 +460,12 @@ async fn list(
         };
         for Lean(object) in page.items {
             present.insert(wire::name(&object));
-            let _ = sender.send(Seen::Put(Box::new(slim(kind, &object)))).await;
+            to.send(put(kind, &object)).await;
         }
         match page.metadata.continue_.filter(|c| !c.is_empty()) {
             Some(next) => params.continue_token = Some(next),
             None => {
-                let _ = sender.send(Seen::Listed(kind, node, present)).await;
+                to.send(Seen::Listed(kind, node, present)).await;
                 return Ok(page.metadata.resource_version.unwrap_or_default());
             }
         }
@@ -419,14 +479,18 @@ async fn follow(
     kind: Kind,
     selectors: &Selectors,
     from: String,
-    sender: &mpsc::Sender<Seen>,
+    to: &Outlet,
 ) -> Result<Option<String>, Error> {
     let mut params = WatchParams::default().timeout(WATCH_SECONDS);
     params.field_selector.clone_from(&selectors.fields);
     params.label_selector.clone_from(&selectors.labels);
     let what = format!("watch {}", kind.resource().plural);
     let stream = match requests.watch(&params, &from).map_err(kube::Error::BuildRequest) {
-        Ok(request) => client.request_events::<Lean>(request).await,
+        Ok(mut request) => {
+            // Of a stream that is compressed event by event, the client would read the first one only.
+            request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+            client.request_stream(request).await
+        }
         Err(error) => Err(error),
     };
     let stream = match stream {
@@ -443,21 +507,25 @@ async fn follow(
         }
     };
     let mut stream = std::pin::pin!(stream);
-    let mut version = from;
-    while let Ok(Some(event)) = timeout(SILENCE, stream.next()).await {
-        match event {
-            Ok(WatchEvent::Added(Lean(object)) | WatchEvent::Modified(Lean(object))) => {
-                version = wire::version(&object).unwrap_or(version);
-                let _ = sender.send(Seen::Put(Box::new(slim(kind, &object)))).await;
+    let (mut version, mut last) = (from, None);
+    let mut line = Vec::new();
+    // What doesn't end with a line break has broken off.
+    while let Ok(Ok(_)) = timeout(SILENCE, stream.read_until(b'\n', &mut line)).await
+        && line.ends_with(b"\n")
+    {
+        let text = Bytes::from(std::mem::take(&mut line));
+        if reader::is_of_object(&text) {
+            last = Some(text.clone());
+            to.line(kind, text).await;
+            continue;
+        }
+        match reader::event(&text) {
+            Ok(WatchEvent::Bookmark(bookmark)) => {
+                (version, last) = (bookmark.metadata.resource_version, None)
             }
-            Ok(WatchEvent::Deleted(Lean(object))) => {
-                version = wire::version(&object).unwrap_or(version);
-                let _ = sender.send(Seen::Gone(kind, wire::name(&object))).await;
-            }
-            Ok(WatchEvent::Bookmark(bookmark)) => version = bookmark.metadata.resource_version,
             Ok(WatchEvent::Error(status)) if status.code == 410 => return Ok(None),
-            Ok(WatchEvent::Error(_)) | Err(_) => return Ok(Some(version)),
+            Ok(_) | Err(_) => break,
         }
     }
-    Ok(Some(version))
+    Ok(Some(last.and_then(|line| reader::version(&line)).unwrap_or(version)))
 }

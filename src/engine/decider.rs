@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 use super::drive::Course;
 use super::{Error, planning};
+use crate::cluster::Observed;
 use crate::inventory::Inventory;
 use crate::plan::v1alpha1::{MaintenanceCampaignStatus, MaintenancePlanSpec};
 use crate::reconcile::{Decision, GroupNodes, Ledger, NodePhase, View, decide};
@@ -90,15 +91,25 @@ impl Known {
 /// What comes back.
 pub(super) struct Decided {
     pub known: Box<Known>,
-    pub decision: Decision,
+    /// An error if a watch can't go on.
+    pub decision: Result<Decision, Error>,
     /// There is a better order from now on.
     pub is_reordered: bool,
 }
 
 /// The thread. It ends when this is dropped.
 pub(super) struct Decider {
-    asks: Sender<(Box<Known>, Moment)>,
+    asks: Sender<(Box<Known>, Observed, Moment)>,
     answers: Receiver<Decided>,
+}
+
+fn decided(mut known: Box<Known>, observed: Observed, moment: &Moment) -> Decided {
+    if let Err(error) = observed.apply(&mut known.inventory) {
+        return Decided { known, decision: Err(error.into()), is_reordered: false };
+    }
+    let decision = known.decide(moment);
+    let is_reordered = known.reorder(&decision.status, moment.now);
+    Decided { known, decision: Ok(decision), is_reordered }
 }
 
 fn broken() -> Error {
@@ -111,13 +122,11 @@ impl Decider {
     /// # Errors
     /// No thread is to be had.
     pub(super) fn start() -> Result<Self, Error> {
-        let (asks, asked) = channel::<(Box<Known>, Moment)>();
+        let (asks, asked) = channel();
         let (answer, answers) = channel();
         let work = move || {
-            while let Ok((mut known, moment)) = asked.recv() {
-                let decision = known.decide(&moment);
-                let is_reordered = known.reorder(&decision.status, moment.now);
-                if answer.send(Decided { known, decision, is_reordered }).is_err() {
+            while let Ok((known, observed, moment)) = asked.recv() {
+                if answer.send(decided(known, observed, &moment)).is_err() {
                     return;
                 }
             }
@@ -127,12 +136,12 @@ impl Decider {
         Ok(Self { asks, answers })
     }
 
-    /// Begins to decide.
+    /// Begins to take in what was observed, and to decide.
     ///
     /// # Errors
     /// An earlier decision broke the thread.
-    pub(super) fn ask(&self, known: Box<Known>, moment: Moment) -> Result<(), Error> {
-        self.asks.send((known, moment)).map_err(|_| broken())
+    pub(super) fn ask(&self, known: Box<Known>, observed: Observed, moment: Moment) -> Result<(), Error> {
+        self.asks.send((known, observed, moment)).map_err(|_| broken())
     }
 
     /// Waits for the decision, and lets nothing else happen: a simulated clock would run on.

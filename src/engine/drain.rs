@@ -74,7 +74,10 @@ pub async fn drain_nodes(drain: Drain, sink: Sink<'_>) -> Result<DrainReport, Er
             Some(outcome) = work.tasks.set.join_next() => {
                 work.take_in(outcome.map_err(|e| Error::Plan(format!("a task broke: {e}")))?, sink);
             }
-            observed = observer.changed(&mut work.inventory) => observed?,
+            observed = observer.changed(&mut work.inventory) => {
+                observed?;
+                observer.catch_up(&mut work.inventory)?;
+            }
             () = timeout => return Ok(work.out_of_time()),
             () = wake => {}
         }

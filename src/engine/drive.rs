@@ -245,7 +245,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Lets a moment pass, and takes in what has come meanwhile: a decision looks at every node, and one for each single event
+    /// Lets a moment pass, and takes in what was answered meanwhile: a decision looks at every node, and one for each single event
     /// of a large cluster would leave no time for anything else.
     async fn rest(&mut self, recording: &mut Option<Recording>, sink: Sink<'_>) -> Result<(), Error> {
         tokio::time::sleep(self.pause()).await;
@@ -253,7 +253,7 @@ impl<'a> Driver<'a> {
             let outcome = outcome.map_err(|e| Error::Plan(format!("a task broke: {e}")))?;
             self.take_in(outcome, recording, sink).await?;
         }
-        Ok(self.observer.catch_up(&mut self.known.inventory)?)
+        Ok(())
     }
 
     /// Takes in what came of a task.
@@ -347,10 +347,11 @@ impl<'a> Driver<'a> {
             given_up: self.given_up.clone(),
             now: self.run.clock.now(),
         };
-        self.decider.ask(std::mem::take(&mut self.known), moment)?;
+        self.decider.ask(std::mem::take(&mut self.known), self.observer.take(), moment)?;
         tokio::time::sleep(pause).await;
         let Decided { known, decision, is_reordered } = self.decider.answer()?;
         self.known = known;
+        let decision = decision?;
         if is_reordered {
             self.emit(sink, EventKind::Reordered);
         }
