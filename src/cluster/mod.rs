@@ -10,10 +10,11 @@ mod campaigns;
 mod capture;
 mod connect;
 mod error;
+mod event;
+mod event;
 mod lean;
 mod may;
 mod observe;
-mod reader;
 mod wire;
 
 pub use apply::Actor;

@@ -18,8 +18,8 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
+use super::event;
 use super::lean::{Lean, Value};
-use super::reader::{self, Lines, Read};
 use super::{Error, wire};
 use crate::inventory::{Inventory, ObjectName, ScalableKind, ScalableName};
 
@@ -103,8 +103,8 @@ pub struct Scope {
 
 pub(super) enum Seen {
     Put(Box<Slim>),
-    /// An event that is being read: what it says comes out of the reader.
-    Line,
+    /// An event that isn't read yet.
+    Line(Kind, Bytes),
     Gone(Kind, ObjectName),
     /// A list has ended: whatever of this watch it didn't name is gone.
     Listed(Kind, Option<String>, BTreeSet<ObjectName>),
@@ -153,10 +153,7 @@ pub(super) fn gone(kind: Kind, object: &Value) -> Seen {
 }
 
 /// What was observed and isn't in an inventory yet.
-pub struct Observed {
-    seen: Vec<Seen>,
-    read: Read,
-}
+pub struct Observed(Vec<Seen>);
 
 impl Observed {
     /// Brings an inventory up to it.
@@ -164,14 +161,13 @@ impl Observed {
     /// # Errors
     /// A watch that can't go on.
     pub fn apply(self, inventory: &mut Inventory) -> Result<(), Error> {
-        self.seen.into_iter().try_for_each(|seen| apply(seen, &self.read, inventory).map(|_| ()))
+        self.0.into_iter().try_for_each(|seen| apply(seen, inventory).map(|_| ()))
     }
 }
 
 /// Keeps an inventory up to date. Dropping it ends the watches.
 pub struct Observer {
     seen: mpsc::Receiver<Seen>,
-    read: Read,
     unsynced: usize,
     _tasks: tokio::task::JoinSet<()>,
 }
@@ -183,8 +179,6 @@ impl Observer {
     /// The first list that is refused (403 and the like); a cluster that doesn't answer is waited for.
     pub async fn start(client: &Client, scope: Scope, inventory: &mut Inventory) -> Result<Self, Error> {
         let (sender, seen) = mpsc::channel(1024);
-        let (lines, read) = reader::start()?;
-        let to = Outlet { sender, lines };
         let mut kinds = vec![Kind::Budget, Kind::DaemonSet];
         if !scope.without_nodes {
             kinds.push(Kind::Node);
@@ -212,9 +206,9 @@ impl Observer {
         let unsynced = watches.len();
         let mut tasks = tokio::task::JoinSet::new();
         for (kind, node) in watches {
-            tasks.spawn(watch(client.clone(), kind, node, to.clone()));
+            tasks.spawn(watch(client.clone(), kind, node, sender.clone()));
         }
-        let mut observer = Self { seen, read, unsynced, _tasks: tasks };
+        let mut observer = Self { seen, unsynced, _tasks: tasks };
         while observer.unsynced > 0 {
             observer.changed(inventory).await?;
         }
@@ -234,7 +228,7 @@ impl Observer {
             if matches!(first, Seen::Listed(..)) {
                 self.unsynced = self.unsynced.saturating_sub(1);
             }
-            if apply(first, &self.read, inventory)? {
+            if apply(first, inventory)? {
                 return Ok(());
             }
         }
@@ -250,19 +244,16 @@ impl Observer {
 
     /// Every observation that is there already, for somebody else to apply.
     pub fn take(&mut self) -> Observed {
-        let seen = std::iter::from_fn(|| self.seen.try_recv().ok()).collect();
-        Observed { seen, read: self.read.clone() }
+        Observed(std::iter::from_fn(|| self.seen.try_recv().ok()).collect())
     }
 }
 
 /// True if it has something new.
-fn apply(seen: Seen, read: &Read, inventory: &mut Inventory) -> Result<bool, Error> {
-    let seen = if matches!(seen, Seen::Line) { read.next() } else { seen };
+fn apply(seen: Seen, inventory: &mut Inventory) -> Result<bool, Error> {
     match seen {
         Seen::Put(object) => return Ok(take_in(inventory, *object)),
         Seen::Gone(kind, name) => remove(inventory, kind, &name),
-        // The reader gives none.
-        Seen::Line => return Ok(false),
+        Seen::Line(kind, line) => return apply(event::says(kind, &line), inventory),
         Seen::Listed(kind, node, present) => {
             for name in known(inventory, kind, node.as_deref()) {
                 if !present.contains(&name) {
@@ -357,27 +348,8 @@ struct Selectors {
     labels: Option<String>,
 }
 
-/// Where a watch brings what it sees.
-#[derive(Clone)]
-struct Outlet {
-    sender: mpsc::Sender<Seen>,
-    lines: Lines,
-}
-
-impl Outlet {
-    /// If nobody takes it, nobody observes.
-    async fn send(&self, seen: Seen) {
-        let _ = self.sender.send(seen).await;
-    }
-
-    async fn line(&self, kind: Kind, line: Bytes) {
-        self.lines.bring(kind, line);
-        self.send(Seen::Line).await;
-    }
-}
-
 /// Lists, watches, and so on, until nobody listens any more or the API server refuses for good.
-async fn watch(client: Client, kind: Kind, node: Option<String>, to: Outlet) {
+async fn watch(client: Client, kind: Kind, node: Option<String>, sender: mpsc::Sender<Seen>) {
     let requests =
         Request::new(Api::<DynamicObject>::all_with(client.clone(), &kind.resource()).resource_url());
     let selectors = Selectors {
@@ -388,11 +360,11 @@ async fn watch(client: Client, kind: Kind, node: Option<String>, to: Outlet) {
     let mut version: Option<String> = None;
     // Since when it goes wrong; a first list that is refused is refused for good.
     let (mut synced, mut refused_since) = (false, None);
-    while !to.sender.is_closed() {
+    while !sender.is_closed() {
         let began = Instant::now();
         let outcome = match version.take() {
-            None => list(&client, &requests, kind, node.clone(), &selectors, &to).await.map(Some),
-            Some(from) => follow(&client, &requests, kind, &selectors, from, &to).await,
+            None => list(&client, &requests, kind, node.clone(), &selectors, &sender).await.map(Some),
+            Some(from) => follow(&client, &requests, kind, &selectors, from, &sender).await,
         };
         match outcome {
             Ok(next) => {
@@ -410,10 +382,12 @@ async fn watch(client: Client, kind: Kind, node: Option<String>, to: Outlet) {
                 let since = *refused_since.get_or_insert(began);
                 if is_refusal && !synced && kind == Kind::Volume {
                     tracing::info!(%error, "planning without the volumes that bind pods to nodes");
-                    return to.send(Seen::Listed(kind, node, BTreeSet::new())).await;
+                    let _ = sender.send(Seen::Listed(kind, node, BTreeSet::new())).await;
+                    return;
                 }
                 if is_refusal && (!synced || since.elapsed() >= REFUSED_FOR_GOOD) {
-                    return to.send(Seen::Failed(error)).await;
+                    let _ = sender.send(Seen::Failed(error)).await;
+                    return;
                 }
                 tracing::warn!(%error, "watch of {} broke; trying again in {wait:?}", kind.resource().plural);
                 tokio::time::sleep(wait).await;
@@ -437,7 +411,7 @@ async fn list(
     kind: Kind,
     node: Option<String>,
     selectors: &Selectors,
-    to: &Outlet,
+    sender: &mpsc::Sender<Seen>,
 ) -> Result<String, Error> {
     let plural = kind.resource().plural;
     let mut params = ListParams::default().limit(PAGE);
@@ -460,12 +434,12 @@ async fn list(
         };
         for Lean(object) in page.items {
             present.insert(wire::name(&object));
-            to.send(put(kind, &object)).await;
+            let _ = sender.send(put(kind, &object)).await;
         }
         match page.metadata.continue_.filter(|c| !c.is_empty()) {
             Some(next) => params.continue_token = Some(next),
             None => {
-                to.send(Seen::Listed(kind, node, present)).await;
+                let _ = sender.send(Seen::Listed(kind, node, present)).await;
                 return Ok(page.metadata.resource_version.unwrap_or_default());
             }
         }
@@ -479,7 +453,7 @@ async fn follow(
     kind: Kind,
     selectors: &Selectors,
     from: String,
-    to: &Outlet,
+    sender: &mpsc::Sender<Seen>,
 ) -> Result<Option<String>, Error> {
     let mut params = WatchParams::default().timeout(WATCH_SECONDS);
     params.field_selector.clone_from(&selectors.fields);
@@ -514,12 +488,12 @@ async fn follow(
         && line.ends_with(b"\n")
     {
         let text = Bytes::from(std::mem::take(&mut line));
-        if reader::is_of_object(&text) {
+        if event::is_of_object(&text) {
             last = Some(text.clone());
-            to.line(kind, text).await;
+            let _ = sender.send(Seen::Line(kind, text)).await;
             continue;
         }
-        match reader::event(&text) {
+        match event::read(&text) {
             Ok(WatchEvent::Bookmark(bookmark)) => {
                 (version, last) = (bookmark.metadata.resource_version, None)
             }
@@ -527,5 +501,5 @@ async fn follow(
             Ok(_) | Err(_) => break,
         }
     }
-    Ok(Some(last.and_then(|line| reader::version(&line)).unwrap_or(version)))
+    Ok(Some(last.and_then(|line| event::version(&line)).unwrap_or(version)))
 }
