@@ -106,7 +106,8 @@ impl<'de> Visitor<'de> for Reading {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut fields = Vec::new();
+        // Most have some eight fields; what grows is copied each time.
+        let mut fields = Vec::with_capacity(8);
         while let Some(field) = map.next_entry::<Text, Value>()? {
             fields.push(field);
         }

@@ -379,3 +379,38 @@ impl Cluster {
         &self.tallies[number].by_node
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::json::json;
+
+    fn pod(name: &str) -> Value {
+        json!({"metadata": {"name": name, "namespace": "shop", "labels": {"app": "web"}}, "spec": {}})
+    }
+
+    #[test]
+    fn a_pod_on_its_way_out_counts_only_where_that_is_asked() {
+        let mut cluster = Cluster::default();
+        let web = || Selector::read(&json!({"matchLabels": {"app": "web"}}));
+        let before = cluster.tally(vec!["shop".to_owned()], web(), false);
+        for name in ["a", "b"] {
+            cluster.add("w1", PodInfo::of(&pod(name)));
+        }
+        let all = cluster.tally(vec!["shop".to_owned()], web(), true);
+        let counts = |cluster: &Cluster| [before, all].map(|n| cluster.tallied(n).values().sum::<i64>());
+        assert_eq!(counts(&cluster), [2, 2]);
+        let mut leaving = pod("a");
+        leaving["metadata"]["deletionTimestamp"] = json!("2024-01-01T00:00:00Z");
+        cluster.renew(&Key::new("shop", "a"), &leaving);
+        assert_eq!(counts(&cluster), [1, 2]);
+        assert_eq!(cluster.place(&Key::new("shop", "a")), Some("w1"));
+        cluster.remove(&Key::new("shop", "a"));
+        assert_eq!(counts(&cluster), [1, 1]);
+        cluster.remove(&Key::new("shop", "b"));
+        assert_eq!(counts(&cluster), [0, 0]);
+        // Another node takes the place of the one that nobody speaks of any more.
+        cluster.add("w2", PodInfo::of(&pod("c")));
+        assert_eq!((counts(&cluster), cluster.nodes.len()), ([1, 1], 1));
+    }
+}

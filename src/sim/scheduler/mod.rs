@@ -366,23 +366,23 @@ pub(in crate::sim) fn set_condition(
     let Some(list) = status["conditions"].as_array_mut() else {
         return;
     };
-    let mut condition = json!({"type": kind, "status": value, "lastTransitionTime": now});
-    if !reason.is_empty() {
-        condition["reason"] = json!(reason);
-    }
-    if !message.is_empty() {
-        condition["message"] = json!(message);
-    }
-    match list.iter_mut().find(|c| c["type"] == kind) {
-        Some(old) => {
-            if old["status"] == value {
-                condition["lastTransitionTime"] = old["lastTransitionTime"].clone();
-            }
-            if let Some(beat) = old.get("lastHeartbeatTime") {
-                condition["lastHeartbeatTime"] = beat.clone();
-            }
-            *old = condition;
-        }
+    let at = list.iter().position(|c| c["type"] == kind);
+    let old = at.map(|at| &list[at]);
+    let since = old.filter(|old| old["status"] == value).map(|old| old["lastTransitionTime"].clone());
+    let beat = old.and_then(|old| old.get("lastHeartbeatTime")).cloned();
+    let said = |text: &str| (!text.is_empty()).then(|| json!(text));
+    let fields = [
+        ("lastHeartbeatTime", beat),
+        ("lastTransitionTime", Some(since.unwrap_or_else(|| json!(now)))),
+        ("message", said(message)),
+        ("reason", said(reason)),
+        ("status", Some(json!(value))),
+        ("type", Some(json!(kind))),
+    ];
+    let fields = fields.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let condition = Value::Object(fields.collect());
+    match at {
+        Some(at) => list[at] = condition,
         None => list.push(condition),
     }
 }
