@@ -88,12 +88,12 @@ impl<'de> Visitor<'de> for Reading<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut fields = Map::new();
         while let Some(name) = map.next_key::<Text>()? {
-            let at = At::Field(self.at, &name);
-            if fields.contains_key(&name) {
-                self.twice.push(at.to_string());
-            }
+            let (at, told) = (At::Field(self.at, &name), self.twice.len());
             let value = map.next_value_seed(Reading { at: &at, twice: &mut *self.twice })?;
-            fields.insert(name, value);
+            if fields.insert(name.clone(), value).is_some() {
+                // Before what stands twice in it.
+                self.twice.insert(told, at.to_string());
+            }
         }
         Ok(Value::Object(fields))
     }
