@@ -136,60 +136,71 @@ enum Part {
 impl Part {
     /// What a field of this part is; `None`: nobody looks at it.
     fn field(self, name: &str) -> Option<Self> {
-        match (self, name) {
-            (Self::Object, "metadata") => Some(Self::Metadata),
-            (Self::Object, "spec") => Some(Self::Spec),
-            (Self::Object, "status") => Some(Self::Status),
-            (Self::Spec, "containers" | "initContainers") => Some(Self::Container),
-            (Self::Spec, "volumes") => Some(Self::Volume),
-            (Self::Spec, "domain") => Some(Self::Domain),
-            (Self::Status, "conditions") => Some(Self::Condition),
-            (Self::Condition, "lastProbeTime" | "lastHeartbeatTime" | "observedGeneration")
-            | (Self::Object, _)
-            | (Self::Metadata, "managedFields" | "generateName" | "selfLink")
-            | (
-                Self::Spec,
-                "template"
-                | "podCIDRs"
-                | "networks"
-                | "ephemeralContainers"
-                | "dnsPolicy"
-                | "enableServiceLinks"
-                | "preemptionPolicy"
-                | "priority"
-                | "schedulerName"
-                | "securityContext"
-                | "serviceAccount"
-                | "serviceAccountName",
-            )
-            | (
-                Self::Status,
-                "addresses"
-                | "capacity"
-                | "images"
-                | "volumesAttached"
-                | "volumesInUse"
-                | "containerStatuses"
-                | "initContainerStatuses"
-                | "ephemeralContainerStatuses"
-                | "podIPs"
-                | "hostIPs"
-                | "interfaces"
-                | "volumeStatus"
-                | "guestOSInfo"
-                | "activePods"
-                | "hostIP"
-                | "podIP"
-                | "qosClass"
-                | "startTime",
-            ) => None,
-            (Self::Container, name) => {
-                matches!(name, "resources" | "ports" | "restartPolicy").then_some(Self::Other)
+        match self {
+            Self::Object => match name {
+                "metadata" => Some(Self::Metadata),
+                "spec" => Some(Self::Spec),
+                "status" => Some(Self::Status),
+                _ => None,
+            },
+            Self::Metadata => {
+                (!matches!(name, "managedFields" | "generateName" | "selfLink")).then_some(Self::Other)
             }
-            (Self::Volume, name) => {
-                matches!(name, "emptyDir" | "persistentVolumeClaim").then_some(Self::Other)
+            Self::Spec => Self::of_spec(name),
+            Self::Status => Self::of_status(name),
+            Self::Condition => {
+                (!matches!(name, "lastProbeTime" | "lastHeartbeatTime" | "observedGeneration"))
+                    .then_some(Self::Other)
             }
-            (Self::Domain, name) => matches!(name, "cpu" | "memory" | "resources").then_some(Self::Other),
+            Self::Container => matches!(name, "resources" | "ports" | "restartPolicy").then_some(Self::Other),
+            Self::Volume => matches!(name, "emptyDir" | "persistentVolumeClaim").then_some(Self::Other),
+            Self::Domain => matches!(name, "cpu" | "memory" | "resources").then_some(Self::Other),
+            Self::Other => Some(Self::Other),
+        }
+    }
+
+    fn of_spec(name: &str) -> Option<Self> {
+        match name {
+            "containers" | "initContainers" => Some(Self::Container),
+            "volumes" => Some(Self::Volume),
+            "domain" => Some(Self::Domain),
+            "dnsPolicy"
+            | "enableServiceLinks"
+            | "ephemeralContainers"
+            | "networks"
+            | "podCIDRs"
+            | "preemptionPolicy"
+            | "priority"
+            | "schedulerName"
+            | "securityContext"
+            | "serviceAccount"
+            | "serviceAccountName"
+            | "template" => None,
+            _ => Some(Self::Other),
+        }
+    }
+
+    fn of_status(name: &str) -> Option<Self> {
+        match name {
+            "conditions" => Some(Self::Condition),
+            "activePods"
+            | "addresses"
+            | "capacity"
+            | "containerStatuses"
+            | "ephemeralContainerStatuses"
+            | "guestOSInfo"
+            | "hostIP"
+            | "hostIPs"
+            | "images"
+            | "initContainerStatuses"
+            | "interfaces"
+            | "podIP"
+            | "podIPs"
+            | "qosClass"
+            | "startTime"
+            | "volumeStatus"
+            | "volumesAttached"
+            | "volumesInUse" => None,
             _ => Some(Self::Other),
         }
     }
