@@ -128,46 +128,79 @@ enum Part {
     Container,
     /// Of each volume of a list.
     Volume,
+    /// Of each condition of a list.
+    Condition,
     Other,
 }
 
 impl Part {
     /// What a field of this part is; `None`: nobody looks at it.
     fn field(self, name: &str) -> Option<Self> {
-        match (self, name) {
-            (Self::Object, "metadata") => Some(Self::Metadata),
-            (Self::Object, "spec") => Some(Self::Spec),
-            (Self::Object, "status") => Some(Self::Status),
-            (Self::Spec, "containers" | "initContainers") => Some(Self::Container),
-            (Self::Spec, "volumes") => Some(Self::Volume),
-            (Self::Spec, "domain") => Some(Self::Domain),
-            (Self::Object, _)
-            | (Self::Metadata, "managedFields" | "generateName" | "selfLink")
-            | (Self::Spec, "template" | "podCIDRs" | "networks" | "ephemeralContainers")
-            | (
-                Self::Status,
-                "addresses"
-                | "capacity"
-                | "images"
-                | "volumesAttached"
-                | "volumesInUse"
-                | "containerStatuses"
-                | "initContainerStatuses"
-                | "ephemeralContainerStatuses"
-                | "podIPs"
-                | "hostIPs"
-                | "interfaces"
-                | "volumeStatus"
-                | "guestOSInfo"
-                | "activePods",
-            ) => None,
-            (Self::Container, name) => {
-                matches!(name, "resources" | "ports" | "restartPolicy").then_some(Self::Other)
+        match self {
+            Self::Object => match name {
+                "metadata" => Some(Self::Metadata),
+                "spec" => Some(Self::Spec),
+                "status" => Some(Self::Status),
+                _ => None,
+            },
+            Self::Metadata => {
+                (!matches!(name, "managedFields" | "generateName" | "selfLink")).then_some(Self::Other)
             }
-            (Self::Volume, name) => {
-                matches!(name, "emptyDir" | "persistentVolumeClaim").then_some(Self::Other)
+            Self::Spec => Self::of_spec(name),
+            Self::Status => Self::of_status(name),
+            Self::Condition => {
+                (!matches!(name, "lastProbeTime" | "lastHeartbeatTime" | "observedGeneration"))
+                    .then_some(Self::Other)
             }
-            (Self::Domain, name) => matches!(name, "cpu" | "memory" | "resources").then_some(Self::Other),
+            Self::Container => matches!(name, "resources" | "ports" | "restartPolicy").then_some(Self::Other),
+            Self::Volume => matches!(name, "emptyDir" | "persistentVolumeClaim").then_some(Self::Other),
+            Self::Domain => matches!(name, "cpu" | "memory" | "resources").then_some(Self::Other),
+            Self::Other => Some(Self::Other),
+        }
+    }
+
+    fn of_spec(name: &str) -> Option<Self> {
+        match name {
+            "containers" | "initContainers" => Some(Self::Container),
+            "volumes" => Some(Self::Volume),
+            "domain" => Some(Self::Domain),
+            "dnsPolicy"
+            | "enableServiceLinks"
+            | "ephemeralContainers"
+            | "networks"
+            | "podCIDRs"
+            | "preemptionPolicy"
+            | "priority"
+            | "schedulerName"
+            | "securityContext"
+            | "serviceAccount"
+            | "serviceAccountName"
+            | "template" => None,
+            _ => Some(Self::Other),
+        }
+    }
+
+    fn of_status(name: &str) -> Option<Self> {
+        match name {
+            "conditions" => Some(Self::Condition),
+            "activePods"
+            | "addresses"
+            | "capacity"
+            | "containerStatuses"
+            | "ephemeralContainerStatuses"
+            | "guestOSInfo"
+            | "hostIP"
+            | "hostIPs"
+            | "images"
+            | "initContainerStatuses"
+            | "interfaces"
+            | "podIP"
+            | "podIPs"
+            | "qosClass"
+            | "startTime"
+            | "volumeStatus"
+            | "volumesAttached"
+            | "volumesInUse" => None,
             _ => Some(Self::Other),
         }
     }
@@ -181,6 +214,29 @@ impl<'de> DeserializeSeed<'de> for Part {
     }
 }
 
+/// The name of a field of this part, if anybody looks at it, and what it is.
+struct Name(Part);
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = Option<(SmolStr, Part)>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Name {
+    type Value = Option<(SmolStr, Part)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a field's name")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(self.0.field(name).map(|part| (name.into(), part)))
+    }
+}
+
 /// Where an object is expected, or a list of containers, anything else is as if it weren't there.
 impl<'de> Visitor<'de> for Part {
     type Value = Value;
@@ -191,9 +247,9 @@ impl<'de> Visitor<'de> for Part {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut fields = Vec::new();
-        while let Some(name) = map.next_key::<SmolStr>()? {
-            match self.field(&name) {
-                Some(part) => fields.push((name, map.next_value_seed(part)?)),
+        while let Some(field) = map.next_key_seed(Name(self))? {
+            match field {
+                Some((name, part)) => fields.push((name, map.next_value_seed(part)?)),
                 None => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -257,9 +313,12 @@ mod tests {
                 }],
                 "initContainers": null,
                 "volumes": [{"name": "template", "emptyDir": {"sizeLimit": "1Gi"}}, {"name": "t", "projected": {}}],
-                "priority": 1.5, "hostPID": true,
+                "replicas": 1.5, "unschedulable": true,
             },
-            "status": {"phase": "Running", "containerStatuses": [{"ready": true}], "conditions": [{"type": "Ready"}]},
+            "status": {
+                "phase": "Running", "containerStatuses": [{"ready": true}],
+                "conditions": [{"type": "Ready", "lastProbeTime": null, "lastTransitionTime": "t"}],
+            },
         });
         let Lean(read) = serde_json::from_value(text.clone()).expect("an object");
         let kept = json!({
@@ -269,9 +328,9 @@ mod tests {
                 "containers": [{"ports": [{"hostPort": 1}], "resources": {"requests": {"cpu": "1"}}}],
                 "initContainers": null,
                 "volumes": [{"emptyDir": {"sizeLimit": "1Gi"}}, {}],
-                "priority": 1.5, "hostPID": true,
+                "replicas": 1.5, "unschedulable": true,
             },
-            "status": {"phase": "Running", "conditions": [{"type": "Ready"}]},
+            "status": {"phase": "Running", "conditions": [{"type": "Ready", "lastTransitionTime": "t"}]},
         });
         assert_eq!(plain(&read), kept);
         assert_eq!(Value::of(&text), read);

@@ -11,7 +11,6 @@ mod capture;
 mod connect;
 mod error;
 mod event;
-mod event;
 mod lean;
 mod may;
 mod observe;

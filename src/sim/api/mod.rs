@@ -35,6 +35,7 @@ mod selector;
 mod service;
 mod strategy;
 mod table;
+mod text;
 mod types;
 mod validate;
 mod watch;

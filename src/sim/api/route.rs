@@ -144,6 +144,9 @@ impl Route {
 /// Path and query of a request. The old way to watch, `/watch/` in the path, is brought into the usual one.
 pub fn place(path: &str, text: &str) -> (String, BTreeMap<String, String>) {
     let mut query = query(text);
+    if !path.contains("/watch") {
+        return (path.to_owned(), query);
+    }
     let depth = if path.starts_with("/apis/") { 4 } else { 3 };
     let mut parts: Vec<&str> = path.split('/').collect();
     if parts.get(depth) == Some(&"watch") {

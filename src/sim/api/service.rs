@@ -1,6 +1,6 @@
 //! Requests in, responses out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -19,9 +19,9 @@ use super::body::Read;
 use super::handed::Handed;
 use super::route::{self, Route};
 use super::table::Presenter;
-use super::{access, admission, discovery, eviction, openapi, options, protobuf, watch, write};
+use super::{access, admission, discovery, eviction, openapi, options, protobuf, text, watch, write};
 use crate::sim::extension::Extension;
-use crate::sim::json::Value;
+use crate::sim::json::{Text, Value};
 use crate::sim::store::{Refusal, Store};
 
 /// What a response carries.
@@ -33,8 +33,25 @@ pub struct ApiServer {
     store: Arc<Mutex<Store>>,
     extensions: Arc<Mutex<Vec<Arc<dyn Extension>>>>,
     latency: Duration,
-    served: Arc<Mutex<BTreeMap<String, usize>>>,
+    served: Arc<Mutex<HashMap<Asked, usize>>>,
     tracks: bool,
+}
+
+/// What requests are counted by.
+#[derive(PartialEq, Eq, Hash)]
+struct Asked {
+    method: Method,
+    resource: Text,
+    /// Empty for none.
+    subresource: Text,
+    namespace: Text,
+}
+
+impl std::fmt::Display for Asked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let slash = if self.subresource.is_empty() { "" } else { "/" };
+        write!(f, "{} {}{slash}{} {}", self.method, self.resource, self.subresource, self.namespace)
+    }
 }
 
 /// A request, read whole.
@@ -104,7 +121,8 @@ impl Call {
 }
 
 fn full(code: StatusCode, value: &Value) -> Response<ResponseBody> {
-    let bytes = serde_json::to_vec(value).unwrap_or_default();
+    let mut bytes = Vec::with_capacity(4096);
+    text::write(value, &mut bytes);
     let body = Full::new(Bytes::from(bytes)).map_err(|never| match never {}).boxed_unsync();
     let mut response = Response::new(body);
     *response.status_mut() = code;
@@ -159,14 +177,19 @@ impl ApiServer {
 
     /// Requests so far, by `METHOD RESOURCE[/SUBRESOURCE] NAMESPACE`.
     pub fn served(&self) -> BTreeMap<String, usize> {
-        self.served.lock().map(|s| s.clone()).unwrap_or_default()
+        let Ok(served) = self.served.lock() else { return BTreeMap::new() };
+        served.iter().map(|(asked, times)| (asked.to_string(), *times)).collect()
     }
 
     fn count(&self, call: &Call, route: &Route) {
-        let subresource = route.subresource.as_ref().map(|s| format!("/{s}")).unwrap_or_default();
-        let what = format!("{} {}{subresource} {}", call.method, route.resource.name, route.namespace);
+        let asked = Asked {
+            method: call.method.clone(),
+            resource: route.resource.name.as_str().into(),
+            subresource: route.subresource.as_deref().unwrap_or_default().into(),
+            namespace: route.namespace.as_str().into(),
+        };
         if let Ok(mut served) = self.served.lock() {
-            *served.entry(what).or_default() += 1;
+            *served.entry(asked).or_default() += 1;
         }
     }
 

@@ -13,6 +13,7 @@ use super::route::Route;
 use super::selector::Selector;
 use super::service::Call;
 use super::table::Presenter;
+use super::text;
 use crate::sim::json::{Value, json};
 use crate::sim::store::{Change, ChangeKind, Refusal, Store};
 
@@ -40,9 +41,10 @@ impl Event {
 }
 
 fn line(kind: &str, object: &Value) -> Bytes {
-    let mut bytes = format!("{{\"type\":{kind:?},\"object\":").into_bytes();
-    // Written piece by piece: the object isn't copied. Writing to memory doesn't fail.
-    let _ = serde_json::to_writer(&mut bytes, object);
+    // Most objects have room in it.
+    let mut bytes = Vec::with_capacity(4096);
+    bytes.extend_from_slice(format!("{{\"type\":{kind:?},\"object\":").as_bytes());
+    text::write(object, &mut bytes);
     bytes.extend_from_slice(b"}\n");
     bytes.into()
 }

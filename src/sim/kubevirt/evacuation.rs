@@ -79,14 +79,14 @@ fn wants_out(vmi: &Value, node: &str) -> bool {
 
 fn may_move(world: &World, vmi: &Object) -> bool {
     let strategy = text(&vmi["spec"]["evictionStrategy"]);
-    let unfinished = world.migrations_of(&Key::of(vmi)).any(|m| !is_final(m));
-    let running = launchers(world, vmi).iter().filter(|p| !is_terminal(p)).count();
+    let unfinished = || world.migrations_of(&Key::of(vmi)).any(|m| !is_final(m));
+    let running = || launchers(world, vmi).iter().filter(|p| !is_terminal(p)).count();
     matches!(strategy, "LiveMigrate" | "LiveMigrateIfPossible")
         && !is_final(vmi)
         && !is_deleting(vmi)
         && conditions::is_true(vmi, "LiveMigratable")
-        && !unfinished
-        && running <= 1
+        && !unfinished()
+        && running() <= 1
 }
 
 /// Before priorities, no more were created than could run.

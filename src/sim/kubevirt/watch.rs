@@ -122,8 +122,7 @@ async fn list_and_follow(
     sender: &mpsc::Sender<Seen>,
     patience: &mut Patience,
 ) -> Result<(), kube::Error> {
-    let mut params = WatchParams::default();
-    params.label_selector = kind.labels().map(str::to_owned);
+    let params = WatchParams { label_selector: kind.labels().map(str::to_owned), ..WatchParams::default() };
     let mut version = list(caller, kind, sender).await?;
     patience.reset();
     loop {

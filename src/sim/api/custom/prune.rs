@@ -9,56 +9,42 @@ const META: [&str; 3] = ["apiVersion", "kind", "metadata"];
 pub(in crate::sim::api) fn prune(schema: &Schema, object: &mut Value) -> Vec<String> {
     let mut gone = Vec::new();
     // Most objects are as they should be: they are left alone, and go on sharing with what is stored.
-    if !is_known(Some(schema), true, object) {
+    if !is_right(Some(schema), true, object) {
         walk(Some(schema), true, object, "", &mut gone);
         gone.sort();
-    }
-    if has_nulls(schema, object) {
         nulls(schema, object);
     }
     gone
 }
 
-/// Whether the schema has all fields: nothing for [`walk`] to take away.
-fn is_known(schema: Option<&Schema>, whole: bool, value: &Value) -> bool {
+/// Whether neither [`walk`] nor [`nulls`] has anything to take away. Of a head that isn't the schema's business it may say no.
+fn is_right(schema: Option<&Schema>, whole: bool, value: &Value) -> bool {
     if schema.is_some_and(|s| s.is_open) {
         return true;
     }
     let preserves = schema.is_some_and(|s| s.preserves);
     match value {
         Value::Object(fields) => fields.iter().all(|(name, value)| {
-            (whole && META.contains(&name.as_str()))
-                || match schema.and_then(|s| s.field(name)) {
-                    Some(inner) => is_known(Some(inner), inner.embedded, value),
-                    None => preserves,
-                }
+            match schema.and_then(|s| s.field(name)) {
+                Some(inner) if value.is_null() => inner.nullable || inner.default.is_some(),
+                // Whatever is in the head, only nulls of fields that are described would go.
+                Some(inner) if whole && META.contains(&name.as_str()) => !is_described(inner),
+                Some(inner) => is_right(Some(inner), inner.embedded, value),
+                None => preserves || (whole && META.contains(&name.as_str())),
+            }
         }),
         Value::Array(items) => {
             let inner = schema.and_then(|s| s.items.as_deref());
             let whole = inner.is_some_and(|s| s.embedded);
-            (preserves && inner.is_none()) || items.iter().all(|item| is_known(inner, whole, item))
+            (preserves && inner.is_none()) || items.iter().all(|item| is_right(inner, whole, item))
         }
         _ => true,
     }
 }
 
-/// Whether there is anything for [`nulls`] to take away.
-fn has_nulls(schema: &Schema, value: &Value) -> bool {
-    if schema.is_open {
-        return false;
-    }
-    match value {
-        Value::Object(fields) => fields.iter().any(|(name, value)| {
-            schema.field(name).is_some_and(|inner| match value {
-                Value::Null => !inner.nullable && inner.default.is_none(),
-                value => has_nulls(inner, value),
-            })
-        }),
-        Value::Array(items) => {
-            schema.items.as_deref().is_some_and(|inner| items.iter().any(|item| has_nulls(inner, item)))
-        }
-        _ => false,
-    }
+/// Whether anything is said of what is in a value.
+fn is_described(schema: &Schema) -> bool {
+    !schema.properties.is_empty() || schema.additional.is_some() || schema.items.is_some()
 }
 
 fn join(path: &str, name: &str) -> String {
