@@ -59,12 +59,12 @@ mod tests {
     fn texts_are_written_as_json() {
         let value = json!({
             "a": [], "b": {}, "c": [1, -2, 1.5, 18_446_744_073_709_551_615_u64], "d": null, "e": [true, false],
-            "q\"": "a\"b\\c\n\u{1}\u{7f}", "é": "日本 \u{2028}",
+            "q\"": "a\"b\\c\n\u{1}\u{7f}", "t": "\t", "é": "日本 \u{2028}",
         });
         let mut text = Vec::new();
         write(&value, &mut text);
         let expected = "{\"a\":[],\"b\":{},\"c\":[1,-2,1.5,18446744073709551615],\"d\":null,\"e\":[true,false],\
-                        \"q\\\"\":\"a\\\"b\\\\c\\n\\u0001\u{7f}\",\"é\":\"日本 \u{2028}\"}";
+                        \"q\\\"\":\"a\\\"b\\\\c\\n\\u0001\u{7f}\",\"t\":\"\\t\",\"é\":\"日本 \u{2028}\"}";
         assert_eq!(String::from_utf8_lossy(&text), expected);
         assert_eq!(text, serde_json::to_vec(&value).expect("JSON"));
     }
