@@ -29,15 +29,16 @@ use crate::schedule::{Guide, TakenOut};
 /// Wait after a record that could not be written.
 const AFTER_TROUBLE: Duration = Duration::from_secs(1);
 
-/// Decisions are so far apart at the least, for each node of the cluster: what happens meanwhile is decided on together.
-const REST_A_NODE: Duration = Duration::from_millis(1);
+/// A decision may take so long for each node of the cluster, and its effects begin then: what happens meanwhile is decided on
+/// together.
+const PAUSE_A_NODE: Duration = Duration::from_micros(750);
 /// The record is written whole, so its writes are so far apart at the least, for each node and VM in it: what a killed driver
 /// hadn't recorded yet is seen again from the nodes' own states, and from where the VMs are.
 const RECORD_AN_ENTRY: Duration = Duration::from_millis(5);
 /// Whoever looks at the record isn't kept waiting longer.
 const LONGEST_UNRECORDED: Duration = Duration::from_secs(30);
-/// Nobody waits longer for virtroll to see what has happened.
-const LONGEST_REST: Duration = Duration::from_secs(1);
+/// It never takes longer.
+const LONGEST_PAUSE: Duration = Duration::from_millis(750);
 
 /// The order of the nodes, and what it is made of.
 #[derive(Default)]
@@ -241,14 +242,12 @@ impl<'a> Driver<'a> {
                 Ok(()) = self.run.stop.changed() => {}
                 () = wake => {}
             }
-            self.rest(&mut recording, sink).await?;
+            self.take_in_all(&mut recording, sink).await?;
         }
     }
 
-    /// Lets a moment pass, and takes in what was answered meanwhile: a decision looks at every node, and one for each single event
-    /// of a large cluster would leave no time for anything else.
-    async fn rest(&mut self, recording: &mut Option<Recording>, sink: Sink<'_>) -> Result<(), Error> {
-        tokio::time::sleep(self.pause()).await;
+    /// Takes in whatever was answered meanwhile.
+    async fn take_in_all(&mut self, recording: &mut Option<Recording>, sink: Sink<'_>) -> Result<(), Error> {
         while let Some(outcome) = self.tasks.set.try_join_next() {
             let outcome = outcome.map_err(|e| Error::Plan(format!("a task broke: {e}")))?;
             self.take_in(outcome, recording, sink).await?;
@@ -337,7 +336,8 @@ impl<'a> Driver<'a> {
         *self.run.stop.borrow() == Stop::Gently
     }
 
-    /// Decides on what is known now, while others go on for a moment. `None` if the decision may not stand: somebody else may be
+    /// Decides on what is known now, while others go on: a decision looks at every node, and one for each single event of a large
+    /// cluster would leave no time for anything else. `None` if the decision may not stand: somebody else may be
     /// driving by now, or a stop was asked for.
     async fn decide(&mut self, sink: Sink<'_>) -> Result<Option<Decision>, Error> {
         self.run.stop.mark_unchanged();
@@ -359,10 +359,10 @@ impl<'a> Driver<'a> {
         Ok(stands.then_some(decision))
     }
 
-    /// How long things are let come together before a decision, and how long it may take.
+    /// How long a decision may take.
     fn pause(&self) -> Duration {
         let nodes = self.known.inventory.nodes().len() as u32;
-        REST_A_NODE.saturating_mul(nodes).min(LONGEST_REST) / 2
+        PAUSE_A_NODE.saturating_mul(nodes).min(LONGEST_PAUSE)
     }
 
     /// When the record may be written, if not now. What others go by (the phase, hooks, the failed that are tried again) and
