@@ -495,7 +495,7 @@ async fn follow(
         }
         match event::read(&text) {
             Ok(WatchEvent::Bookmark(bookmark)) => {
-                (version, last) = (bookmark.metadata.resource_version, None)
+                (version, last) = (bookmark.metadata.resource_version, None);
             }
             Ok(WatchEvent::Error(status)) if status.code == 410 => return Ok(None),
             Ok(_) | Err(_) => break,
