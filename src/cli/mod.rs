@@ -154,7 +154,7 @@ fn complain_of_plan(loaded: &Loaded, error: &engine::Error, output: report::Outp
             complain(error);
             Exit::BadInput
         }
-        engine::Error::Cluster(_) => {
+        engine::Error::Cluster(_) | engine::Error::Broken(_) => {
             complain(error);
             Exit::Failed
         }

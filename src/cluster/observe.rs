@@ -2,7 +2,7 @@
 //!
 //! Each watch lists in pages, then watches from there; a broken watch goes on from its last revision, and only 410 lists
 //! anew. Waits after failures grow, and shrink back only when a list or an event has come through, so that a failing API
-//! server isn't hammered. Objects are reduced to inventory values as they arrive: nothing keeps their JSON.
+//! server isn't hammered. Objects are reduced to inventory values when they are taken in: nothing keeps their JSON for longer.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -159,7 +159,7 @@ impl Observed {
     /// Brings an inventory up to it.
     ///
     /// # Errors
-    /// A watch that can't go on.
+    /// A watch that can't go on; an event that can't be read, for what is known would be old from then on.
     pub fn apply(self, inventory: &mut Inventory) -> Result<(), Error> {
         self.0.into_iter().try_for_each(|seen| apply(seen, inventory).map(|_| ()))
     }
@@ -497,8 +497,13 @@ async fn follow(
             Ok(WatchEvent::Bookmark(bookmark)) => {
                 (version, last) = (bookmark.metadata.resource_version, None);
             }
+            // Of an object, spelt otherwise than the API server does.
+            Ok(WatchEvent::Added(_) | WatchEvent::Modified(_) | WatchEvent::Deleted(_)) => {
+                last = Some(text.clone());
+                let _ = sender.send(Seen::Line(kind, text)).await;
+            }
             Ok(WatchEvent::Error(status)) if status.code == 410 => return Ok(None),
-            Ok(_) | Err(_) => break,
+            Ok(WatchEvent::Error(_)) | Err(_) => break,
         }
     }
     Ok(Some(last.and_then(|line| event::version(&line)).unwrap_or(version)))

@@ -1,10 +1,11 @@
 //! Decisions, on a thread of their own.
 //!
 //! # Why
-//! A decision about thousands of nodes takes a while. Meanwhile the Lease is kept, answers and observations come in, and a simulated
-//! cluster goes on, on another core. What is decided on is handed over and back whole, so nothing changes under a decision, and the
+//! A decision about thousands of nodes takes a while. Meanwhile requests and watches go on, and so does a simulated cluster, on
+//! another core. What is decided on is handed over and back whole, so nothing changes under a decision, and the
 //! moment at which its effects begin is set by the clock and not by how long it took.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -91,7 +92,7 @@ impl Known {
 /// What comes back.
 pub(super) struct Decided {
     pub known: Box<Known>,
-    /// An error if a watch can't go on.
+    /// An error if a watch can't go on, or the decision broke.
     pub decision: Result<Decision, Error>,
     /// There is a better order from now on.
     pub is_reordered: bool,
@@ -104,16 +105,23 @@ pub(super) struct Decider {
 }
 
 fn decided(mut known: Box<Known>, observed: Observed, moment: &Moment) -> Decided {
-    if let Err(error) = observed.apply(&mut known.inventory) {
-        return Decided { known, decision: Err(error.into()), is_reordered: false };
-    }
-    let decision = known.decide(moment);
-    let is_reordered = known.reorder(&decision.status, moment.now);
-    Decided { known, decision: Ok(decision), is_reordered }
+    let decide = || -> Result<(Decision, bool), Error> {
+        observed.apply(&mut known.inventory)?;
+        let decision = known.decide(moment);
+        let is_reordered = known.reorder(&decision.status, moment.now);
+        Ok((decision, is_reordered))
+    };
+    // What is known goes back even from a decision that broke: the hooks that run are still to be awaited.
+    let (decision, is_reordered) = match catch_unwind(AssertUnwindSafe(decide)) {
+        Ok(Ok((decision, is_reordered))) => (Ok(decision), is_reordered),
+        Ok(Err(error)) => (Err(error), false),
+        Err(_) => (Err(broken()), false),
+    };
+    Decided { known, decision, is_reordered }
 }
 
 fn broken() -> Error {
-    Error::Plan("a decision broke; what is above says where".to_owned())
+    Error::Broken("a decision broke; what is above says where".to_owned())
 }
 
 impl Decider {
@@ -132,7 +140,7 @@ impl Decider {
             }
         };
         let thread = std::thread::Builder::new().name("decider".to_owned()).spawn(work);
-        thread.map_err(|e| Error::Plan(format!("no thread for decisions: {e}")))?;
+        thread.map_err(|e| Error::Broken(format!("no thread for decisions: {e}")))?;
         Ok(Self { asks, answers })
     }
 

@@ -72,7 +72,7 @@ pub async fn drain_nodes(drain: Drain, sink: Sink<'_>) -> Result<DrainReport, Er
         tokio::select! {
             biased;
             Some(outcome) = work.tasks.set.join_next() => {
-                work.take_in(outcome.map_err(|e| Error::Plan(format!("a task broke: {e}")))?, sink);
+                work.take_in(outcome.map_err(|e| Error::Broken(format!("a task broke: {e}")))?, sink);
             }
             observed = observer.changed(&mut work.inventory) => {
                 observed?;

@@ -37,7 +37,7 @@ const PAUSE_A_NODE: Duration = Duration::from_micros(750);
 const RECORD_AN_ENTRY: Duration = Duration::from_millis(5);
 /// Whoever looks at the record isn't kept waiting longer.
 const LONGEST_UNRECORDED: Duration = Duration::from_secs(30);
-/// It never takes longer.
+/// Nobody waits longer for that, unless the decision itself takes longer.
 const LONGEST_PAUSE: Duration = Duration::from_millis(750);
 
 /// The order of the nodes, and what it is made of.
@@ -207,6 +207,10 @@ impl<'a> Driver<'a> {
             let Decision { effects, status, wake_at, end, turns, carried, .. } = decision;
             (self.known.ledger.turns, self.known.ledger.carried) = (turns, carried);
             let unrecorded = self.is_taken_up || status != self.known.status;
+            if !unrecorded {
+                // What has changed of the guests since then changes nothing in it.
+                self.known.ledger.guests_recorded = guests_seen;
+            }
             let record_at = self.record_at(&status, end.is_some());
             if recording.is_none() && unrecorded && record_at.is_none() {
                 recording = Some(Recording { status: status.clone(), guests_seen });
@@ -235,7 +239,7 @@ impl<'a> Driver<'a> {
                 // First: however much there is to observe, the Lease is kept.
                 () = self.lease.due() => self.renew(sink).await?,
                 Some(outcome) = self.tasks.set.join_next() => {
-                    let outcome = outcome.map_err(|e| Error::Plan(format!("a task broke: {e}")))?;
+                    let outcome = outcome.map_err(|e| Error::Broken(format!("a task broke: {e}")))?;
                     self.take_in(outcome, &mut recording, sink).await?;
                 }
                 observed = self.observer.changed(&mut self.known.inventory) => observed?,
@@ -249,7 +253,7 @@ impl<'a> Driver<'a> {
     /// Takes in whatever was answered meanwhile.
     async fn take_in_all(&mut self, recording: &mut Option<Recording>, sink: Sink<'_>) -> Result<(), Error> {
         while let Some(outcome) = self.tasks.set.try_join_next() {
-            let outcome = outcome.map_err(|e| Error::Plan(format!("a task broke: {e}")))?;
+            let outcome = outcome.map_err(|e| Error::Broken(format!("a task broke: {e}")))?;
             self.take_in(outcome, recording, sink).await?;
         }
         Ok(())
@@ -262,31 +266,43 @@ impl<'a> Driver<'a> {
         recording: &mut Option<Recording>,
         sink: Sink<'_>,
     ) -> Result<(), Error> {
-        if let tasks::Outcome::Recorded(result) = &outcome {
-            let sent = recording.take();
-            match result {
-                Ok(campaign) => {
-                    self.campaign = (**campaign).clone();
-                    self.recorded(sent.unwrap_or_default());
-                }
-                Err(cluster::Error::Conflict(_)) => {
-                    self.read_anew(sent.unwrap_or_default(), sink).await?;
-                    return Ok(());
-                }
-                Err(cluster::Error::NotFound(_)) => return Err(self.deleted()),
-                Err(_) => {
-                    self.own_records.extend(sent.map(|sent| sent.status));
-                    tokio::time::sleep(AFTER_TROUBLE).await;
-                }
+        if let tasks::Outcome::Recorded(result) = outcome {
+            return self.take_in_record(result, recording.take().unwrap_or_default(), sink).await;
+        }
+        self.absorb(outcome, sink);
+        Ok(())
+    }
+
+    /// Takes in what came of a record that was sent.
+    async fn take_in_record(
+        &mut self,
+        result: Result<Box<MaintenanceCampaign>, cluster::Error>,
+        sent: Recording,
+        sink: Sink<'_>,
+    ) -> Result<(), Error> {
+        match result {
+            Ok(campaign) => {
+                self.campaign = *campaign;
+                self.recorded(sent);
+            }
+            Err(cluster::Error::Conflict(_)) => self.read_anew(sent, sink).await?,
+            Err(cluster::Error::NotFound(_)) => return Err(self.deleted()),
+            Err(error) => {
+                self.own_records.push(sent.status);
+                tokio::time::sleep(AFTER_TROUBLE).await;
+                self.absorb(tasks::Outcome::Recorded(Err(error)), sink);
             }
         }
+        Ok(())
+    }
+
+    fn absorb(&mut self, outcome: tasks::Outcome, sink: Sink<'_>) {
         let now = self.run.clock.now();
         if let Some(kind) = tasks::absorb(outcome, &mut self.known.ledger, &mut self.known.inventory, now)
             && self.told.is_news(&kind, now)
         {
             self.emit(sink, kind);
         }
-        Ok(())
     }
 
     /// After a record that met another write: somebody labelled the campaign, say, or the answer to an earlier write was

@@ -2,7 +2,8 @@
 //!
 //! # Why
 //! Level-triggered: each round decides anew from what is observed, so that a lost message, a crash or somebody else's change
-//! needs no special path. Every await in the loop is one `select!` with a fixed order, so that a simulated run is repeatable.
+//! needs no special path. The loop waits in one `select!` with a fixed order, and for a decision as long as the clock says, so that a
+//! simulated run is repeatable.
 
 mod campaign;
 mod clock;

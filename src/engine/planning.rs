@@ -73,7 +73,7 @@ pub(super) fn take_out(
 ) {
     for (name, conflict) in taken {
         let group = groups.iter().find(|g| g.nodes.contains(&name)).map(|g| g.name.clone());
-        status.nodes.push(CampaignNode {
+        let record = CampaignNode {
             group: group.unwrap_or_default(),
             name,
             wave: 0,
@@ -82,7 +82,8 @@ pub(super) fn take_out(
             started_at: Some(now),
             finished_at: Some(now),
             ..CampaignNode::default()
-        });
+        };
+        status.nodes.push(record.into());
     }
 }
 
@@ -110,11 +111,9 @@ mod tests {
         let text = "apiVersion: virtroll.dev/v1alpha1\nkind: MaintenancePlan\nmetadata: {name: p}\nspec:\n  groups: [{name: all, nodes: {selector: {}}}]\n";
         let plan = crate::plan::load("plan.yaml", text).expect("a plan").plan.spec;
         let groups = crate::schedule::resolve(&plan, &inventory).expect("groups");
-        let node = |name: &str, phase: NodePhase| CampaignNode {
-            name: name.into(),
-            group: "all".into(),
-            phase: phase.name().into(),
-            ..CampaignNode::default()
+        let node = |name: &str, phase: NodePhase| {
+            let (name, group, phase) = (name.into(), "all".into(), phase.name().into());
+            CampaignNode { name, group, phase, ..CampaignNode::default() }.into()
         };
         let status = MaintenanceCampaignStatus {
             nodes: vec![

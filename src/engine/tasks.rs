@@ -15,8 +15,8 @@ use crate::journal::EventKind;
 use crate::plan::v1alpha1::{MaintenanceCampaign, PastBudget};
 use crate::reconcile::drain::{budget::budgets_of, retry_after};
 use crate::reconcile::{
-    Effect, EvictionAnswer, EvictionAttempt, HookRunId, HookScope, HookStatus, Ledger, NodePatch, NodeState,
-    ScaleRequest, StateChange, VmRequest,
+    Effect, EvictionAnswer, EvictionAttempt, HookRunId, HookScope, HookStatus, Ledger, NodePatch, NodePhase,
+    NodeState, ScaleRequest, StateChange, VmRequest,
 };
 
 /// Requests under way at once.
@@ -216,7 +216,7 @@ pub(super) fn absorb(
             match result {
                 Ok(patched) => {
                     let state = NodeState::of(&patched).and_then(Result::ok);
-                    if state.is_none_or(|s| s.phase.is_terminal()) {
+                    if state.is_none_or(|s| s.phase >= NodePhase::InMaintenance) {
                         ledger.forget(&node);
                     }
                     inventory.put_node(patched);

@@ -74,8 +74,8 @@ impl Told {
 
     fn phases(&mut self, decision: &Decision, news: &mut Vec<EventKind>) {
         for record in &decision.status.nodes {
-            let phase = NodePhase::named(&record.phase);
-            if self.phases.insert(record.name.clone(), phase) != Some(phase) {
+            if self.phases.get(&record.name).is_none_or(|known| known.name() != record.phase) {
+                self.phases.insert(record.name.clone(), NodePhase::named(&record.phase));
                 news.push(EventKind::NodePhaseChanged {
                     node: record.name.clone(),
                     group: record.group.clone(),

@@ -6,6 +6,7 @@
 //! that has changed, changes the order and never the safety.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -22,7 +23,8 @@ use crate::schedule::problem::{self, Durations, Progress};
 
 /// The planner's rules look at the whole cluster: they are asked so far apart at the least, for each node of it.
 const ASKED_A_NODE: SignedDuration = SignedDuration::from_millis(5);
-/// So many times as far apart while no node has begun or come back since: only budgets, slots and room can have changed.
+/// So many times as far apart while no node has begun or come back since and the limits leave no more: only budgets, slots and
+/// places can have changed.
 const NOTHING_NEW: i32 = 4;
 /// So many waiting nodes are asked about in between, the first in their order, if they fill the room that the limits leave; and so
 /// many if they don't, or more the more of them may begin. All of them are asked about as often as if nothing were new.
@@ -42,8 +44,10 @@ pub struct Turns {
     leaves_room: bool,
     /// Nodes that were in work then, and nodes that were through.
     so_far: (usize, usize),
+    /// Nodes that could begin then, by the limits over all nodes.
+    room: usize,
     /// Nodes whose turn it wasn't.
-    waits: BTreeMap<String, Wait>,
+    waits: Arc<BTreeMap<String, Wait>>,
     /// Since when no node is in work and none may begin.
     idle_since: Option<Timestamp>,
 }
@@ -69,7 +73,8 @@ pub(super) fn begin(view: &View<'_>, states: &States<'_>, open: &[&GroupNodes], 
     let is_busy = decision.nodes.values().any(|n| n.phase.is_active()) || !view.ledger.patching.is_empty();
     let begun = decision.effects.len();
     let (mut turns, unasked) = turns(view, &entrants, admission.room(), decision);
-    if insists && !is_busy && turns.iter().all(|(_, wait)| wait.is_some()) {
+    let is_fresh = decision.turns.asked_at == Some(view.now);
+    if insists && is_fresh && !is_busy && turns.iter().all(|(_, wait)| wait.is_some()) {
         // The plan says to begin whatever stands against it: the first goes, alone.
         turns.iter_mut().take(1).for_each(|(_, wait)| *wait = None);
     }
@@ -169,16 +174,13 @@ fn turns<'a>(
     decision: &mut Decision,
 ) -> (Vec<(String, Option<Wait>)>, Vec<&'a str>) {
     let last = &view.ledger.turns;
-    let progress = progress(view, decision);
-    let so_far = (progress.under_way.len(), progress.done.len());
+    let so_far = so_far(view, decision);
     let pause = ASKED_A_NODE * i32::try_from(view.inventory.nodes().len()).unwrap_or(i32::MAX / NOTHING_NEW);
     let after = |at: Option<Timestamp>, pause| at.and_then(|at| at.checked_add(pause).ok());
     let all_at = after(last.asked_all_at, pause * NOTHING_NEW).filter(|due| view.now < *due);
-    let due = if so_far == last.so_far {
-        all_at
-    } else {
-        after(last.asked_at, pause).filter(|due| view.now < *due)
-    };
+    let is_known = |name: &&str| last.waits.contains_key(*name);
+    let is_news = so_far != last.so_far || room > last.room || !entrants.keys().all(is_known);
+    let due = if !is_news { all_at } else { after(last.asked_at, pause).filter(|due| view.now < *due) };
     if let Some(due) = due {
         decision.wake(due);
         decision.turns = last.clone();
@@ -189,7 +191,7 @@ fn turns<'a>(
     let returned = decision.status.nodes.iter().any(|n| n.phase == NodePhase::Done.name());
     let is_first = last.asked_at.is_none();
     let all = so_far.0 == 0 || is_first || (all_at.is_none() && last.leaves_room);
-    let (turns, unasked) = ask(view, &waiting, progress, (returned, room), all);
+    let (turns, unasked) = ask(view, &waiting, progress(view, decision), (returned, room), all);
     let mut waits: BTreeMap<String, Wait> =
         turns.iter().filter_map(|(name, wait)| Some((name.clone(), wait.clone()?))).collect();
     waits.extend(unasked.iter().map(|name| ((*name).to_owned(), Wait::Limit)));
@@ -202,7 +204,8 @@ fn turns<'a>(
         asked_all_at: last.asked_all_at,
         leaves_room: false,
         so_far,
-        waits,
+        room,
+        waits: Arc::new(waits),
         idle_since: last.idle_since,
     };
     (turns, unasked)
@@ -236,14 +239,29 @@ fn ask<'a>(
     }
 }
 
+/// The nodes that have begun, and whether each is through.
+fn begun<'a>(view: &View<'a>, decision: &Decision) -> impl Iterator<Item = (&'a str, bool)> {
+    view.nodes().filter_map(|(_, name)| {
+        let phase = decision.phase(name).unwrap_or_default();
+        let is_in_work = phase.is_active() || view.ledger.patching.contains(name);
+        (phase.is_terminal() || is_in_work).then_some((name, phase.is_terminal()))
+    })
+}
+
+/// How many nodes are in work, and how many are through.
+fn so_far(view: &View<'_>, decision: &Decision) -> (usize, usize) {
+    begun(view, decision).fold((0, 0), |(in_work, through), (_, is_through)| {
+        if is_through { (in_work, through + 1) } else { (in_work + 1, through) }
+    })
+}
+
 /// Who is through and who is in work, for the planner. How long they still take doesn't matter to what may begin now.
 fn progress(view: &View<'_>, decision: &Decision) -> Progress {
     let mut progress = Progress { keeps_room: Some(view.now), ..Progress::default() };
-    for (_, name) in view.nodes() {
-        let phase = decision.phase(name).unwrap_or_default();
-        if phase.is_terminal() {
+    for (name, is_through) in begun(view, decision) {
+        if is_through {
             progress.done.insert(name.to_owned());
-        } else if phase.is_active() || view.ledger.patching.contains(name) {
+        } else {
             progress.under_way.insert(name.to_owned(), (0, 0));
         }
     }

@@ -5,6 +5,8 @@ mod idle;
 mod surges;
 mod turns;
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::*;
@@ -298,20 +300,21 @@ fn a_wave_is_open_until_the_first_of_its_nodes_has_ended() {
         patches.collect()
     };
     assert_eq!(waves(&case.decide()), [("b".to_owned(), 1)]);
-    case.status.nodes = vec![CampaignNode {
+    case.status.nodes = vec![Arc::new(CampaignNode {
         name: "b".into(),
         group: "all".into(),
         wave: 1,
         phase: "Done".into(),
         finished_at: Some(now()),
         ..CampaignNode::default()
-    }];
+    })];
     let decision = case.decide();
     assert_eq!(waves(&decision), []);
     assert_eq!(decision.nodes["c"].holds, [Hold::Wave { waits_for: vec!["a".into()] }]);
     // The next wave begins with the last node's end.
     case.inventory.put_node(Node { resource_version: "2".into(), ..fresh("a") });
-    case.status.nodes.push(CampaignNode { name: "a".into(), ..case.status.nodes[0].clone() });
+    let other = CampaignNode { name: "a".into(), ..(*case.status.nodes[0]).clone() };
+    case.status.nodes.push(other.into());
     assert_eq!(waves(&case.decide()), [("c".to_owned(), 2)]);
 }
 
@@ -346,7 +349,7 @@ fn more_failed_nodes_than_allowed_pause_the_campaign() {
     ] {
         let nodes = ["a", "b", "c"].map(|n| node(n, NodePhase::Pending, false, NO_TIME)).to_vec();
         let mut case = Case::new(text, nodes, vec![]);
-        case.status.nodes = names.iter().map(|n| failed(n)).collect();
+        case.status.nodes = names.iter().map(|n| failed(n).into()).collect();
         let end = case.decide().end;
         let expected = expected.map(|reason| End::Paused { reason: reason.to_owned() });
         assert_eq!(end, expected, "{text} {names:?}");
@@ -384,13 +387,13 @@ fn a_finished_node_keeps_its_record_until_the_vms_that_it_owes_a_start_live_agai
         (Some(vmi("new", VmiPhase::Running)), vec!["w1: clear"]),
     ] {
         let mut case = Case::new("", vec![done.clone()], vec![]);
-        case.status.nodes = vec![CampaignNode {
+        case.status.nodes = vec![Arc::new(CampaignNode {
             name: "w1".into(),
             group: "all".into(),
             phase: "Done".into(),
             finished_at: Some(now()),
             ..CampaignNode::default()
-        }];
+        })];
         let vm =
             VirtualMachine { name: name.clone(), run_strategy: RunStrategy::Manual, ..Default::default() };
         case.inventory.put_vm(vm);
@@ -447,12 +450,12 @@ fn failed_nodes_are_tried_again_one_after_the_other() {
 #[test]
 fn a_node_whose_state_was_taken_away_is_named() {
     let mut case = Case::new("", vec![node("w1", NodePhase::Pending, false, NO_TIME)], vec![]);
-    case.status.nodes = vec![CampaignNode {
+    case.status.nodes = vec![Arc::new(CampaignNode {
         name: "w1".into(),
         group: "all".into(),
         phase: "Draining".into(),
         ..CampaignNode::default()
-    }];
+    })];
     let decision = case.decide();
     let record = &decision.status.nodes[0];
     assert_eq!(record.phase, "Failed");
@@ -503,13 +506,13 @@ fn after_too_many_failures_no_hook_of_the_group_starts() {
     for (bears, runs) in [("", false), ("  failure: {maxFailedNodes: 1}\n", true)] {
         let mut case = Case::new(&format!("{hook}{bears}"), vec![], vec![]);
         case.inventory.put_node(node("a", NodePhase::Pending, false, NO_TIME));
-        case.status.nodes = vec![CampaignNode {
+        case.status.nodes = vec![Arc::new(CampaignNode {
             name: "a".into(),
             group: "all".into(),
             phase: "Failed".into(),
             finished_at: Some(now()),
             ..CampaignNode::default()
-        }];
+        })];
         assert_eq!(case.decide().status.hooks.len(), usize::from(runs), "{bears}");
     }
 }
@@ -567,14 +570,14 @@ fn a_soak_begins_anew_when_a_node_was_not_ready() {
         canary.ready_since = Some(now() - minutes(ready_for));
         let mut case = Case::new("", vec![canary, node("b", NodePhase::Pending, false, NO_TIME)], vec![]);
         case.plan = spec.clone();
-        case.status.nodes = vec![CampaignNode {
+        case.status.nodes = vec![Arc::new(CampaignNode {
             name: "a".into(),
             group: "canary".into(),
             wave: 1,
             phase: "Done".into(),
             finished_at: Some(now() - minutes(ended)),
             ..CampaignNode::default()
-        }];
+        })];
         assert_eq!(case.effects(), expected, "Ready {ready} for {ready_for}m, ended {ended}m ago");
     }
 }

@@ -1,6 +1,7 @@
 //! What a decision sees, and what it says.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -51,7 +52,7 @@ impl<'a> View<'a> {
 
     /// What the record, as last written, says of a node.
     pub(super) fn recorded(&self, node: &str) -> Option<&'a CampaignNode> {
-        self.status.nodes.iter().find(|n| n.name == node)
+        self.status.nodes.iter().find(|n| n.name == node).map(Arc::as_ref)
     }
 }
 
@@ -130,7 +131,7 @@ impl Decision {
 
     /// A node's record.
     pub(super) fn record(&self, node: &str) -> Option<&CampaignNode> {
-        self.status.nodes.get(*self.index.get(node)?)
+        self.status.nodes.get(*self.index.get(node)?).map(Arc::as_ref)
     }
 
     /// The phase that the record holds for a node.
@@ -141,10 +142,12 @@ impl Decision {
     /// Adds or replaces a node's record.
     pub(super) fn put(&mut self, record: CampaignNode) {
         match self.index.get(&record.name) {
-            Some(place) => self.status.nodes[*place] = record,
+            // What is the same stays shared with the record as written.
+            Some(place) if *self.status.nodes[*place] == record => {}
+            Some(place) => self.status.nodes[*place] = record.into(),
             None => {
                 self.index.insert(record.name.clone(), self.status.nodes.len());
-                self.status.nodes.push(record);
+                self.status.nodes.push(record.into());
             }
         }
     }

@@ -93,22 +93,23 @@ impl Telling {
         let nodes = &mut self.status.nodes;
         let wave = nodes.iter().filter(|n| NodePhase::named(&n.phase).is_terminal()).map(|n| n.wave).max();
         let place = nodes.iter().position(|n| n.name == node).unwrap_or_else(|| {
-            nodes.push(CampaignNode {
+            nodes.push(Arc::new(CampaignNode {
                 name: node.to_owned(),
                 group: group.clone(),
                 wave: wave.unwrap_or(0) + 1,
                 started_at: Some(now),
                 pods_evicted: 6,
                 ..CampaignNode::default()
-            });
+            }));
             nodes.len() - 1
         });
-        nodes[place].phase = phase.name().to_owned();
-        nodes[place].reason = reason.map(str::to_owned);
+        let record = Arc::make_mut(&mut nodes[place]);
+        record.phase = phase.name().to_owned();
+        record.reason = reason.map(str::to_owned);
         if phase.is_terminal() {
-            nodes[place].finished_at = Some(now);
+            record.finished_at = Some(now);
         }
-        let wave = nodes[place].wave;
+        let wave = record.wave;
         let away = nodes.iter().filter(|n| NodePhase::named(&n.phase).is_active()).count() as u32;
         self.status.peak_unavailable = self.status.peak_unavailable.max(away);
         let progress = self.progress.get_mut(node).expect("a node");

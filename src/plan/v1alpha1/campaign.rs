@@ -62,7 +62,7 @@ pub struct MaintenanceCampaignStatus {
     pub peak_unavailable: u32,
     /// Nodes that have begun, in the order of their beginning.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub nodes: Vec<CampaignNode>,
+    pub nodes: Vec<Arc<CampaignNode>>,
     /// VMs of the campaign's nodes, by namespace and name. Shared: there may be thousands, and few change at a time.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub virtual_machines: Vec<Arc<CampaignVm>>,

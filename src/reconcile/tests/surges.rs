@@ -160,12 +160,12 @@ fn the_record_stays_until_it_is_scaled_back_or_given_up_in_words() {
     let unready = || vec![Pod { ready: false, ..of_web(Deployment, "web-1", "w2") }];
     let minutes = SignedDuration::from_mins;
     let recorded = |case: &mut Case, phase: NodePhase| {
-        case.status.nodes = vec![CampaignNode {
+        case.status.nodes = vec![Arc::new(CampaignNode {
             name: "w1".into(),
             group: "all".into(),
             phase: phase.name().into(),
             ..CampaignNode::default()
-        }];
+        })];
     };
     let node = |ago| surged(Done, Deployment, SurgeStage::Up, Some(minutes(ago)));
     let mut waits = case(node(9), Deployment, 2, unready());
@@ -189,7 +189,7 @@ fn the_record_stays_until_it_is_scaled_back_or_given_up_in_words() {
     recorded(&mut over, Done);
     assert_eq!(over.effects(), ["w1: clear"]);
     // Nor before the campaign's record says so: without the annotation it would never learn of it.
-    over.status.nodes[0].surged = vec!["Deployment shop/web".into()];
+    Arc::make_mut(&mut over.status.nodes[0]).surged = vec!["Deployment shop/web".into()];
     assert_eq!(over.effects(), Vec::<String>::new());
     assert_eq!(over.decide().status.nodes[0].surged, Vec::<String>::new());
     let back = case(node(1), Deployment, 1, unready());

@@ -94,3 +94,16 @@ fn whom_the_limits_hold_is_not_asked_about() {
         assert!(matches!(held, Some(Hold::Concurrency { limit: 5, .. })), "{name}: {held:?}");
     }
 }
+
+/// Nobody has begun or come back since they were to begin, so the cordons were refused: their turn hasn't passed.
+#[test]
+fn whose_cordon_met_another_write_begins_after_one_pause() {
+    let mut case = case();
+    case.inventory.remove_budget(&ObjectName::new("shop", "db"));
+    let first = case.decide();
+    let names = ["n01", "n02", "n03"].map(|name| format!("{name}: Cordoned cordon"));
+    assert_eq!(begun(&first), names);
+    case.ledger.turns = first.turns;
+    assert_eq!(begun(&decide_after(&mut case, 200)), [""; 0], "too soon to ask again");
+    assert_eq!(begun(&decide_after(&mut case, 400)), names);
+}

@@ -1,5 +1,7 @@
 //! Request bodies: read as JSON, checked to be the kind that the path is about, and brought into their canonical form.
 
+use std::collections::BTreeSet;
+
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::custom;
@@ -87,11 +89,16 @@ impl<'de> Visitor<'de> for Reading<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut fields: Vec<(Text, Value)> = Vec::new();
+        // The names so far, once they don't come in order any more: where they do, none stands twice.
+        let mut known: Option<BTreeSet<Text>> = None;
         while let Some(name) = map.next_key::<Text>()? {
             let at = At::Field(self.at, &name);
-            // Most bodies are in order, and need no search.
-            let in_order = fields.last().is_none_or(|(last, _)| *last < name);
-            if !in_order && fields.iter().any(|(known, _)| *known == name) {
+            if known.is_none() && fields.last().is_some_and(|(last, _)| *last >= name) {
+                known = Some(fields.iter().map(|(name, _)| name.clone()).collect());
+            }
+            if let Some(known) = &mut known
+                && !known.insert(name.clone())
+            {
                 self.twice.push(at.to_string());
             }
             let value = map.next_value_seed(Reading { at: &at, twice: &mut *self.twice })?;
@@ -349,5 +356,29 @@ pub(super) fn strictness(
         }
         _ if told.is_empty() => Ok(None),
         _ => Ok(Some(told.join(", "))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_that_stand_twice_are_told_in_whatever_order_they_come() {
+        for (text, twice) in [
+            (r#"{"a": 1, "b": 2}"#, &[][..]),
+            (r#"{"b": 1, "a": 2, "c": 3}"#, &[]),
+            (r#"{"a": 1, "a": 2}"#, &["a"]),
+            (r#"{"m": {}, "d": {}, "m": {}}"#, &["m"]),
+            (
+                r#"{"k": [{"y": 1, "x": 1, "y": 2, "z": 0, "z": 0}], "a": 1, "k": 3}"#,
+                &["k[0].y", "k[0].z", "k"],
+            ),
+        ] {
+            let read = Read::of(text.as_bytes()).expect("JSON");
+            assert_eq!(read.twice, twice, "{text}");
+        }
+        let last = Read::of(br#"{"m": 1, "d": 2, "m": 3}"#).expect("JSON").value;
+        assert_eq!(last, json!({"d": 2, "m": 3}), "the last one counts");
     }
 }

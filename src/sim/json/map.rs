@@ -269,13 +269,8 @@ impl<N: Into<Text>> FromIterator<(N, Value)> for Map {
 
 impl<N: Into<Text>> Extend<(N, Value)> for Map {
     fn extend<I: IntoIterator<Item = (N, Value)>>(&mut self, fields: I) {
-        if self.is_empty() {
-            *self = fields.into_iter().collect();
-            return;
-        }
-        for (name, value) in fields {
-            self.insert(name, value);
-        }
+        let fields = fields.into_iter().map(|(name, value)| (name.into(), value));
+        *self = Self::of(self.0.iter().cloned().chain(fields).collect());
     }
 }
 

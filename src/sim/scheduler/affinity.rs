@@ -12,7 +12,7 @@ use super::filter::{affine, has_affinity};
 use crate::sim::json::Value;
 
 /// So many askings are remembered.
-const REMEMBERED: usize = 32;
+const REMEMBERED: usize = 128;
 
 /// What pods have asked, with the answer of the node at each place.
 #[derive(Debug)]
@@ -32,8 +32,12 @@ pub(super) struct Askings(VecDeque<Asking>);
 
 impl Askings {
     fn of(&mut self, pod: &Value, nodes: &[Node]) -> Arc<Vec<bool>> {
-        if let Some(asking) = self.0.iter().find(|a| wishes(&a.pod) == wishes(pod)) {
-            return asking.met_by.clone();
+        let known = self.0.iter().rposition(|a| wishes(&a.pod) == wishes(pod));
+        if let Some(asking) = known.and_then(|at| self.0.remove(at)) {
+            let met_by = asking.met_by.clone();
+            // What is asked often is forgotten last.
+            self.0.push_back(asking);
+            return met_by;
         }
         if self.0.len() == REMEMBERED {
             self.0.pop_front();

@@ -15,8 +15,8 @@ fn what_nodes_have_taken_corrects_what_is_expected() {
         finished_at: at(back),
         ..v1alpha1::CampaignNode::default()
     };
-    let record = |nodes| v1alpha1::MaintenanceCampaignStatus {
-        nodes,
+    let record = |nodes: Vec<v1alpha1::CampaignNode>| v1alpha1::MaintenanceCampaignStatus {
+        nodes: nodes.into_iter().map(Into::into).collect(),
         ..v1alpha1::MaintenanceCampaignStatus::default()
     };
     // What failed shows nothing.
@@ -74,7 +74,7 @@ fn what_hooks_have_taken_for_one_group_is_expected_of_the_others() {
         message: None,
     };
     let record = v1alpha1::MaintenanceCampaignStatus {
-        nodes: vec![node],
+        nodes: vec![node.into()],
         hooks: vec![announced(true), announced(false)],
         ..v1alpha1::MaintenanceCampaignStatus::default()
     };

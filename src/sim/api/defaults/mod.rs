@@ -230,9 +230,8 @@ fn secret(object: &mut Value) {
     if !given.is_empty()
         && let Some(data) = made(object, "data")
     {
-        for (key, text) in given {
-            data.insert(key, json!(base64(text.as_str().unwrap_or_default().as_bytes())));
-        }
+        let coded = |text: &Value| json!(base64(text.as_str().unwrap_or_default().as_bytes()));
+        data.extend(given.iter().map(|(key, text)| (key.clone(), coded(text))));
     }
     if let Some(secret) = object.as_object_mut() {
         default_text(secret, "type", "Opaque");
