@@ -64,7 +64,7 @@ fn campaign(nodes: usize, now: Timestamp) -> Campaign {
             });
         }
         if n < nodes / 2 {
-            status.nodes.push(CampaignNode {
+            let record = CampaignNode {
                 name: node.name.clone(),
                 group: "all".into(),
                 wave: 1,
@@ -72,7 +72,8 @@ fn campaign(nodes: usize, now: Timestamp) -> Campaign {
                 started_at: Some(now),
                 finished_at: Some(now),
                 ..CampaignNode::default()
-            });
+            };
+            status.nodes.push(record.into());
         }
         inventory.put_node(node);
     }

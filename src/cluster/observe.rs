@@ -508,3 +508,6 @@ async fn follow(
     }
     Ok(Some(last.and_then(|line| event::version(&line)).unwrap_or(version)))
 }
+
+#[cfg(test)]
+mod tests;
