@@ -6,7 +6,6 @@
 //! moment at which its effects begin is set by the clock and not by how long it took.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use jiff::Timestamp;
@@ -27,7 +26,7 @@ const FEW: usize = 3;
 /// All that decisions are made of but the moment.
 #[derive(Default)]
 pub(super) struct Known {
-    pub plan: Arc<MaintenancePlanSpec>,
+    pub plan: MaintenancePlanSpec,
     pub campaign: String,
     pub driver: String,
     pub adopts: Vec<String>,

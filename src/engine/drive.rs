@@ -94,7 +94,7 @@ impl<'a> Driver<'a> {
         let patience = Patience::new(run.patience, &run.plan.spec);
         let status = campaign.status.clone().unwrap_or_default();
         let known = Known {
-            plan: Arc::new(run.plan.spec.clone()),
+            plan: run.plan.spec.clone(),
             campaign: campaign.name_any(),
             driver: run.driver.clone(),
             adopts,
@@ -196,7 +196,7 @@ impl<'a> Driver<'a> {
                 self.renew(sink).await?;
             }
             let Some(mut decision) = self.decide(sink).await? else { continue };
-            let guests_seen = decision.guests_seen;
+            let guests_seen = self.known.inventory.guests_seen();
             let stopping = self.is_stopping();
             if self.given_up.is_none() {
                 self.given_up = self.patience.over(&decision, &self.known.ledger, self.run.clock.now());

@@ -96,7 +96,7 @@ pub(super) fn begin(view: &View<'_>, states: &States<'_>, open: &[&GroupNodes], 
     for name in unasked {
         decision.turns.leaves_room |= others(&entrants, &admission, name, decision);
     }
-    if decision.turns.asked_at == Some(view.now) && !decision.turns.leaves_room {
+    if is_fresh && !decision.turns.leaves_room {
         decision.turns.asked_all_at = Some(view.now);
     }
     if is_busy || decision.effects.len() > begun {

@@ -18,7 +18,6 @@ pub fn decide(view: &View<'_>) -> Decision {
     let states = States::read(view);
     let mut decision = decide_on(view, &states);
     decision.carried = states.into_carried();
-    decision.guests_seen = view.inventory.guests_seen();
     decision
 }
 

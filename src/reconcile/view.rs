@@ -112,8 +112,6 @@ pub struct Decision {
     pub turns: Turns,
     /// What the nodes carry; the ledger keeps it.
     pub carried: Carried,
-    /// Up to which change of the guests the record is brought; the ledger keeps it once the record is written.
-    pub guests_seen: u64,
     /// Decide again then, even if nothing is observed.
     pub wake_at: Option<Timestamp>,
     /// Set when there is nothing more to do here.

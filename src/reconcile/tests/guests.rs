@@ -31,7 +31,7 @@ fn what_the_record_was_written_with_is_not_looked_at_again() {
     assert_eq!(told(&first), ["a w1 0 Untouched", "b w1 0 Untouched", "c w1 0 Untouched"]);
 
     // Written; then one moves, one goes for good, and a fourth comes.
-    (case.status, case.ledger.guests_recorded) = (first.status, first.guests_seen);
+    (case.status, case.ledger.guests_recorded) = (first.status, case.inventory.guests_seen());
     case.inventory.put_vmi(vmi("b", "w2"));
     case.inventory.remove_vmi(&ObjectName::new("prod", "c"));
     case.inventory.put_vmi(vmi("aa", "w2"));
@@ -42,7 +42,7 @@ fn what_the_record_was_written_with_is_not_looked_at_again() {
     assert_eq!(told(&case.decide()), expected);
 
     // Nothing of it is said of the same again, and a new driver, who knows nothing, says no more than this one.
-    (case.status, case.ledger.guests_recorded) = (second.status, second.guests_seen);
+    (case.status, case.ledger.guests_recorded) = (second.status, case.inventory.guests_seen());
     assert_eq!(told(&case.decide()), expected);
     case.ledger.guests_recorded = 0;
     assert_eq!(told(&case.decide()), expected);

@@ -219,26 +219,18 @@ fn object(schema: &Schema, object: &Value, old: Option<&Value>, at: Place<'_>, c
         causes.too_many(at.field(), count, most);
     }
     let then = |name: &str| old.filter(|_| !schema.atomic_map).and_then(|o| o.get(name));
+    let mut part = |inner: &Schema, name: &str, field: &Value| {
+        let at = Place { base: at.base, path: Path::Field(&at.path, name) };
+        step(inner, field, then(name), at, causes);
+    };
     for (name, field) in fields.iter().filter(|(name, _)| !schema.properties.contains_key(name.as_str())) {
         if let Some(inner) = schema.additional.as_deref().filter(|s| !s.is_open) {
-            step(
-                inner,
-                field,
-                then(name),
-                Place { base: at.base, path: Path::Field(&at.path, name) },
-                causes,
-            );
+            part(inner, name, field);
         }
     }
     for (name, inner) in &schema.properties {
         if let Some(field) = fields.get(name) {
-            step(
-                inner,
-                field,
-                then(name),
-                Place { base: at.base, path: Path::Field(&at.path, name) },
-                causes,
-            );
+            part(inner, name, field);
         }
     }
     for name in schema.required.iter().filter(|name| !fields.contains_key(name.as_str())) {
