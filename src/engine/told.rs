@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::tasks;
 use crate::inventory::ObjectName;
 use crate::journal::{EventKind, phase_words};
-use crate::plan::v1alpha1::{CampaignVm, VmOutcome};
+use crate::plan::v1alpha1::{CampaignNode, CampaignVm, VmOutcome};
 use crate::reconcile::{Decision, Hold, HookStatus, Ledger, NodePhase};
 
 /// A wait is told of after this long: what passes in a moment isn't worth a line.
@@ -29,6 +29,8 @@ struct Wait {
 #[derive(Debug, Default)]
 pub(super) struct Told {
     phases: BTreeMap<String, NodePhase>,
+    /// The nodes' record as told.
+    nodes: Vec<Arc<CampaignNode>>,
     /// By node; by the empty name, what everybody waits for.
     waits: BTreeMap<String, Wait>,
     /// Waits that were told, by node and words.
@@ -73,7 +75,12 @@ impl Told {
     }
 
     fn phases(&mut self, decision: &Decision, news: &mut Vec<EventKind>) {
-        for record in &decision.status.nodes {
+        for (place, record) in decision.status.nodes.iter().enumerate() {
+            match self.nodes.get_mut(place) {
+                Some(told) if Arc::ptr_eq(told, record) => continue,
+                Some(told) => *told = record.clone(),
+                None => self.nodes.push(record.clone()),
+            }
             if self.phases.get(&record.name).is_none_or(|known| known.name() != record.phase) {
                 self.phases.insert(record.name.clone(), NodePhase::named(&record.phase));
                 news.push(EventKind::NodePhaseChanged {
@@ -89,19 +96,17 @@ impl Told {
 
     /// Both records are in the order of namespaces and names, and VMs only come to them.
     fn vms(&mut self, vms: &[Arc<CampaignVm>], news: &mut Vec<EventKind>) {
-        let mut known = self.vms.iter().peekable();
-        for vm in vms {
-            if known.next_if(|k| Arc::ptr_eq(k, vm)).is_some() {
-                continue;
-            }
-            let is_same = |k: &&Arc<CampaignVm>| (&k.namespace, &k.name) == (&vm.namespace, &vm.name);
-            while known.next_if(|k| (&k.namespace, &k.name) < (&vm.namespace, &vm.name)).is_some() {}
-            if let Some(before) = known.next_if(is_same) {
-                news.extend(changed(before, vm));
+        // There may be thousands: those that are the same are only compared, not copied.
+        for (place, vm) in vms.iter().enumerate() {
+            match self.vms.get_mut(place) {
+                Some(told) if Arc::ptr_eq(told, vm) => {}
+                Some(told) if (&told.namespace, &told.name) == (&vm.namespace, &vm.name) => {
+                    news.extend(changed(told, vm));
+                    *told = vm.clone();
+                }
+                _ => self.vms.insert(place, vm.clone()),
             }
         }
-        self.vms.clear();
-        self.vms.extend_from_slice(vms);
     }
 
     /// What a node waits for, if that has become worth a line.

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::json;
 use tokio::sync::watch;
-use virtroll::engine::{Clock, Error, Run, Stop, run_campaign};
+use virtroll::engine::{Clock, Error, Outcome, Run, Stop, run_campaign};
 use virtroll::journal::{Event, EventKind};
 use virtroll::reconcile::End;
 
@@ -98,6 +99,35 @@ async fn a_stopped_campaign_goes_on_with_another_driver_and_a_finished_one_is_le
     let evictions = scene.events.len();
     let idle = scene.apply(&plan, "three", stop).await;
     assert!(idle.was_finished && scene.events.len() == evictions);
+}
+
+/// A campaign over 200 nodes that is asked to stop after so long, and when it began.
+async fn stopped_after(after: Duration) -> (Scene, Timestamp, Outcome) {
+    let mut scene = Scene::new(200).await;
+    let began = scene.cluster.now();
+    let (sender, stop) = watch::channel(Stop::No);
+    tokio::spawn(async move {
+        tokio::time::sleep(after).await;
+        sender.send(Stop::Gently).expect("somebody listens");
+        sender.closed().await;
+    });
+    let outcome = scene.apply(&plan("  concurrency: {maxUnavailable: 3}\n"), "one", stop).await;
+    assert_eq!(outcome.end, End::Stopped);
+    (scene, began, outcome)
+}
+
+/// A decision takes 0.75 ms a node: with 200 nodes there is time to ask for a stop while one is made.
+#[tokio::test(start_paused = true)]
+async fn what_is_decided_while_a_stop_is_asked_for_is_not_done() {
+    let (_, began, outcome) = stopped_after(Duration::from_secs(10)).await;
+    let decided_at = outcome.status.nodes.iter().filter_map(|n| n.started_at).min().expect("a node began");
+    let until_then = Duration::try_from(decided_at.duration_since(began)).expect("later");
+
+    let (scene, began_again, outcome) = stopped_after(until_then + Duration::from_millis(75)).await;
+    assert_eq!((began_again, outcome.status.nodes.len()), (began, 0));
+    for node in scene.nodes().list(&ListParams::default()).await.expect("nodes") {
+        assert_ne!(node.spec.and_then(|s| s.unschedulable), Some(true), "{:?}", node.metadata.name);
+    }
 }
 
 #[tokio::test(start_paused = true)]

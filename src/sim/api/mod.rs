@@ -35,7 +35,6 @@ mod selector;
 mod service;
 mod strategy;
 mod table;
-mod text;
 mod types;
 mod validate;
 mod watch;

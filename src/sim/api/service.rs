@@ -19,7 +19,7 @@ use super::body::Read;
 use super::handed::Handed;
 use super::route::{self, Route};
 use super::table::Presenter;
-use super::{access, admission, discovery, eviction, openapi, options, protobuf, text, watch, write};
+use super::{access, admission, discovery, eviction, openapi, options, protobuf, watch, write};
 use crate::sim::extension::Extension;
 use crate::sim::json::{Text, Value};
 use crate::sim::store::{Refusal, Store};
@@ -122,7 +122,8 @@ impl Call {
 
 fn full(code: StatusCode, value: &Value) -> Response<ResponseBody> {
     let mut bytes = Vec::with_capacity(4096);
-    text::write(value, &mut bytes);
+    // Writing to memory doesn't fail.
+    drop(serde_json::to_writer(&mut bytes, value));
     let body = Full::new(Bytes::from(bytes)).map_err(|never| match never {}).boxed_unsync();
     let mut response = Response::new(body);
     *response.status_mut() = code;
