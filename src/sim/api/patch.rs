@@ -128,12 +128,22 @@ fn merge(target: &mut Value, patch: &Value) {
         *target = json!({});
     }
     let Some(fields) = target.as_object_mut() else { return };
-    for (name, change) in changes {
-        if change.is_null() {
-            fields.remove(name);
+    if changes.values().any(Value::is_null) {
+        fields.retain(|name, _| !changes.get(name).is_some_and(Value::is_null));
+    }
+    // New ones all at once: each by itself would be a copy of the whole object.
+    let mut added = Vec::new();
+    for (name, change) in changes.iter().filter(|(_, change)| !change.is_null()) {
+        if let Some(known) = fields.get_mut(name) {
+            merge(known, change);
         } else {
-            merge(fields.entry(name.clone()).or_insert(Value::Null), change);
+            let mut value = Value::Null;
+            merge(&mut value, change);
+            added.push((name.clone(), value));
         }
+    }
+    if !added.is_empty() {
+        fields.extend(added);
     }
 }
 
@@ -293,4 +303,41 @@ fn merge_list(target: &mut Value, items: &[Value], key: &str, structure: Option<
     }
     let named: Vec<Value> = items.iter().map(|item| item[key].clone()).collect();
     in_patch_order(list, &before, &named, |item| item[key].clone());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Object, patch and result; those of RFC 7386's appendix among them.
+    #[test]
+    fn a_merge_patch_adds_replaces_and_removes() {
+        let cases = [
+            (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
+            (json!({"a": "b"}), json!({"b": "c"}), json!({"a": "b", "b": "c"})),
+            (json!({"a": "b"}), json!({"a": null}), json!({})),
+            (json!({"a": "b", "b": "c"}), json!({"a": null}), json!({"b": "c"})),
+            (json!({"a": ["b"]}), json!({"a": "c"}), json!({"a": "c"})),
+            (json!({"a": "c"}), json!({"a": ["b"]}), json!({"a": ["b"]})),
+            (json!({"a": {"b": "c"}}), json!({"a": {"b": "d", "c": null}}), json!({"a": {"b": "d"}})),
+            (json!({"a": [{"b": "c"}]}), json!({"a": [1]}), json!({"a": [1]})),
+            (json!(["a", "b"]), json!(["c", "d"]), json!(["c", "d"])),
+            (json!({"a": "b"}), json!(["c"]), json!(["c"])),
+            (json!({"a": "foo"}), json!(null), json!(null)),
+            (json!({"a": "foo"}), json!("bar"), json!("bar")),
+            (json!({"e": null}), json!({"a": 1}), json!({"e": null, "a": 1})),
+            (json!([1, 2]), json!({"a": "b", "c": null}), json!({"a": "b"})),
+            (json!({}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}})),
+            (
+                json!({"m": 1, "x": 1}),
+                json!({"z": 2, "a": 2, "m": null, "n": 2}),
+                json!({"a": 2, "n": 2, "x": 1, "z": 2}),
+            ),
+        ];
+        for (mut object, patch, expected) in cases {
+            let before = object.clone();
+            merge(&mut object, &patch);
+            assert_eq!(object, expected, "{before} with {patch}");
+        }
+    }
 }
