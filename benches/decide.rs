@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, reason = "its figures are what it is for")]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -59,7 +60,7 @@ fn campaign(nodes: usize, now: Timestamp) -> Campaign {
                 node: Some(node.name.clone()),
                 phase: PodPhase::Running,
                 ready: true,
-                controller: Some(Owner { kind: "ReplicaSet".into(), ..Owner::default() }),
+                controller: Some(Arc::new(Owner { kind: "ReplicaSet".into(), ..Owner::default() })),
                 ..Pod::default()
             });
         }

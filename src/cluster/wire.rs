@@ -42,15 +42,15 @@ pub(super) fn version(object: &Value) -> Option<String> {
     optional(&object["metadata"]["resourceVersion"])
 }
 
-fn controller(object: &Value) -> Option<Owner> {
+fn controller(object: &Value) -> Option<Arc<Owner>> {
     let owners = object["metadata"]["ownerReferences"].as_array()?;
     let owner = owners.iter().find(|o| o["controller"] == true)?;
-    Some(Owner {
+    Some(Arc::new(Owner {
         api_version: text(&owner["apiVersion"]),
         kind: text(&owner["kind"]),
         name: text(&owner["name"]),
         uid: text(&owner["uid"]),
-    })
+    }))
 }
 
 fn conditions(object: &Value) -> BTreeMap<String, Condition> {
@@ -114,7 +114,7 @@ pub(super) fn pod(object: &Value) -> Pod {
     Pod {
         name: name(object),
         uid: text(&metadata["uid"]),
-        labels: map(&metadata["labels"]),
+        labels: Arc::new(map(&metadata["labels"])),
         node: optional(&spec["nodeName"]),
         phase: match status["phase"].as_str() {
             Some("Running") => PodPhase::Running,

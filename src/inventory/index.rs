@@ -6,10 +6,11 @@ use std::sync::Arc;
 use super::budget::BudgetsByLabel;
 use super::changes::Changes;
 use super::load::{Load, Loads};
+use super::shared::Shared;
 use super::table::{Index, Table};
 use super::{
-    Budget, KubeVirt, Lookup, Migration, Needs, Node, ObjectName, Pod, Scalable, ScalableKind, ScalableName,
-    VirtualMachine, VirtualMachineInstance, Volume, VolumeAttachment,
+    Budget, KubeVirt, Lookup, Migration, Needs, Node, ObjectName, Owner, Pod, Scalable, ScalableKind,
+    ScalableName, VirtualMachine, VirtualMachineInstance, Volume, VolumeAttachment,
 };
 
 /// A DaemonSet, as far as its pods' fate depends on it: whether it still exists.
@@ -32,8 +33,10 @@ pub struct Inventory {
     /// Those without a node, and those on their way out.
     unsettled_pods: BTreeMap<Arc<ObjectName>, Arc<Pod>>,
     loads: Loads,
-    /// What pods need, each once.
-    needs: BTreeSet<Arc<Needs>>,
+    /// What pods have alike.
+    needs: Shared<Needs>,
+    labels: Shared<BTreeMap<String, String>>,
+    owners: Shared<Owner>,
     budgets: BTreeMap<ObjectName, Budget>,
     budgets_by_label: BudgetsByLabel,
     daemon_sets: BTreeMap<ObjectName, Workload>,
@@ -164,16 +167,15 @@ impl Inventory {
         self.loads.special()
     }
 
-    /// Adds or replaces a pod. What it needs is shared with pods that need the same.
+    /// Adds or replaces a pod. Its labels, its owner and what it needs are shared with pods that have the same.
     pub fn put_pod(&mut self, mut pod: Pod) -> bool {
         if self.pods.get(&pod.name) == Some(&pod) {
             return false;
         }
-        match self.needs.get(&pod.needs) {
-            Some(known) => pod.needs = known.clone(),
-            None => {
-                self.needs.insert(pod.needs.clone());
-            }
+        self.needs.share(&mut pod.needs);
+        self.labels.share(&mut pod.labels);
+        if let Some(owner) = &mut pod.controller {
+            self.owners.share(owner);
         }
         let name = pod.name.clone();
         self.remove_pod(&name);
@@ -198,15 +200,11 @@ impl Inventory {
         if is_unsettled(&old) {
             self.unsettled_pods.remove(name);
         }
-        // Nobody but the set itself and this pod.
-        if Arc::strong_count(&old.needs) == 2 {
-            self.needs.remove(&old.needs);
+        self.needs.give_up(&old.needs);
+        self.labels.give_up(&old.labels);
+        if let Some(owner) = &old.controller {
+            self.owners.give_up(owner);
         }
-    }
-
-    /// How many different needs pods have.
-    pub fn distinct_needs(&self) -> usize {
-        self.needs.len()
     }
 
     /// All budgets by name.
@@ -521,26 +519,38 @@ mod tests {
     }
 
     #[test]
-    fn pods_that_need_the_same_share_it_and_what_nobody_needs_is_forgotten() {
-        let pod = |name: &str, cpu_millis: u64| {
+    fn pods_that_are_alike_share_it_and_what_no_pod_has_is_forgotten() {
+        let pod = |name: &str, cpu_millis: u64, app: &str| {
             let requests = crate::inventory::Resources { cpu_millis, ..Default::default() };
-            let needs = Arc::new(Needs { requests, ..Needs::default() });
-            Pod { name: ObjectName::new("ns", name), needs, ..Pod::default() }
+            Pod {
+                name: ObjectName::new("ns", name),
+                needs: Arc::new(Needs { requests, ..Needs::default() }),
+                labels: Arc::new(BTreeMap::from([("app".to_owned(), app.to_owned())])),
+                controller: Some(Arc::new(Owner { name: app.to_owned(), ..Owner::default() })),
+                ..Pod::default()
+            }
         };
         let mut inventory = Inventory::new();
-        for (name, cpu) in [("a", 100), ("b", 100), ("c", 200)] {
-            assert!(inventory.put_pod(pod(name, cpu)));
-            assert!(!inventory.put_pod(pod(name, cpu)), "nothing new");
+        for (name, cpu, app) in [("a", 100, "web"), ("b", 100, "web"), ("c", 200, "db")] {
+            assert!(inventory.put_pod(pod(name, cpu, app)));
+            assert!(!inventory.put_pod(pod(name, cpu, app)), "nothing new");
         }
-        let needs = |i: &Inventory, name: &str| i.pod(&ObjectName::new("ns", name)).map(|p| p.needs.clone());
-        let (a, b) = (needs(&inventory, "a").expect("a"), needs(&inventory, "b").expect("b"));
-        assert!(Arc::ptr_eq(&a, &b));
-        drop((a, b));
-        assert_eq!(inventory.distinct_needs(), 2);
-        inventory.put_pod(pod("c", 100));
-        assert_eq!(inventory.distinct_needs(), 1);
+        let known = |i: &Inventory| (i.needs.len(), i.labels.len(), i.owners.len());
+        let [a, b] = ["a", "b"].map(|name| inventory.pod(&ObjectName::new("ns", name)).expect("there"));
+        assert!(Arc::ptr_eq(&a.needs, &b.needs) && Arc::ptr_eq(&a.labels, &b.labels));
+        let owners = [a, b].map(|pod| pod.controller.as_ref().map(Arc::as_ptr));
+        assert!(owners[0].is_some() && owners[0] == owners[1]);
+        assert_eq!(known(&inventory), (2, 2, 2));
+        inventory.put_pod(pod("c", 100, "db"));
+        assert_eq!(known(&inventory), (1, 2, 2));
+        inventory.put_pod(pod("c", 100, "web"));
+        assert_eq!(known(&inventory), (1, 1, 1));
         inventory.remove_pod(&ObjectName::new("ns", "a"));
-        assert_eq!(inventory.distinct_needs(), 1);
+        assert_eq!(known(&inventory), (1, 1, 1));
+        for name in ["b", "c"] {
+            inventory.remove_pod(&ObjectName::new("ns", name));
+        }
+        assert_eq!(known(&inventory), (0, 0, 0));
     }
 
     #[test]

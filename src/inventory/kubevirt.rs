@@ -1,6 +1,7 @@
 //! KubeVirt's objects. Field meanings and defaults are those of KubeVirt 1.9.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -161,7 +162,7 @@ pub struct VirtualMachineInstance {
     /// Labels.
     pub labels: BTreeMap<String, String>,
     /// Controlling owner: a VirtualMachine, a VirtualMachineInstanceReplicaSet, or none (a bare VMI).
-    pub controller: Option<Owner>,
+    pub controller: Option<Arc<Owner>>,
     /// Being deleted.
     pub deleting: bool,
     /// `spec.evictionStrategy`, if named there.

@@ -7,7 +7,8 @@
 //! # Why
 //! * Slim types: a reflector of 150,000 typed Pods needs 4.2 GB, the fields below 34 to 400 MB.
 //! * `BTreeMap` everywhere: the same observations must give the same decisions, so nothing iterates a hash map.
-//! * Pods of a workload need the same of a node, and share one [`Needs`]: 150,000 pods have some thousand of them.
+//! * Pods of a workload have the same labels and owner and need the same of a node, and share them: of 150,000 pods there are some
+//!   thousand.
 //! * One inventory is one consistent picture: a decision is a function of it, never of a later request.
 
 mod budget;
@@ -22,6 +23,7 @@ mod needs;
 mod node;
 mod pod;
 mod scalable;
+mod shared;
 mod table;
 mod volume;
 

@@ -31,7 +31,7 @@ impl PodPhase {
 }
 
 /// The owner reference with `controller: true`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Owner {
     /// `apiVersion`, such as `apps/v1`.
     pub api_version: String,
@@ -51,7 +51,7 @@ pub struct Pod {
     /// UID, the precondition of every eviction.
     pub uid: String,
     /// All labels.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Arc<BTreeMap<String, String>>,
     /// `spec.nodeName`, once bound.
     pub node: Option<String>,
     /// `status.phase`.
@@ -65,7 +65,7 @@ pub struct Pod {
     /// `spec.terminationGracePeriodSeconds`.
     pub grace_seconds: i64,
     /// The controlling owner.
-    pub controller: Option<Owner>,
+    pub controller: Option<Arc<Owner>>,
     /// True if it may end for good by itself: its `restartPolicy` isn't `Always`.
     pub may_end: bool,
     /// True if a volume is an `emptyDir`.

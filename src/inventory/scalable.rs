@@ -61,14 +61,18 @@ impl Scalable {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
     use super::*;
     use crate::inventory::{Inventory, Owner};
 
     fn pod(namespace: &str, kind: &str, owner: &str, uid: &str, hash: Option<&str>) -> Pod {
-        let labels = hash.map(|h| ("pod-template-hash".to_owned(), h.to_owned())).into_iter().collect();
+        let labels: BTreeMap<_, _> =
+            hash.map(|h| ("pod-template-hash".to_owned(), h.to_owned())).into_iter().collect();
         let (kind, name, uid) = (kind.into(), owner.into(), uid.into());
-        let controller = Some(Owner { kind, name, uid, ..Owner::default() });
-        Pod { name: ObjectName::new(namespace, "p"), labels, controller, ..Pod::default() }
+        let controller = Some(Arc::new(Owner { kind, name, uid, ..Owner::default() }));
+        Pod { name: ObjectName::new(namespace, "p"), labels: Arc::new(labels), controller, ..Pod::default() }
     }
 
     #[test]

@@ -62,7 +62,11 @@ fn pod(name: &str, on: &str) -> Pod {
         node: Some(on.into()),
         phase: PodPhase::Running,
         ready: true,
-        controller: Some(Owner { kind: "ReplicaSet".into(), name: "web".into(), ..Owner::default() }),
+        controller: Some(Arc::new(Owner {
+            kind: "ReplicaSet".into(),
+            name: "web".into(),
+            ..Owner::default()
+        })),
         ..Pod::default()
     }
 }
@@ -415,7 +419,7 @@ fn no_hook_starts_on_a_node_that_is_not_safe_any_more() {
     assert!(decision.warnings[0].contains("not safe to power off any more: pod shop/a"), "{decision:?}");
     // What is left of a hook's own pod is no obstacle.
     let mut own = pod("h", "w1");
-    own.labels.insert("app.kubernetes.io/managed-by".into(), "virtroll".into());
+    Arc::make_mut(&mut own.labels).insert("app.kubernetes.io/managed-by".into(), "virtroll".into());
     let at_hook = |phase| {
         let pod = Pod { phase, ..own.clone() };
         Case::new(hook, vec![node("w1", NodePhase::InMaintenance, false, NO_TIME)], vec![pod])
@@ -468,8 +472,9 @@ fn a_start_is_owed_on_record_before_the_stop() {
     use crate::inventory::{KubeVirt, RunStrategy, VirtualMachine, VirtualMachineInstance, VmiPhase};
     let name = ObjectName::new("shop", "db");
     let mut launcher = pod("virt-launcher-db", "w1");
-    launcher.labels.insert("kubevirt.io".into(), "virt-launcher".into());
-    launcher.labels.insert("kubevirt.io/created-by".into(), "u1".into());
+    let labels = Arc::make_mut(&mut launcher.labels);
+    labels.insert("kubevirt.io".into(), "virt-launcher".into());
+    labels.insert("kubevirt.io/created-by".into(), "u1".into());
     launcher.domain = Some("db".into());
     let text = "  virtualMachines: {staysOff: StartAfterwards}\n";
     let mut case = Case::new(text, vec![node("w1", NodePhase::Draining, false, NO_TIME)], vec![launcher]);
@@ -484,7 +489,11 @@ fn a_start_is_owed_on_record_before_the_stop() {
         uid: "u1".into(),
         phase: VmiPhase::Running,
         node: Some("w1".into()),
-        controller: Some(Owner { kind: "VirtualMachine".into(), name: "db".into(), ..Owner::default() }),
+        controller: Some(Arc::new(Owner {
+            kind: "VirtualMachine".into(),
+            name: "db".into(),
+            ..Owner::default()
+        })),
         ..Default::default()
     });
     let decision = case.decide();

@@ -36,6 +36,8 @@ pub fn override_of<'a>(overrides: &'a [BudgetOverride], pod: &Pod) -> Option<&'a
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::inventory::{ObjectName, Owner};
     use crate::plan::v1alpha1::{Duration, WorkloadName};
@@ -44,8 +46,8 @@ mod tests {
     fn an_override_is_for_the_pods_of_the_workload_that_it_names_and_for_no_vm() {
         let owned = |kind: &str, owner: &str, labels: &[(&str, &str)]| Pod {
             name: ObjectName::new("shop", "p-0"),
-            controller: Some(Owner { kind: kind.into(), name: owner.into(), ..Owner::default() }),
-            labels: labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+            controller: Some(Arc::new(Owner { kind: kind.into(), name: owner.into(), ..Owner::default() })),
+            labels: Arc::new(labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()),
             ..Pod::default()
         };
         let of_deployment = owned("ReplicaSet", "web-77", &[("pod-template-hash", "77")]);

@@ -121,17 +121,17 @@ impl Stage {
         let mut pod = Pod {
             name: name(&format!("{app}-{index}")),
             uid: format!("{app}-{index}"),
-            labels: labels(&[("app", app)]),
+            labels: Arc::new(labels(&[("app", app)])),
             node: Some(node.into()),
             phase: PodPhase::Running,
             ready: true,
             grace_seconds: 30,
-            controller: Some(Owner {
+            controller: Some(Arc::new(Owner {
                 kind: kind.into(),
                 name: app.into(),
                 uid: format!("owner-{app}"),
                 ..Owner::default()
-            }),
+            })),
             needs: Arc::new(needs),
             ..Pod::default()
         };
@@ -198,7 +198,7 @@ impl Stage {
         self.inventory.put_vmi(VirtualMachineInstance {
             name: name(vm),
             uid: uid.clone(),
-            controller: Some(controller),
+            controller: Some(Arc::new(controller)),
             eviction_strategy: Some("LiveMigrate".into()),
             memory_bytes: gib(memory),
             phase: VmiPhase::Running,
@@ -210,8 +210,9 @@ impl Stage {
         needs.requests.extended.insert("devices.kubevirt.io/kvm".into(), 1);
         self.pod_with("VirtualMachineInstance", vm, 0, node, needs, |pod| {
             pod.domain = Some(vm.into());
-            pod.labels.insert("kubevirt.io".into(), "virt-launcher".into());
-            pod.labels.insert("kubevirt.io/created-by".into(), uid);
+            let labels = Arc::make_mut(&mut pod.labels);
+            labels.insert("kubevirt.io".into(), "virt-launcher".into());
+            labels.insert("kubevirt.io/created-by".into(), uid);
         })
     }
 

@@ -4,6 +4,7 @@ mod overrides;
 mod surge;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::*;
 use crate::inventory::{
@@ -17,8 +18,8 @@ fn now() -> Timestamp {
     "2026-03-01T12:00:00Z".parse().expect("a time")
 }
 
-fn owner(kind: &str, name: &str) -> Option<Owner> {
-    Some(Owner { kind: kind.into(), name: name.into(), ..Owner::default() })
+fn owner(kind: &str, name: &str) -> Option<Arc<Owner>> {
+    Some(Arc::new(Owner { kind: kind.into(), name: name.into(), ..Owner::default() }))
 }
 
 fn pod(name: &str) -> Pod {
@@ -29,7 +30,7 @@ fn pod(name: &str) -> Pod {
         phase: PodPhase::Running,
         ready: true,
         controller: owner("ReplicaSet", "web"),
-        labels: BTreeMap::from([("app".to_owned(), "web".to_owned())]),
+        labels: Arc::new(BTreeMap::from([("app".to_owned(), "web".to_owned())])),
         ..Pod::default()
     }
 }
@@ -254,7 +255,7 @@ fn launcher_pod(vm: &str, job: Option<&str>) -> Pod {
         labels.insert("kubevirt.io/migrationJobUID".to_owned(), job.to_owned());
     }
     Pod {
-        labels,
+        labels: Arc::new(labels),
         domain: Some(vm.to_owned()),
         has_empty_dir: true,
         controller: owner("VirtualMachineInstance", vm),

@@ -33,9 +33,9 @@ fn of_web(kind: ScalableKind, pod_name: &str, on: &str) -> Pod {
         ScalableKind::StatefulSet => ("StatefulSet", "web"),
     };
     let mut pod = pod(pod_name, on);
-    pod.labels.insert("pod-template-hash".into(), "77".into());
+    Arc::make_mut(&mut pod.labels).insert("pod-template-hash".into(), "77".into());
     let (kind, name, uid) = (kind.to_owned(), owner.to_owned(), "d".to_owned());
-    pod.controller = Some(Owner { kind, name, uid, ..Owner::default() });
+    pod.controller = Some(Arc::new(Owner { kind, name, uid, ..Owner::default() }));
     pod
 }
 

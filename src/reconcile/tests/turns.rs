@@ -12,7 +12,7 @@ fn case() -> Case {
     let waiting = names.iter().map(|name| node(name, NodePhase::Pending, false, NO_TIME));
     let pods = names.iter().map(|name| {
         let mut pod = pod(&format!("db-{name}"), name);
-        pod.labels.insert("app".into(), "db".into());
+        Arc::make_mut(&mut pod.labels).insert("app".into(), "db".into());
         pod
     });
     let plan = "  concurrency: {maxUnavailable: 5}\n  steering: None\n  hooks: [{name: h, at: Maintenance, waitFor: {condition: Ready}}]\n";

@@ -1,6 +1,7 @@
 //! What is said of nodes in the middle of a campaign, and of guests on their way.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -81,7 +82,8 @@ fn guest(reason: Option<&str>) -> Inventory {
         reason: reason.unwrap_or_default().into(),
         message: String::new(),
     };
-    let owner = |kind: &str| Some(Owner { kind: kind.into(), name: "db".into(), ..Owner::default() });
+    let owner =
+        |kind: &str| Some(Arc::new(Owner { kind: kind.into(), name: "db".into(), ..Owner::default() }));
     inventory.put_vm(VirtualMachine {
         name: name.clone(),
         run_strategy: RunStrategy::Always,
@@ -101,7 +103,7 @@ fn guest(reason: Option<&str>) -> Inventory {
     inventory.put_pod(Pod {
         name: ObjectName::new("shop", "virt-launcher-db-x"),
         uid: "p1".into(),
-        labels: labels.map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
+        labels: Arc::new(labels.map(|(k, v)| (k.to_owned(), v.to_owned())).into()),
         node: Some("w1".into()),
         phase: PodPhase::Running,
         ready: true,

@@ -4,6 +4,7 @@ mod by_plan;
 mod consents;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
@@ -215,8 +216,9 @@ fn guests_apart_need_a_node_more_than_there_are_guests() {
     for (vm, node) in [("one", "a"), ("two", "b"), ("three", "c")] {
         stage.vm(vm, node, 2, true);
         stage.pod_with("VirtualMachineInstance", vm, 0, node, apart("guest", HOST, asks(1000, 2)), |pod| {
-            pod.labels.insert("app".into(), "guest".into());
-            pod.labels.insert("kubevirt.io".into(), "virt-launcher".into());
+            let labels = Arc::make_mut(&mut pod.labels);
+            labels.insert("app".into(), "guest".into());
+            labels.insert("kubevirt.io".into(), "virt-launcher".into());
             pod.domain = Some(vm.into());
         });
     }

@@ -2,6 +2,8 @@
 
 mod learned;
 
+use std::sync::Arc;
+
 use super::*;
 use crate::plan::v1alpha1::{
     Concurrency, Group, Hook, HookPoint, IntOrPercent, NodeSelection, RebootHook, Surge, WorkloadKind,
@@ -324,9 +326,9 @@ fn a_replica_set_with_its_hash_is_its_deployment() {
     let mut stage = Stage::default();
     stage.node("a", "z");
     stage.pod_with("ReplicaSet", "web", 0, "a", asks(100, 1), |p| {
-        p.labels.insert("pod-template-hash".into(), "5d9".into());
+        Arc::make_mut(&mut p.labels).insert("pod-template-hash".into(), "5d9".into());
         if let Some(owner) = &mut p.controller {
-            owner.name = "web-5d9".into();
+            Arc::make_mut(owner).name = "web-5d9".into();
         }
     });
     let problem = made(&stage, &plan(&["a"]));

@@ -17,7 +17,7 @@ fn of_web(name: &str) -> Pod {
     let labels = [("app", "web"), ("pod-template-hash", "77")];
     Pod {
         controller: owner("ReplicaSet", "web-77"),
-        labels: labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+        labels: Arc::new(labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()),
         ..pod(name)
     }
 }
