@@ -13,12 +13,12 @@ use super::forecast::Hold;
 use super::instance::{Instance, Millis, UNLIMITED};
 use super::model::Model;
 use super::problem::{Problem, Workload};
-use crate::inventory::ObjectName;
+use crate::inventory::{Lookup, ObjectName};
 
 /// An order of nodes with its rules, by names: the cluster may change under them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Guide {
-    place: BTreeMap<String, usize>,
+    place: Lookup<String, usize>,
     budgets: BudgetRule,
     own_budgets: BTreeMap<String, BudgetRule>,
     spare_slots: u32,
@@ -32,7 +32,7 @@ impl Default for Guide {
     fn default() -> Self {
         let rules = Rules::new(Vec::new());
         Self {
-            place: BTreeMap::new(),
+            place: Lookup::default(),
             budgets: rules.budgets,
             own_budgets: BTreeMap::new(),
             spare_slots: rules.spare_slots,
@@ -110,7 +110,7 @@ impl Guide {
     /// Nodes in this order; those that it doesn't know are last, by name.
     pub fn sorted<'a>(&self, nodes: &BTreeSet<&'a str>) -> Vec<&'a str> {
         let mut nodes: Vec<&str> = nodes.iter().copied().collect();
-        nodes.sort_by_key(|node| self.place.get(*node).copied().unwrap_or(usize::MAX));
+        nodes.sort_by_cached_key(|node| self.place.get(*node).copied().unwrap_or(usize::MAX));
         nodes
     }
 
@@ -118,7 +118,7 @@ impl Guide {
     fn rules(&self, instance: &Instance, mut order: Vec<u32>, returned: bool) -> Rules {
         let names = &instance.nodes.name;
         let place = |n: &u32| self.place.get(&names[*n as usize]).copied().unwrap_or(usize::MAX);
-        order.sort_by_key(|n| (place(n), *n));
+        order.sort_by_cached_key(|n| (place(n), *n));
         let ids: BTreeMap<&str, u32> = names.iter().map(String::as_str).zip(0..).collect();
         let id = |name: &str| ids.get(name).copied();
         Rules {

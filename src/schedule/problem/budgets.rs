@@ -1,8 +1,6 @@
 //! Budgets as the planner sees them, and which of them cover a pod.
 
-use std::collections::BTreeMap;
-
-use crate::inventory::{self, Inventory, ObjectName, Pod, PodPhase, UnhealthyPodEvictionPolicy};
+use crate::inventory::{self, Inventory, Lookup, ObjectName, Pod, PodPhase, UnhealthyPodEvictionPolicy};
 use crate::plan::selector;
 use crate::schedule::instance::{Budget, Millis};
 
@@ -32,7 +30,7 @@ pub struct BudgetTerms {
 pub(super) struct Budgets<'a> {
     inventory: &'a Inventory,
     all: Vec<&'a inventory::Budget>,
-    ids: BTreeMap<&'a ObjectName, u32>,
+    ids: Lookup<&'a ObjectName, u32>,
     /// The last pod that was asked about: the next one often has the same labels.
     last: Option<(&'a Pod, Vec<u32>)>,
 }
@@ -77,7 +75,7 @@ impl<'a> Budgets<'a> {
         let covers =
             |b: &&inventory::Budget| b.selector.as_ref().is_some_and(|s| selector::matches(s, &pod.labels));
         let covering = self.inventory.budgets_near(pod).filter(covers);
-        covering.filter_map(|budget| self.ids.get(&budget.name).copied()).collect()
+        covering.filter_map(|budget| self.ids.get(&&budget.name).copied()).collect()
     }
 
     /// For the planner, and in words. `counted`: pods that each covers, for those that no controller has counted yet; `ready`: how

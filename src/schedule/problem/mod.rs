@@ -273,10 +273,9 @@ fn add_nodes(
     amounts: &Amounts,
     zones: &mut limits::Zones,
 ) {
-    let mut group_of: BTreeMap<&str, u32> = BTreeMap::new();
-    for (group, index) in groups.iter().zip(0..) {
-        group_of.extend(group.nodes.iter().map(|n| (n.as_str(), index)));
-    }
+    let numbered = groups.iter().zip(0..);
+    let group_of: Lookup<&str, u32> =
+        numbered.flat_map(|(group, index)| group.nodes.iter().map(move |n| (n.as_str(), index))).collect();
     let before = [HookPoint::PreDrain];
     let times: Vec<(Millis, Millis)> = groups
         .iter()

@@ -104,10 +104,7 @@ pub(in crate::sim) fn refusal(store: &Store, resource: &str, object: &Value) -> 
             [one] => one.clone(),
             many => format!("[{}]", many.join(", ")),
         };
-        let message = format!("{resource} {:?} is forbidden: {why}", key.name);
-        let mut refusal = Refusal::new(403, "Forbidden", message);
-        refusal.details = Some(json!({"name": key.name, "kind": resource}));
-        return Some(refusal);
+        return Some(Refusal::forbidden(resource, &key.name, &why));
     }
     None
 }

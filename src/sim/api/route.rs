@@ -143,18 +143,24 @@ impl Route {
 
 /// Path and query of a request. The old way to watch, `/watch/` in the path, is brought into the usual one.
 pub fn place(path: &str, text: &str) -> (String, BTreeMap<String, String>) {
-    let mut query = query(text);
+    let (path, mut query) = (decode(path, false), query(text));
     if !path.contains("/watch") {
-        return (path.to_owned(), query);
+        return (path, query);
     }
     let depth = if path.starts_with("/apis/") { 4 } else { 3 };
     let mut parts: Vec<&str> = path.split('/').collect();
-    if parts.get(depth) == Some(&"watch") {
-        parts.remove(depth);
-        query.insert("watch".to_owned(), "1".to_owned());
-        return (parts.join("/"), query);
+    if parts.get(depth) != Some(&"watch") {
+        return (path, query);
     }
-    (path.to_owned(), query)
+    parts.remove(depth);
+    query.insert("watch".to_owned(), "1".to_owned());
+    // One object: KIND/NAME, or namespaces/NAMESPACE/KIND/NAME.
+    if matches!(parts.len() - depth, 2 | 4)
+        && let Some(name) = parts.pop()
+    {
+        query.insert("fieldSelector".to_owned(), format!("metadata.name={name}"));
+    }
+    (parts.join("/"), query)
 }
 
 /// The parameters of a query, decoded.
@@ -163,17 +169,18 @@ fn query(text: &str) -> BTreeMap<String, String> {
         .filter(|p| !p.is_empty())
         .map(|pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decode(key), decode(value))
+            (decode(key, true), decode(value, true))
         })
         .collect()
 }
 
-fn decode(text: &str) -> String {
+/// What is percent-encoded; in a query a plus sign is a space.
+fn decode(text: &str, in_query: bool) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
         match byte {
-            b'+' => bytes.push(b' '),
+            b'+' if in_query => bytes.push(b' '),
             b'%' => {
                 let digits: Vec<u8> = rest.by_ref().take(2).collect();
                 let hex = std::str::from_utf8(&digits).ok().and_then(|d| u8::from_str_radix(d, 16).ok());

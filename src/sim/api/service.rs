@@ -277,9 +277,8 @@ impl ApiServer {
                 response.extensions_mut().insert(watch::events(watch));
                 return Ok(response);
             }
-            return Ok(Response::new(
-                StreamBody::new(watch::lines(watch).map_ok(Frame::data)).boxed_unsync(),
-            ));
+            let lines = StreamBody::new(watch::lines(watch).map_ok(Frame::data)).boxed_unsync();
+            return Ok(typed(Response::new(lines), "application/json"));
         }
         if call.method == Method::POST {
             self.check_place(call, &route)?;

@@ -58,10 +58,7 @@ fn priority(store: &Store, object: &Value) -> Result<(), Refusal> {
         None => format!("no PriorityClass with name {name} was found"),
     };
     let pod = object["metadata"]["name"].as_str().unwrap_or_default();
-    let message = format!("pods {pod:?} is forbidden: {why}");
-    let mut refusal = Refusal::new(403, "Forbidden", message);
-    refusal.details = Some(json!({"name": pod, "kind": "pods"}));
-    Err(refusal)
+    Err(Refusal::forbidden("pods", pod, &why))
 }
 
 /// A service's address, of the first that are free.

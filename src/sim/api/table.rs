@@ -5,6 +5,8 @@
 //! server for its own kinds, `additionalPrinterColumns` for custom ones. Ages count by the cluster's clock, which may be
 //! faster than the client's.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 
 use super::columns::{Column, of_kind};
@@ -34,6 +36,8 @@ enum Form {
 pub(super) struct Presenter {
     form: Form,
     columns: Vec<Column>,
+    /// Kind and version of the objects, which those in a list leave out.
+    kind: (String, String),
     /// Only the first event of a watch carries the headers.
     headers: bool,
     clock: Clock,
@@ -48,7 +52,8 @@ impl Presenter {
             Form::Metadata => Vec::new(),
             Form::Plain => return None,
         };
-        Some(Self { form, columns, headers: true, clock: store.clock() })
+        let kind = (route.resource.kind.clone(), route.resource.api_version_of(&route.version));
+        Some(Self { form, columns, kind, headers: true, clock: store.clock() })
     }
 
     /// An object or a list, as the client wants it. A `Status` stays what it is.
@@ -90,17 +95,29 @@ impl Presenter {
     }
 
     fn row(&self, object: &Value, included: Included, now: Timestamp) -> Value {
+        let object = &self.whole(object);
         let cells: Vec<Value> = self.columns.iter().map(|column| column.cell(object, now)).collect();
         let mut row = json!({"cells": cells});
         match included {
             Included::None => {}
             Included::Metadata => row["object"] = bare(object),
-            Included::Object => row["object"] = object.clone(),
+            Included::Object => row["object"] = object.clone().into_owned(),
         }
         if let Some(conditions) = completed(object) {
             row["conditions"] = conditions;
         }
         row
+    }
+
+    /// An object that says what it is: a client reads it by itself.
+    fn whole<'a>(&self, object: &'a Value) -> Cow<'a, Value> {
+        if object.get("kind").is_some() {
+            return Cow::Borrowed(object);
+        }
+        let mut whole = object.clone();
+        whole["kind"] = json!(self.kind.0);
+        whole["apiVersion"] = json!(self.kind.1);
+        Cow::Owned(whole)
     }
 }
 

@@ -493,10 +493,16 @@ fn delete_options(call: &Call) -> Result<(DeleteOptions, bool), Refusal> {
     Ok((options, dry_run))
 }
 
+/// Namespaces that a cluster never is without.
+const LASTING: [&str; 3] = ["default", "kube-system", "kube-public"];
+
 /// DELETE of an object, or of a collection with selectors.
 pub(super) fn delete(store: &mut Store, call: &Call, route: &Route) -> Result<Value, Refusal> {
     let (mut options, dry_run) = delete_options(call)?;
     let resource = route.resource.name.as_str();
+    if let Some(name) = route.name.as_deref().filter(|n| resource == "namespaces" && LASTING.contains(n)) {
+        return Err(Refusal::forbidden(resource, name, "this namespace may not be deleted"));
+    }
     if options.propagation.is_none() && matches!(resource, "jobs.batch" | "replicationcontrollers") {
         // The oldest kinds leave their pods behind, unless they are told otherwise.
         options.propagation = Some("Orphan".to_owned());

@@ -29,12 +29,7 @@ type Usage = BTreeMap<String, i64>;
 pub(in crate::sim) fn refusal(store: &Store, resource: &str, object: &Value) -> Option<Refusal> {
     let key = Key::of(object);
     let usage = usage(resource, object);
-    let forbidden = |why: String| {
-        let message = format!("{resource} {:?} is forbidden: {why}", key.name);
-        let mut refusal = Refusal::new(403, "Forbidden", message);
-        refusal.details = Some(json!({"name": key.name, "kind": resource}));
-        refusal
-    };
+    let forbidden = |why: String| Refusal::forbidden(resource, &key.name, &why);
     for quota in store.list_in(QUOTAS, &key.namespace) {
         if usage.is_empty() || !concerns(quota, resource, object) {
             continue;

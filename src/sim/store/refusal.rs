@@ -39,6 +39,14 @@ impl Refusal {
         refusal
     }
 
+    /// 403 because an admission plugin has something against it.
+    pub fn forbidden(resource: &str, name: &str, why: &str) -> Self {
+        let (kind, group) = resource.split_once('.').unwrap_or((resource, ""));
+        let mut refusal = Self::new(403, "Forbidden", format!("{resource} {name:?} is forbidden: {why}"));
+        refusal.details = Some(details(name, group, kind));
+        refusal
+    }
+
     /// 409 because the name is taken.
     pub fn already_exists(resource: &str, name: &str) -> Self {
         let (kind, group) = resource.split_once('.').unwrap_or((resource, ""));
@@ -79,18 +87,15 @@ impl Refusal {
 
     /// 403: the namespace is being deleted.
     pub fn namespace_terminating(resource: &str, name: &str, namespace: &str) -> Self {
-        let (kind, group) = resource.split_once('.').unwrap_or((resource, ""));
-        let message = format!(
-            "{resource} {name:?} is forbidden: unable to create new content in namespace {namespace} because it is being \
-             terminated"
-        );
-        let mut refusal = Self::new(403, "Forbidden", message);
-        let mut details = details(name, group, kind);
-        details["causes"] = json!([{
-            "reason": "NamespaceTerminating", "message": format!("namespace {namespace} is being terminated"),
-            "field": "metadata.namespace",
-        }]);
-        refusal.details = Some(details);
+        let why =
+            format!("unable to create new content in namespace {namespace} because it is being terminated");
+        let mut refusal = Self::forbidden(resource, name, &why);
+        if let Some(details) = &mut refusal.details {
+            details["causes"] = json!([{
+                "reason": "NamespaceTerminating", "message": format!("namespace {namespace} is being terminated"),
+                "field": "metadata.namespace",
+            }]);
+        }
         refusal
     }
 

@@ -100,6 +100,56 @@ async fn custom_resources_are_stricter() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn names_in_paths_are_decoded_and_lasting_namespaces_stay() {
+    let cluster = after(1, TWO_NODES).await;
+    let roles = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles";
+    let (code, _) = ask(&cluster, "POST", roles, json!({"metadata": {"name": "a+b: c"}, "rules": []})).await;
+    assert_eq!(code, 201);
+    let (code, role) = ask(&cluster, "GET", &format!("{roles}/a+b%3a%20c"), Value::Null).await;
+    assert_eq!((code, &role["metadata"]["name"]), (200, &json!("a+b: c")));
+    for name in ["default", "kube-system", "kube-public"] {
+        let (code, status) =
+            ask(&cluster, "DELETE", &format!("/api/v1/namespaces/{name}"), Value::Null).await;
+        let message = format!("namespaces {name:?} is forbidden: this namespace may not be deleted");
+        assert_eq!((code, &status["message"]), (403, &json!(message)));
+    }
+}
+
+/// kubectl sorts by them, and leaves out pods that have ended.
+#[tokio::test(start_paused = true)]
+async fn the_objects_in_a_lists_table_say_what_they_are() {
+    let cluster = after(1, TWO_NODES).await;
+    let request = http::Request::get("/apis/apps/v1/deployments?includeObject=Object");
+    let request = request.header("accept", "application/json;as=Table;v=v1;g=meta.k8s.io");
+    let request = request.body(kube::client::Body::empty()).expect("a request");
+    let response = cluster.client().send(request).await.expect("answered");
+    let body = http_body_util::BodyExt::collect(response.into_body()).await.expect("read").to_bytes();
+    let table: Value = serde_json::from_slice(&body).expect("JSON");
+    let object = &table["rows"][0]["object"];
+    assert_eq!(
+        (&object["kind"], &object["apiVersion"]),
+        (&json!("Deployment"), &json!("apps/v1")),
+        "{table}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_old_way_to_watch_one_object_gives_its_events() {
+    let cluster = after(1, TWO_NODES).await;
+    for (path, name) in [("nodes/w2", "w2"), ("namespaces/default", "default")] {
+        let path = format!("/api/v1/watch/{path}?timeoutSeconds=1");
+        let request = http::Request::get(path).body(kube::client::Body::empty()).expect("a request");
+        let response = cluster.client().send(request).await.expect("answered");
+        assert_eq!(response.headers()["content-type"], "application/json");
+        let body = http_body_util::BodyExt::collect(response.into_body()).await.expect("read").to_bytes();
+        let events: Vec<Value> =
+            body.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
+        let told: Vec<_> = events.iter().map(|e| (&e["type"], &e["object"]["metadata"]["name"])).collect();
+        assert_eq!(told, [(&json!("ADDED"), &json!(name))]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_strategic_merge_replaces_taints_whole() {
     let cluster = after(1, TWO_NODES).await;
     for key in ["one", "two"] {

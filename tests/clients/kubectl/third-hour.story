@@ -1,0 +1,29 @@
+# A third hour: what an operator met who looked for differences. See ../story.rs for the marks.
+= create namespace third
+~ config set-context --current --namespace=third
+~ create deployment d --image=nginx --replicas=2
+~ rollout status deployment/d --timeout=60s
+# Sorted tables: each row's object is read by itself.
+= get nodes --sort-by=.metadata.name
+= get deployments --sort-by=.metadata.creationTimestamp
+= get deployments,services --sort-by=.metadata.name
+= get deployments -A --sort-by=.metadata.name -L app
+= get pods --sort-by=.metadata.name --no-headers
+= get cm --sort-by=nope[
+# Names that a path encodes.
+= create role 'my role' --verb=get --resource=pods
+= get role 'my role' -o name
+= describe role 'my role'
+= delete role 'my role'
+= get role 'my role'
+= create rolebinding 'a+b c' --role=x --user=y
+= get rolebinding 'a+b c' -o wide
+= delete rolebinding 'a+b c'
+= create clusterrole sys:ü --verb=get --resource=pods
+= get clusterrole sys:ü -o name
+= delete clusterrole sys:ü
+= get --raw /api/v1/namespaces/th%69rd/configmaps/none%20at%20all
+# Namespaces that stay.
+= delete namespace default
+= delete namespace kube-public
+= delete namespace kube-system --dry-run=server
