@@ -96,6 +96,7 @@ fn measure(campaign: &Campaign, now: Timestamp) -> (Duration, usize) {
         driver: "bench",
         adopts: &[],
         stopping: None,
+        halted: None,
         given_up: None,
         now,
     };

@@ -88,7 +88,16 @@ pub async fn run_campaign(run: Run<'_>, sink: Sink<'_>) -> Result<Outcome, Error
     refuse_drain_taint(&inventory)?;
     let all = cluster::campaigns(&client).await?;
     let plan_name = run.plan.name_any();
-    let (known, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|c| c.spec.plan_name == plan_name);
+    let mut known = Vec::new();
+    let mut others = Vec::new();
+    for campaign in all {
+        let is_over = matches!(phase(&campaign), CampaignPhase::Succeeded | CampaignPhase::Failed);
+        if campaign.spec.plan_name == plan_name {
+            known.push(cluster::whole(&client, campaign).await?);
+        } else if !is_over {
+            others.push(cluster::whole(&client, campaign).await?);
+        }
+    }
     let last = known.last();
     let finished = |c: &&MaintenanceCampaign| phase(c) == CampaignPhase::Succeeded;
     if let Some(last) = last.filter(finished).filter(|_| !run.new) {
@@ -135,13 +144,13 @@ pub async fn run_campaign(run: Run<'_>, sink: Sink<'_>) -> Result<Outcome, Error
     let lease = Lease::take(&client, run.clock, &name, &run.driver, sink).await?;
     // Read anew: until a moment ago, somebody else may have written.
     observer.catch_up(&mut inventory)?;
-    let campaign = cluster::campaign(&client, &name).await?;
+    let record = cluster::campaign(&client, &name).await?;
     let adopts: Vec<String> = known.iter().map(ResourceExt::name_any).filter(|n| *n != name).collect();
     announce(&run, &name, resumed.is_some(), &groups, &inventory, &adopts, sink);
     let (guide, forecast) = planning::guide(&planned.problem, run.effort);
     sink(Event { at: run.clock.now(), kind: forecast });
     let plan = Course { guide, earlier };
-    let mut driver = Driver::new(run, campaign, (groups, plan), adopts, inventory, observer, lease)?;
+    let mut driver = Driver::new(run, record, (groups, plan), adopts, inventory, observer, lease)?;
     driver.take_out(planned.taken_out);
     driver.run(resumed.is_some(), sink).await
 }
@@ -233,12 +242,12 @@ fn zones(plan: &MaintenancePlan, groups: &[GroupNodes], inventory: &Inventory) -
 async fn supersede(run: &Run<'_>, old: &MaintenanceCampaign, sink: Sink<'_>) -> Result<(), Error> {
     let name = old.name_any();
     let lease = Lease::take(&run.client, run.clock, &name, &run.driver, sink).await?;
-    let old = cluster::campaign(&run.client, &name).await?;
-    let mut status = old.status.clone().unwrap_or_default();
+    let mut old = cluster::campaign(&run.client, &name).await?;
+    let mut status = old.campaign.status.clone().unwrap_or_default();
     status.phase = CampaignPhase::Failed;
     status.reason = Some("ended by `virtroll apply --new`; its nodes were taken over".to_owned());
     status.finished_at.get_or_insert(run.clock.now());
-    let recorded = cluster::record(&run.client, &old, &status).await;
+    let recorded = cluster::record(&run.client, &mut old, &status).await;
     lease.release().await;
     recorded?;
     Ok(())
@@ -251,9 +260,7 @@ async fn refuse_rivals(
     groups: &[GroupNodes],
     inventory: &Inventory,
 ) -> Result<(), Error> {
-    let is_over =
-        |c: &MaintenanceCampaign| matches!(phase(c), CampaignPhase::Succeeded | CampaignPhase::Failed);
-    for other in others.iter().filter(|c| !is_over(c)) {
+    for other in others {
         let name = other.name_any();
         let theirs = schedule::resume(&other.spec.plan, inventory, &begun(other, inventory));
         let theirs: Vec<&String> = theirs.iter().flat_map(|g| &g.nodes).collect();

@@ -82,11 +82,11 @@ fn weight(value: &Value, most: usize) -> usize {
         }
         Value::Object(fields) => {
             let mut sum = 2;
-            for (name, value) in fields.iter() {
+            for (name, value) in fields {
                 if sum >= most {
                     break;
                 }
-                sum += name.len() + 3 + weight(value, most.saturating_sub(sum));
+                sum += name.len() + 3 + weight(value, most - sum);
             }
             sum
         }
