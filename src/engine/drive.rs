@@ -203,6 +203,11 @@ impl<'a> Driver<'a> {
             let guests_seen = self.known.inventory.guests_seen();
             let stopping = self.is_stopping();
             if self.given_up.is_none() {
+                let now = self.run.clock.now();
+                let refused = self.refused.as_ref().filter(|r| self.patience.is_over_since(r.since, now));
+                self.given_up = refused.map(Refused::reason);
+            }
+            if self.given_up.is_none() {
                 self.given_up = self.patience.over(&decision, &self.known.ledger, self.run.clock.now());
             }
             for kind in self.told.news(&mut decision, &self.known.ledger, stopping, self.run.clock.now()) {

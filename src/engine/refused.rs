@@ -16,6 +16,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 pub(super) struct Refused {
     /// How, at the last try.
     pub error: Error,
+    /// When it was refused first.
+    pub since: Timestamp,
     pause: Duration,
     again_at: Timestamp,
     /// Tried once more when everything else was over: then nobody waits any longer.
@@ -32,8 +34,9 @@ impl Refused {
         let is_news = before.as_ref().is_none_or(|b| remedy(&b.error) != remedy(&error));
         let pause = before.as_ref().map_or(FIRST_PAUSE, |b| (b.pause * 2).min(LONGEST_PAUSE));
         let again_at = now.saturating_add(pause).unwrap_or(Timestamp::MAX);
+        let since = before.as_ref().map_or(now, |b| b.since);
         let is_tried_at_end = before.is_some_and(|b| b.is_tried_at_end);
-        (Self { error, pause, again_at, is_tried_at_end }, is_news)
+        (Self { error, since, pause, again_at, is_tried_at_end }, is_news)
     }
 
     /// Why nothing further begins.
