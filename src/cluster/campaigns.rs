@@ -34,22 +34,33 @@ const DEFINITION: &str = "virtroll.dev/definition";
 /// Raised whenever the schema of a plan or of a campaign's record changes.
 const DEFINITION_VERSION: u32 = 4;
 
-/// Creates the definitions of virtroll's kinds where they are missing, brings older ones up to date, and waits until they serve.
+/// Creates the definitions of MaintenancePlan and MaintenanceCampaign where they are missing, brings older ones up to date, and
+/// waits until they serve.
 ///
 /// # Errors
 /// A refusal in words.
 pub async fn ensure_definitions(client: &Client) -> Result<(), Error> {
-    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let mut is_sliced_anew = false;
-    for definition in [MaintenancePlan::crd(), MaintenanceCampaign::crd(), MaintenanceCampaignSlice::crd()] {
-        let name = definition.name_any();
-        let known = api.get_opt(&name).await;
-        let known = known.map_err(|e| Error::of(&format!("get CustomResourceDefinition {name}"), e))?;
-        is_sliced_anew = define(&api, definition, known).await?;
+    for definition in [MaintenancePlan::crd(), MaintenanceCampaign::crd()] {
+        ensure(client, definition).await?;
     }
-    serves::<MaintenanceCampaign>(client).await?;
-    // Few campaigns need them, so they are asked for only if they are new.
-    if is_sliced_anew { serves::<MaintenanceCampaignSlice>(client).await } else { Ok(()) }
+    serves::<MaintenanceCampaign>(client).await
+}
+
+/// The same for MaintenanceCampaignSlice, which only a large campaign needs.
+///
+/// # Errors
+/// A refusal in words.
+pub async fn ensure_slices(client: &Client) -> Result<(), Error> {
+    ensure(client, MaintenanceCampaignSlice::crd()).await?;
+    serves::<MaintenanceCampaignSlice>(client).await
+}
+
+async fn ensure(client: &Client, definition: CustomResourceDefinition) -> Result<(), Error> {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let name = definition.name_any();
+    let known = api.get_opt(&name).await;
+    let known = known.map_err(|e| Error::of(&format!("get CustomResourceDefinition {name}"), e))?;
+    define(&api, definition, known).await
 }
 
 /// Waits until a kind is served, which is a moment after it was defined: the first list tells.
@@ -64,17 +75,16 @@ async fn serves<K: Kind>(client: &Client) -> Result<(), Error> {
 }
 
 /// Creates a definition, or brings an older virtroll's up to date: its schema would drop what this one writes. A newer one's stays.
-/// True if it was written.
 async fn define(
     api: &Api<CustomResourceDefinition>,
     mut definition: CustomResourceDefinition,
     known: Option<CustomResourceDefinition>,
-) -> Result<bool, Error> {
+) -> Result<(), Error> {
     let name = definition.name_any();
     let written = known.as_ref().map(|k| k.annotations().get(DEFINITION).and_then(|v| v.parse::<u32>().ok()));
     definition.annotations_mut().insert(DEFINITION.to_owned(), DEFINITION_VERSION.to_string());
     let (what, done) = match written {
-        Some(version) if version.unwrap_or(0) >= DEFINITION_VERSION => return Ok(false),
+        Some(version) if version.unwrap_or(0) >= DEFINITION_VERSION => return Ok(()),
         Some(_) => {
             definition.metadata.resource_version = known.and_then(|k| k.metadata.resource_version);
             let replaced = api.replace(&name, &PostParams::default(), &definition).await;
@@ -86,9 +96,9 @@ async fn define(
         }
     };
     match done {
-        Ok(_) => Ok(true),
+        Ok(_) => Ok(()),
         // Another virtroll did it at the same moment.
-        Err(kube::Error::Api(status)) if status.code == 409 => Ok(true),
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
         Err(error) => Err(Error::of(&what, error)),
     }
 }

@@ -88,7 +88,21 @@ impl Error {
 /// What etcd says of an object that is too large for it, and the API server of one that it doesn't even send there.
 const TOO_LARGE: [&str; 2] = ["request is too large", "larger than max"];
 
+/// What writing records takes.
+const RIGHTS: &str = "grant this user get, create and update of maintenancecampaigns, maintenancecampaigns/status and \
+                      maintenancecampaignslices in virtroll.dev, and of their customresourcedefinitions";
+
 impl Error {
+    /// The same of what a record needs.
+    pub(super) fn lasting(self) -> Self {
+        match self {
+            Self::Forbidden(why) => {
+                Self::Unwritable { what: "record the campaign".to_owned(), why, remedy: RIGHTS }
+            }
+            other => other,
+        }
+    }
+
     /// The same for a record, which is written again and again: whether that helps by itself.
     pub(super) fn of_record(what: &str, error: kube::Error) -> Self {
         let kube::Error::Api(status) = error else { return Self::of(what, error) };
@@ -97,11 +111,8 @@ impl Error {
             _ if is_too_large => {
                 "raise the limit (`--max-request-bytes` of etcd), or maintain the nodes that wait by a plan of their own"
             }
-            403 => {
-                "grant this user get, create and update of maintenancecampaigns, maintenancecampaigns/status and \
-                 maintenancecampaignslices in virtroll.dev"
-            }
-            404 => "its kind is not served any more; any `virtroll apply` defines it again",
+            403 => RIGHTS,
+            404 => "its kind is defined, and not served: `kubectl describe crd` says why",
             422 => "the definition of its kind, or what else judges it, is not this virtroll's",
             _ => return Self::of(what, kube::Error::Api(status)),
         };

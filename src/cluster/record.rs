@@ -236,16 +236,17 @@ impl Record {
             virtual_machines: part.virtual_machines.clone(),
         };
         let known = self.slices[at].metadata.clone();
-        let is_known = known.is_some();
+        let is_new = known.is_none();
         let metadata = known.unwrap_or_else(|| self.new_metadata(&name));
         let mut wanted = MaintenanceCampaignSlice { metadata, spec };
-        let mut written = if is_known {
-            api.replace(&name, &PostParams::default(), &wanted).await
-        } else {
+        let mut written = if is_new {
             api.create(&PostParams::default(), &wanted).await
+        } else {
+            api.replace(&name, &PostParams::default(), &wanted).await
         };
-        if is_known && matches!(&written, Err(kube::Error::Api(status)) if status.code == 404) {
-            // Somebody deleted it: what it held is known here, and nowhere else.
+        if matches!(&written, Err(kube::Error::Api(status)) if status.code == 404) {
+            // The kind isn't there yet; or somebody deleted the slice: what it held is known here, and nowhere else.
+            super::ensure_slices(client).await.map_err(Error::lasting)?;
             wanted.metadata = self.new_metadata(&name);
             written = api.create(&PostParams::default(), &wanted).await;
         }

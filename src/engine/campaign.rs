@@ -131,6 +131,11 @@ pub async fn run_campaign(run: Run<'_>, sink: Sink<'_>) -> Result<Outcome, Error
     };
     refuse_rivals(&run, &others, &groups, &inventory).await?;
     cluster::ensure_definitions(&client).await?;
+    let nodes: usize = groups.iter().map(|g| g.nodes.len()).sum();
+    if nodes.max(inventory.vmis().len()) > cluster::MOST_ENTRIES {
+        // Now, rather than in the middle: whoever may not define it hears of it before anything is touched.
+        cluster::ensure_slices(&client).await?;
+    }
     let campaign = match resumed {
         Some(campaign) => campaign.clone(),
         None => {

@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use http_body_util::BodyExt;
+use kube::CustomResourceExt;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::plan::v1alpha1::{CampaignPhase, MaintenanceCampaignSpec, MaintenancePlanSpec};
 
 const CAMPAIGN: &str = "/apis/virtroll.dev/v1alpha1/maintenancecampaigns/p-1";
+const DEFINITION: &str =
+    "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/maintenancecampaignslices.virtroll.dev";
 const SLICES: &str = "/apis/virtroll.dev/v1alpha1/maintenancecampaignslices";
 
 #[derive(Default)]
@@ -79,7 +82,14 @@ impl Server {
         let mut campaign = serde_json::to_value(MaintenanceCampaign::new("p-1", spec)).expect("JSON");
         campaign["metadata"] = json!({"name": "p-1", "uid": "u-1", "resourceVersion": "0"});
         let server = Self::default();
-        server.kept(|kept| kept.objects.insert(CAMPAIGN.to_owned(), campaign));
+        let mut definition = serde_json::to_value(MaintenanceCampaignSlice::crd()).expect("JSON");
+        definition["metadata"]["annotations"] = json!({"virtroll.dev/definition": "4"});
+        let list = json!({"kind": "MaintenanceCampaignSliceList", "apiVersion": "virtroll.dev/v1alpha1", "metadata": {}, "items": []});
+        server.kept(|kept| {
+            kept.objects.insert(CAMPAIGN.to_owned(), campaign);
+            kept.objects.insert(DEFINITION.to_owned(), definition);
+            kept.objects.insert(SLICES.to_owned(), list);
+        });
         server
     }
 
@@ -332,7 +342,11 @@ async fn refusals_that_last_are_told_from_those_that_pass() {
         (500, "etcdserver: request is too large", Some("raise the limit")),
         (500, "rpc error: trying to send message larger than max (9 vs. 8)", Some("raise the limit")),
         (403, "forbidden: no", Some("grant this user")),
-        (404, "the server could not find the requested resource", Some("its kind is not served")),
+        (
+            404,
+            "the server could not find the requested resource",
+            Some("its kind is defined, and not served"),
+        ),
         (422, "spec.nodes: Invalid value", Some("the definition of its kind")),
         (500, "etcdserver: leader changed", None),
         (503, "shutting down", None),
