@@ -86,18 +86,8 @@ pub async fn run_campaign(run: Run<'_>, sink: Sink<'_>) -> Result<Outcome, Error
         observer = Observer::start(&client, scope, &mut inventory).await?;
     }
     refuse_drain_taint(&inventory)?;
-    let all = cluster::campaigns(&client).await?;
     let plan_name = run.plan.name_any();
-    let mut known = Vec::new();
-    let mut others = Vec::new();
-    for campaign in all {
-        let is_over = matches!(phase(&campaign), CampaignPhase::Succeeded | CampaignPhase::Failed);
-        if campaign.spec.plan_name == plan_name {
-            known.push(cluster::whole(&client, campaign).await?);
-        } else if !is_over {
-            others.push(cluster::whole(&client, campaign).await?);
-        }
-    }
+    let (known, others) = campaigns(&client, &plan_name).await?;
     let last = known.last();
     let finished = |c: &&MaintenanceCampaign| phase(c) == CampaignPhase::Succeeded;
     if let Some(last) = last.filter(finished).filter(|_| !run.new) {
@@ -158,6 +148,23 @@ pub async fn run_campaign(run: Run<'_>, sink: Sink<'_>) -> Result<Outcome, Error
     let mut driver = Driver::new(run, record, (groups, plan), adopts, inventory, observer, lease)?;
     driver.take_out(planned.taken_out);
     driver.run(resumed.is_some(), sink).await
+}
+
+/// The plan's campaigns, and those of other plans that aren't over; their records whole.
+async fn campaigns(
+    client: &Client,
+    plan: &str,
+) -> Result<(Vec<MaintenanceCampaign>, Vec<MaintenanceCampaign>), Error> {
+    let (mut known, mut others) = (Vec::new(), Vec::new());
+    for campaign in cluster::campaigns(client).await? {
+        let is_over = matches!(phase(&campaign), CampaignPhase::Succeeded | CampaignPhase::Failed);
+        if campaign.spec.plan_name == plan {
+            known.push(cluster::whole(client, campaign).await?);
+        } else if !is_over {
+            others.push(cluster::whole(client, campaign).await?);
+        }
+    }
+    Ok((known, others))
 }
 
 fn surged_words(state: &NodeState) -> String {
