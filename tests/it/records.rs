@@ -6,13 +6,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use kube::Client;
-use kube::api::ListParams;
+use kube::api::{Api, DeleteParams, ListParams};
 use serde_json::json;
 use tokio::sync::watch;
 use virtroll::cluster;
 use virtroll::engine::{Clock, Error, Outcome, Run, Stop, run_campaign};
 use virtroll::journal::{Event, EventKind};
-use virtroll::plan::v1alpha1::MaintenancePlan;
+use virtroll::plan::v1alpha1::{
+    CampaignNode, CampaignPhase, MaintenanceCampaign, MaintenanceCampaignStatus, MaintenancePlan,
+};
 use virtroll::sim::{EmbeddedCluster, Settings};
 
 use crate::scene::{REBOOT, Scene, all_done, plan};
@@ -21,6 +23,8 @@ use crate::troubled::{self, Fate};
 /// So many nodes with a group of this name are more than 1.5 MiB: the name stands in each of their records.
 const MANY: usize = 1200;
 const LONG_NAME: usize = 1150;
+/// Where nothing goes on any more, that is found soon.
+const SOON: Duration = Duration::from_secs(60);
 
 async fn many_nodes() -> EmbeddedCluster {
     let node = |n: usize| {
@@ -83,7 +87,7 @@ async fn a_campaign_whose_record_is_larger_than_an_object_may_be_goes_through() 
     };
     let mut events = Vec::new();
     tokio::select! {
-        _ = drive(&cluster, cluster.client(), &plan, &mut events, None) => panic!("too fast to be killed"),
+        _ = drive(&cluster, cluster.client(), &plan, &mut events, Some(SOON)) => panic!("too fast to be killed"),
         () = enough => {}
     }
     let read =
@@ -95,7 +99,7 @@ async fn a_campaign_whose_record_is_larger_than_an_object_may_be_goes_through() 
         read.nodes.len()
     );
     let done: Vec<_> = read.nodes.iter().filter(|n| n.is_done()).cloned().collect();
-    let outcome = drive(&cluster, cluster.client(), &plan, &mut events, None).await.expect("runs");
+    let outcome = drive(&cluster, cluster.client(), &plan, &mut events, Some(SOON)).await.expect("runs");
     assert!(all_done(&outcome), "{:?}", outcome.end);
     let record =
         cluster::campaign(&cluster.client(), "p-1").await.expect("there").campaign.status.expect("a record");
@@ -112,6 +116,39 @@ async fn a_campaign_whose_record_is_larger_than_an_object_may_be_goes_through() 
     // Another campaign learns from it, and knows its name.
     let all = cluster::campaigns(&cluster.client()).await.expect("read");
     assert_eq!(all[0].status.as_ref().map(|s| (s.nodes.len(), s.slices)), Some((1000, 1)));
+}
+
+/// A dump holds the slices, too; in the copy they belong to the campaign as they did.
+#[tokio::test(start_paused = true)]
+async fn a_copy_of_a_cluster_has_the_whole_record() {
+    let scene = Scene::new(1).await;
+    let client = scene.cluster.client();
+    cluster::ensure_definitions(&client).await.expect("defined");
+    cluster::begin(&client, "p", &plan("").spec, None).await.expect("begun");
+    let node = |n: usize| CampaignNode {
+        name: format!("gone-{n}"),
+        phase: "Done".to_owned(),
+        ..CampaignNode::default()
+    };
+    let status = MaintenanceCampaignStatus {
+        phase: CampaignPhase::Succeeded,
+        nodes: (0..1500).map(|n| Arc::new(node(n))).collect(),
+        ..MaintenanceCampaignStatus::default()
+    };
+    let mut record = cluster::campaign(&client, "p-1").await.expect("read");
+    cluster::record(&client, &mut record, &status).await.expect("written");
+    let copy =
+        EmbeddedCluster::from_objects("copy", scene.cluster.dump(), Settings::default()).expect("loads");
+    copy.start().await;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let read = cluster::campaign(&copy.client(), "p-1").await.expect("read").campaign.status;
+    assert_eq!(read.as_ref(), Some(&status));
+    assert_eq!(copy.objects("maintenancecampaignslices.virtroll.dev").len(), 1);
+    // With the campaign they go.
+    let campaigns: Api<MaintenanceCampaign> = Api::all(copy.client());
+    campaigns.delete("p-1", &DeleteParams::default()).await.expect("deleted");
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert_eq!(copy.objects("maintenancecampaignslices.virtroll.dev").len(), 0);
 }
 
 /// Refuses the records of campaigns while it is told to.

@@ -199,6 +199,24 @@ mod tests {
     }
 
     #[test]
+    fn slices_of_a_record_are_kept_without_free_text() {
+        let owner = json!([{"apiVersion": "virtroll.dev/v1alpha1", "kind": "MaintenanceCampaign", "name": "p-1", "uid": "u-1"}]);
+        let slice = |reason: &str| {
+            json!({
+                "kind": "MaintenanceCampaignSlice", "metadata": {"name": "p-1-slice-1", "ownerReferences": owner},
+                "spec": {
+                    "campaign": "p-1", "number": 1, "nodes": [{"name": "w1", "phase": "Failed", "reason": reason}],
+                    "virtualMachines": [{"namespace": "shop", "name": "db"}],
+                },
+            })
+        };
+        let kind = KINDS.iter().find(|k| k.kind == "MaintenanceCampaignSlice").expect("slices");
+        let mut kept = kind.keep().of(slice("token abc"));
+        redact(&mut kept);
+        assert_eq!(kept, slice("left out of the snapshot"));
+    }
+
+    #[test]
     fn a_reboot_under_way_goes_on_in_the_copy() {
         let pod = json!({
             "kind": "Pod", "metadata": {"labels": {"app.kubernetes.io/managed-by": "virtroll"}},
