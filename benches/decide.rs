@@ -97,6 +97,7 @@ fn measure(campaign: &Campaign, now: Timestamp) -> (Duration, usize) {
         driver: "bench",
         adopts: &[],
         stopping: None,
+        halted: None,
         given_up: None,
         now,
     };

@@ -8,7 +8,7 @@ use super::host::{self, Host};
 use super::output::{err, out, write_err};
 use super::report::Output;
 use super::{Cluster, Exit, complain, complain_of_plan, print_json};
-use crate::cluster::{Observer, Scope, campaigns};
+use crate::cluster::{Error, Observer, Scope, campaigns, whole};
 use crate::engine::prepare;
 use crate::inventory::{Inventory, ObjectName};
 use crate::plan::Loaded;
@@ -162,12 +162,10 @@ impl Explain {
 
 /// What the plan's campaigns have shown, and what the unfinished one has behind it; nothing where they can't be read, which is said.
 async fn so_far(client: &kube::Client, loaded: &Loaded) -> SoFar {
-    let all = campaigns(client).await.unwrap_or_else(|error| {
+    let of_plan = of_plan(client, loaded.plan.metadata.name.as_ref()).await.unwrap_or_else(|error| {
         err!("Warning: {error}; the schedule is that of a campaign that begins now");
         Vec::new()
     });
-    let of_plan = |c: &&MaintenanceCampaign| Some(&c.spec.plan_name) == loaded.plan.metadata.name.as_ref();
-    let of_plan: Vec<_> = all.iter().filter(of_plan).collect();
     let record = of_plan.last().and_then(|c| c.status.as_ref());
     let record = record.filter(|r| r.phase != CampaignPhase::Succeeded);
     let nodes = record.into_iter().flat_map(|r| &r.nodes);
@@ -175,6 +173,14 @@ async fn so_far(client: &kube::Client, loaded: &Loaded) -> SoFar {
         done: nodes.filter(|n| n.is_done()).map(|n| n.name.clone()).collect(),
         durations: Durations::learned(of_plan.iter().filter_map(|c| c.status.as_ref())),
     }
+}
+
+async fn of_plan(client: &kube::Client, plan: Option<&String>) -> Result<Vec<MaintenanceCampaign>, Error> {
+    let mut records = Vec::new();
+    for campaign in campaigns(client).await?.into_iter().filter(|c| Some(&c.spec.plan_name) == plan) {
+        records.push(whole(client, campaign).await?);
+    }
+    Ok(records)
 }
 
 fn load(file: &std::path::Path) -> Result<Loaded, Exit> {

@@ -1,5 +1,6 @@
-//! Campaigns as objects of the cluster: definitions, finding, beginning, recording; and the Lease that says who drives.
+//! Campaigns as objects of the cluster: definitions, finding, beginning; and the Lease that says who drives.
 
+use std::fmt::Debug;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -7,13 +8,14 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
-use kube::core::ObjectMeta;
-use kube::{Client, CustomResourceExt, ResourceExt};
-use serde_json::{Value, json};
+use kube::core::{ClusterResourceScope, ObjectMeta};
+use kube::{Client, CustomResourceExt, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use serde_json::json;
 
 use super::Error;
 use crate::plan::v1alpha1::{
-    MaintenanceCampaign, MaintenanceCampaignSpec, MaintenanceCampaignStatus, MaintenancePlan,
+    MaintenanceCampaign, MaintenanceCampaignSlice, MaintenanceCampaignSpec, MaintenancePlan,
     MaintenancePlanSpec,
 };
 
@@ -30,7 +32,7 @@ const LEASE_NAMESPACE: &str = "kube-system";
 /// The annotation of a definition that says which version of it this is.
 const DEFINITION: &str = "virtroll.dev/definition";
 /// Raised whenever the schema of a plan or of a campaign's record changes.
-const DEFINITION_VERSION: u32 = 3;
+const DEFINITION_VERSION: u32 = 4;
 
 /// Creates the definitions of MaintenancePlan and MaintenanceCampaign where they are missing, brings older ones up to date, and
 /// waits until they serve.
@@ -38,21 +40,38 @@ const DEFINITION_VERSION: u32 = 3;
 /// # Errors
 /// A refusal in words.
 pub async fn ensure_definitions(client: &Client) -> Result<(), Error> {
-    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     for definition in [MaintenancePlan::crd(), MaintenanceCampaign::crd()] {
-        let name = definition.name_any();
-        let known = api.get_opt(&name).await;
-        let known = known.map_err(|e| Error::of(&format!("get CustomResourceDefinition {name}"), e))?;
-        define(&api, definition, known).await?;
+        ensure(client, definition).await?;
     }
-    // Served a moment later: the first list tells.
+    serves::<MaintenanceCampaign>(client).await
+}
+
+/// The same for MaintenanceCampaignSlice, which only a large campaign needs.
+///
+/// # Errors
+/// A refusal in words.
+pub async fn ensure_slices(client: &Client) -> Result<(), Error> {
+    ensure(client, MaintenanceCampaignSlice::crd()).await?;
+    serves::<MaintenanceCampaignSlice>(client).await
+}
+
+async fn ensure(client: &Client, definition: CustomResourceDefinition) -> Result<(), Error> {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let name = definition.name_any();
+    let known = api.get_opt(&name).await;
+    let known = known.map_err(|e| Error::of(&format!("get CustomResourceDefinition {name}"), e))?;
+    define(&api, definition, known).await
+}
+
+/// Waits until a kind is served, which is a moment after it was defined: the first list tells.
+async fn serves<K: Kind>(client: &Client) -> Result<(), Error> {
     for _ in 0..STARTING_TRIES {
-        if list(client, &ListParams::default().limit(1)).await?.is_some() {
+        if list::<K>(client, &ListParams::default().limit(1)).await?.is_some() {
             return Ok(());
         }
         tokio::time::sleep(STARTING).await;
     }
-    Err(Error::Unreachable("the new kind MaintenanceCampaign is not served after 10 s".to_owned()))
+    Err(Error::Unreachable(format!("the new kind {} is not served after 10 s", K::kind(&()))))
 }
 
 /// Creates a definition, or brings an older virtroll's up to date: its schema would drop what this one writes. A newer one's stays.
@@ -84,10 +103,17 @@ async fn define(
     }
 }
 
-/// Lists campaigns; `None` where the kind isn't served. A kind that was defined a moment ago answers 429 or 503 ("storage is
+/// A kind of virtroll's own.
+trait Kind: Resource<Scope = ClusterResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug {}
+
+impl Kind for MaintenanceCampaign {}
+
+impl Kind for MaintenanceCampaignSlice {}
+
+/// Lists objects; `None` where the kind isn't served. A kind that was defined a moment ago answers 429 or 503 ("storage is
 /// (re)initializing") until its storage is up: that is waited for, for a while.
-async fn list(client: &Client, params: &ListParams) -> Result<Option<Vec<MaintenanceCampaign>>, Error> {
-    let api: Api<MaintenanceCampaign> = Api::all(client.clone());
+async fn list<K: Kind>(client: &Client, params: &ListParams) -> Result<Option<Vec<K>>, Error> {
+    let api: Api<K> = Api::all(client.clone());
     let mut tries = 0;
     loop {
         match api.list(params).await {
@@ -97,36 +123,20 @@ async fn list(client: &Client, params: &ListParams) -> Result<Option<Vec<Mainten
                 tries += 1;
                 tokio::time::sleep(STARTING).await;
             }
-            Err(error) => return Err(Error::of("list maintenancecampaigns", error)),
+            Err(error) => return Err(Error::of(&format!("list {}", K::plural(&())), error)),
         }
     }
 }
 
-/// All campaigns, those of one plan oldest first; none where the kind isn't served yet.
+/// All campaigns, those of one plan oldest first; none where the kind isn't served yet. Of their records what is in the campaigns
+/// themselves: [`whole`](super::whole) reads the rest.
 ///
 /// # Errors
 /// A refusal in words.
 pub async fn campaigns(client: &Client) -> Result<Vec<MaintenanceCampaign>, Error> {
-    let mut all = list(client, &ListParams::default()).await?.unwrap_or_default();
+    let mut all: Vec<MaintenanceCampaign> = list(client, &ListParams::default()).await?.unwrap_or_default();
     all.sort_by_key(|c| number(&c.name_any()));
     Ok(all)
-}
-
-/// The records of a plan's campaigns among these objects.
-pub fn records_among(objects: &[Value], plan: &str) -> Vec<MaintenanceCampaignStatus> {
-    let of_plan = |o: &&Value| o["kind"] == "MaintenanceCampaign" && o["spec"]["planName"] == plan;
-    let records = objects.iter().filter(of_plan).map(|o| serde_json::from_value(o["status"].clone()));
-    // One that can't be read teaches nothing.
-    records.filter_map(Result::ok).collect()
-}
-
-/// A campaign as it is now.
-///
-/// # Errors
-/// A refusal in words.
-pub async fn campaign(client: &Client, name: &str) -> Result<MaintenanceCampaign, Error> {
-    let api: Api<MaintenanceCampaign> = Api::all(client.clone());
-    api.get(name).await.map_err(|e| Error::of(&format!("read campaign {name}"), e))
 }
 
 fn number(name: &str) -> u64 {
@@ -150,22 +160,6 @@ pub async fn begin(
     api.create(&PostParams::default(), &campaign)
         .await
         .map_err(|e| Error::of(&format!("create campaign {name}"), e))
-}
-
-/// Writes a campaign's record over the one that was read. Gives the campaign as it is then.
-///
-/// # Errors
-/// [`Error::Conflict`] if somebody else has written since; a refusal in words.
-pub async fn record(
-    client: &Client,
-    campaign: &MaintenanceCampaign,
-    status: &MaintenanceCampaignStatus,
-) -> Result<MaintenanceCampaign, Error> {
-    let api: Api<MaintenanceCampaign> = Api::all(client.clone());
-    let name = campaign.name_any();
-    let wanted = MaintenanceCampaign { status: Some(status.clone()), ..campaign.clone() };
-    let written = api.replace_status(&name, &PostParams::default(), &wanted).await;
-    written.map_err(|e| Error::of(&format!("record campaign {name}"), e))
 }
 
 fn leases(client: &Client) -> Api<Lease> {

@@ -34,6 +34,16 @@ pub enum Error {
         /// Its words.
         why: String,
     },
+    /// A record can't be written, and asking again doesn't help by itself.
+    #[error("{what}: {why}; {remedy}")]
+    Unwritable {
+        /// What was to be written.
+        what: String,
+        /// The API server's words.
+        why: String,
+        /// What helps.
+        remedy: &'static str,
+    },
     /// This driver's Lease of a campaign isn't its own any more.
     #[error(
         "campaign {campaign} was driven by somebody else while this virtroll stood still; `virtroll apply` again to see where it is"
@@ -72,6 +82,41 @@ impl Error {
             kube::Error::Api(status) => Self::Refused { what: what.to_owned(), why: status.message.clone() },
             other => Self::Unreachable(format!("{what}: {}", chain(&other))),
         }
+    }
+}
+
+/// What etcd says of an object that is too large for it, and the API server of one that it doesn't even send there.
+const TOO_LARGE: [&str; 2] = ["request is too large", "larger than max"];
+
+/// What writing records takes.
+const RIGHTS: &str = "grant this user get, create and update of maintenancecampaigns, maintenancecampaigns/status and \
+                      maintenancecampaignslices in virtroll.dev, and of their customresourcedefinitions";
+
+impl Error {
+    /// The same of what a record needs.
+    pub(super) fn lasting(self) -> Self {
+        match self {
+            Self::Forbidden(why) => {
+                Self::Unwritable { what: "record the campaign".to_owned(), why, remedy: RIGHTS }
+            }
+            other => other,
+        }
+    }
+
+    /// The same for a record, which is written again and again: whether that helps by itself.
+    pub(super) fn of_record(what: &str, error: kube::Error) -> Self {
+        let kube::Error::Api(status) = error else { return Self::of(what, error) };
+        let is_too_large = status.code == 413 || TOO_LARGE.iter().any(|words| status.message.contains(words));
+        let remedy = match status.code {
+            _ if is_too_large => {
+                "raise the limit (`--max-request-bytes` of etcd), or maintain the nodes that wait by a plan of their own"
+            }
+            403 => RIGHTS,
+            404 => "its kind is defined, and not served: `kubectl describe crd` says why",
+            422 => "the definition of its kind, or what else judges it, is not this virtroll's",
+            _ => return Self::of(what, kube::Error::Api(status)),
+        };
+        Self::Unwritable { what: what.to_owned(), why: status.message.clone(), remedy }
     }
 }
 

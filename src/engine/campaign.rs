@@ -86,9 +86,8 @@ pub async fn run_campaign(run: Run<'_>, sink: Sink<'_>) -> Result<Outcome, Error
         observer = Observer::start(&client, scope, &mut inventory).await?;
     }
     refuse_drain_taint(&inventory)?;
-    let all = cluster::campaigns(&client).await?;
     let plan_name = run.plan.name_any();
-    let (known, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|c| c.spec.plan_name == plan_name);
+    let (known, others) = campaigns(&client, &plan_name).await?;
     let last = known.last();
     let finished = |c: &&MaintenanceCampaign| phase(c) == CampaignPhase::Succeeded;
     if let Some(last) = last.filter(finished).filter(|_| !run.new) {
@@ -122,6 +121,11 @@ pub async fn run_campaign(run: Run<'_>, sink: Sink<'_>) -> Result<Outcome, Error
     };
     refuse_rivals(&run, &others, &groups, &inventory).await?;
     cluster::ensure_definitions(&client).await?;
+    let nodes: usize = groups.iter().map(|g| g.nodes.len()).sum();
+    if nodes.max(inventory.vmis().len()) > cluster::MOST_ENTRIES {
+        // Now, rather than in the middle: whoever may not define it hears of it before anything is touched.
+        cluster::ensure_slices(&client).await?;
+    }
     let campaign = match resumed {
         Some(campaign) => campaign.clone(),
         None => {
@@ -135,15 +139,32 @@ pub async fn run_campaign(run: Run<'_>, sink: Sink<'_>) -> Result<Outcome, Error
     let lease = Lease::take(&client, run.clock, &name, &run.driver, sink).await?;
     // Read anew: until a moment ago, somebody else may have written.
     observer.catch_up(&mut inventory)?;
-    let campaign = cluster::campaign(&client, &name).await?;
+    let record = cluster::campaign(&client, &name).await?;
     let adopts: Vec<String> = known.iter().map(ResourceExt::name_any).filter(|n| *n != name).collect();
     announce(&run, &name, resumed.is_some(), &groups, &inventory, &adopts, sink);
     let (guide, forecast) = planning::guide(&planned.problem, run.effort);
     sink(Event { at: run.clock.now(), kind: forecast });
     let plan = Course { guide, earlier };
-    let mut driver = Driver::new(run, campaign, (groups, plan), adopts, inventory, observer, lease)?;
+    let mut driver = Driver::new(run, record, (groups, plan), adopts, inventory, observer, lease)?;
     driver.take_out(planned.taken_out);
     driver.run(resumed.is_some(), sink).await
+}
+
+/// The plan's campaigns, and those of other plans that aren't over; their records whole.
+async fn campaigns(
+    client: &Client,
+    plan: &str,
+) -> Result<(Vec<MaintenanceCampaign>, Vec<MaintenanceCampaign>), Error> {
+    let (mut known, mut others) = (Vec::new(), Vec::new());
+    for campaign in cluster::campaigns(client).await? {
+        let is_over = matches!(phase(&campaign), CampaignPhase::Succeeded | CampaignPhase::Failed);
+        if campaign.spec.plan_name == plan {
+            known.push(cluster::whole(client, campaign).await?);
+        } else if !is_over {
+            others.push(cluster::whole(client, campaign).await?);
+        }
+    }
+    Ok((known, others))
 }
 
 fn surged_words(state: &NodeState) -> String {
@@ -233,12 +254,12 @@ fn zones(plan: &MaintenancePlan, groups: &[GroupNodes], inventory: &Inventory) -
 async fn supersede(run: &Run<'_>, old: &MaintenanceCampaign, sink: Sink<'_>) -> Result<(), Error> {
     let name = old.name_any();
     let lease = Lease::take(&run.client, run.clock, &name, &run.driver, sink).await?;
-    let old = cluster::campaign(&run.client, &name).await?;
-    let mut status = old.status.clone().unwrap_or_default();
+    let mut old = cluster::campaign(&run.client, &name).await?;
+    let mut status = old.campaign.status.clone().unwrap_or_default();
     status.phase = CampaignPhase::Failed;
     status.reason = Some("ended by `virtroll apply --new`; its nodes were taken over".to_owned());
     status.finished_at.get_or_insert(run.clock.now());
-    let recorded = cluster::record(&run.client, &old, &status).await;
+    let recorded = cluster::record(&run.client, &mut old, &status).await;
     lease.release().await;
     recorded?;
     Ok(())
@@ -251,9 +272,7 @@ async fn refuse_rivals(
     groups: &[GroupNodes],
     inventory: &Inventory,
 ) -> Result<(), Error> {
-    let is_over =
-        |c: &MaintenanceCampaign| matches!(phase(c), CampaignPhase::Succeeded | CampaignPhase::Failed);
-    for other in others.iter().filter(|c| !is_over(c)) {
+    for other in others {
         let name = other.name_any();
         let theirs = schedule::resume(&other.spec.plan, inventory, &begun(other, inventory));
         let theirs: Vec<&String> = theirs.iter().flat_map(|g| &g.nodes).collect();

@@ -45,6 +45,7 @@ pub(super) struct Known {
 /// The moment.
 pub(super) struct Moment {
     pub stopping: bool,
+    pub halted: Option<String>,
     pub given_up: Option<String>,
     pub now: Timestamp,
 }
@@ -62,6 +63,7 @@ impl Known {
             driver: &self.driver,
             adopts: &self.adopts,
             stopping: moment.stopping.then_some("stopped by the operator"),
+            halted: moment.halted.as_deref(),
             given_up: moment.given_up.as_deref(),
             now: moment.now,
         })

@@ -12,13 +12,14 @@ use super::hooks::Context;
 use super::lease::Lease;
 use super::patience::Patience;
 use super::planning;
+use super::refused::Refused;
 use super::tasks::{self, Tasks};
 use super::told::Told;
 use super::{Error, Sink, Stop};
-use crate::cluster::{self, Actor, Observer};
+use crate::cluster::{self, Actor, Observer, Record};
 use crate::inventory::Inventory;
 use crate::journal::{Event, EventKind};
-use crate::plan::v1alpha1::{CampaignPhase, MaintenanceCampaign, MaintenanceCampaignStatus};
+use crate::plan::v1alpha1::{CampaignPhase, MaintenanceCampaignStatus};
 use crate::reconcile::{
     Decision, Effect, End, GroupNodes, HookRunId, HookScope, HookStatus, NodePhase, NodeState,
     STATE_ANNOTATION,
@@ -60,8 +61,8 @@ struct Recording {
 /// Drives one campaign.
 pub(super) struct Driver<'a> {
     run: Run<'a>,
-    /// As last read or written; its resourceVersion is the precondition of the next write.
-    campaign: MaintenanceCampaign,
+    /// As last read or written; the resourceVersions are the precondition of the next write.
+    record: Record,
     name: String,
     known: Box<Known>,
     decider: Decider,
@@ -78,12 +79,13 @@ pub(super) struct Driver<'a> {
     told: Told,
     patience: Patience,
     given_up: Option<String>,
+    refused: Option<Refused>,
 }
 
 impl<'a> Driver<'a> {
     pub(super) fn new(
         run: Run<'a>,
-        campaign: MaintenanceCampaign,
+        record: Record,
         (groups, course): (Vec<GroupNodes>, Course),
         adopts: Vec<String>,
         inventory: Inventory,
@@ -92,10 +94,11 @@ impl<'a> Driver<'a> {
     ) -> Result<Self, Error> {
         let tasks = Tasks::new(Actor::new(run.client.clone(), false), run.clock);
         let patience = Patience::new(run.patience, &run.plan.spec);
-        let status = campaign.status.clone().unwrap_or_default();
+        let status = record.campaign.status.clone().unwrap_or_default();
+        let name = record.campaign.name_any();
         let known = Known {
             plan: run.plan.spec.clone(),
-            campaign: campaign.name_any(),
+            campaign: name.clone(),
             driver: run.driver.clone(),
             adopts,
             groups,
@@ -106,19 +109,20 @@ impl<'a> Driver<'a> {
             ..Known::default()
         };
         Ok(Self {
-            name: campaign.name_any(),
+            name,
             known: Box::new(known),
             decider: Decider::start()?,
             own_records: vec![status],
             recorded_at: None,
             is_taken_up: false,
-            campaign,
+            record,
             observer,
             tasks,
             lease,
             told: Told::default(),
             patience,
             given_up: None,
+            refused: None,
             run,
         })
     }
@@ -199,6 +203,11 @@ impl<'a> Driver<'a> {
             let guests_seen = self.known.inventory.guests_seen();
             let stopping = self.is_stopping();
             if self.given_up.is_none() {
+                let now = self.run.clock.now();
+                let refused = self.refused.as_ref().filter(|r| self.patience.is_over_since(r.since, now));
+                self.given_up = refused.map(Refused::reason);
+            }
+            if self.given_up.is_none() {
                 self.given_up = self.patience.over(&decision, &self.known.ledger, self.run.clock.now());
             }
             for kind in self.told.news(&mut decision, &self.known.ledger, stopping, self.run.clock.now()) {
@@ -214,13 +223,20 @@ impl<'a> Driver<'a> {
             let record_at = self.record_at(&status, end.is_some());
             if recording.is_none() && unrecorded && record_at.is_none() {
                 recording = Some(Recording { status: status.clone(), guests_seen });
+                if let Some(refused) = &mut self.refused {
+                    refused.is_tried_at_end |= end.is_some();
+                }
                 self.write(status.clone());
             }
             for effect in effects {
                 self.start(effect, sink);
             }
+            let is_over = end.is_some() && self.tasks.set.is_empty();
+            if is_over && let Some(refused) = self.refused.take_if(|r| r.is_tried_at_end) {
+                return Err(refused.error.into());
+            }
             let settled = recording.is_none() && !self.is_taken_up && status == self.known.status;
-            if let Some(end) = end.filter(|_| settled && self.tasks.set.is_empty()) {
+            if let Some(end) = end.filter(|_| settled && is_over) {
                 self.emit(sink, ended(&self.known.status));
                 return Ok(end);
             }
@@ -266,7 +282,9 @@ impl<'a> Driver<'a> {
         recording: &mut Option<Recording>,
         sink: Sink<'_>,
     ) -> Result<(), Error> {
-        if let tasks::Outcome::Recorded(result) = outcome {
+        if let tasks::Outcome::Recorded(record, result) = outcome {
+            // Also after a refusal: some of its parts may have been written.
+            self.record = *record;
             return self.take_in_record(result, recording.take().unwrap_or_default(), sink).await;
         }
         self.absorb(outcome, sink);
@@ -276,24 +294,49 @@ impl<'a> Driver<'a> {
     /// Takes in what came of a record that was sent.
     async fn take_in_record(
         &mut self,
-        result: Result<Box<MaintenanceCampaign>, cluster::Error>,
+        result: Result<(), cluster::Error>,
         sent: Recording,
         sink: Sink<'_>,
     ) -> Result<(), Error> {
         match result {
-            Ok(campaign) => {
-                self.campaign = *campaign;
+            Ok(()) => {
+                if self.refused.take().is_some() {
+                    self.warn(format!("campaign {}: its record is taken again; it goes on", self.name), sink);
+                }
                 self.recorded(sent);
             }
             Err(cluster::Error::Conflict(_)) => self.read_anew(sent, sink).await?,
             Err(cluster::Error::NotFound(_)) => return Err(self.deleted()),
+            Err(error @ cluster::Error::Unwritable { .. }) => {
+                self.is_sent(sent.status);
+                let (refused, is_news) = Refused::again(self.refused.take(), error, self.run.clock.now());
+                if is_news {
+                    let words = "nothing further begins until it is taken; nodes in work come to their end";
+                    self.warn(format!("{}; {words}", refused.error), sink);
+                }
+                self.refused = Some(refused);
+            }
             Err(error) => {
-                self.own_records.push(sent.status);
+                self.is_sent(sent.status);
                 tokio::time::sleep(AFTER_TROUBLE).await;
-                self.absorb(tasks::Outcome::Recorded(Err(error)), sink);
+                self.warn(error.to_string(), sink);
             }
         }
         Ok(())
+    }
+
+    /// A record of which it isn't known how much of it has been written.
+    fn is_sent(&mut self, status: MaintenanceCampaignStatus) {
+        if self.own_records.last() != Some(&status) {
+            self.own_records.push(status);
+        }
+    }
+
+    fn warn(&mut self, text: String, sink: Sink<'_>) {
+        let kind = EventKind::Warning { text };
+        if self.told.is_news(&kind, self.run.clock.now()) {
+            self.emit(sink, kind);
+        }
     }
 
     fn absorb(&mut self, outcome: tasks::Outcome, sink: Sink<'_>) {
@@ -309,19 +352,21 @@ impl<'a> Driver<'a> {
     /// lost. Read anew, once it is sure that this is still the driver.
     async fn read_anew(&mut self, sent: Recording, sink: Sink<'_>) -> Result<(), Error> {
         self.renew(sink).await?;
-        let campaign = match tasks::answered(cluster::campaign(&self.run.client, &self.name)).await {
-            Ok(campaign) => campaign,
+        let record = match tasks::answered(cluster::campaign(&self.run.client, &self.name)).await {
+            Ok(record) => record,
             Err(cluster::Error::NotFound(_)) => return Err(self.deleted()),
             Err(_) => {
                 tokio::time::sleep(AFTER_TROUBLE).await;
                 return Ok(());
             }
         };
-        let theirs = campaign.status.clone().unwrap_or_default();
-        self.campaign = campaign;
-        if theirs == sent.status {
+        self.record = record;
+        if self.record.is(&sent.status) {
             self.recorded(sent);
-        } else if !self.own_records.contains(&theirs) {
+            return Ok(());
+        }
+        self.is_sent(sent.status);
+        if !self.record.is_made_of(&self.own_records) {
             return Err(cluster::Error::Lost { campaign: self.name.clone() }.into());
         }
         Ok(())
@@ -360,6 +405,7 @@ impl<'a> Driver<'a> {
         let pause = self.pause();
         let moment = Moment {
             stopping: self.is_stopping(),
+            halted: self.refused.as_ref().map(Refused::reason),
             given_up: self.given_up.clone(),
             now: self.run.clock.now(),
         };
@@ -384,6 +430,9 @@ impl<'a> Driver<'a> {
     /// When the record may be written, if not now. What others go by (the phase, hooks, the failed that are tried again) and
     /// what can't be seen afterwards is recorded at once.
     fn record_at(&self, status: &MaintenanceCampaignStatus, is_end: bool) -> Option<Timestamp> {
+        if let Some(refused) = &self.refused {
+            return refused.due(is_end, self.run.clock.now());
+        }
         let known = &self.known.status;
         let urgent = self.is_taken_up
             || is_end
@@ -399,16 +448,16 @@ impl<'a> Driver<'a> {
 
     fn write(&mut self, status: MaintenanceCampaignStatus) {
         self.recorded_at = Some(self.run.clock.now());
-        let (client, campaign) = (self.run.client.clone(), self.campaign.clone());
+        let (client, mut record) = (self.run.client.clone(), Box::new(self.record.clone()));
         self.tasks.set.spawn(async move {
-            let recorded = tasks::answered(cluster::record(&client, &campaign, &status)).await;
-            tasks::Outcome::Recorded(recorded.map(Box::new))
+            let recorded = tasks::answered(cluster::record(&client, &mut record, &status)).await;
+            tasks::Outcome::Recorded(record, recorded)
         });
     }
 
     fn start(&mut self, effect: Effect, sink: Sink<'_>) {
         let run = &self.run;
-        let (groups, campaign) = (&self.known.groups, &self.campaign);
+        let (groups, campaign) = (&self.known.groups, &self.name);
         let context = |id: HookRunId, boot_id: String| {
             let group = match &id.scope {
                 HookScope::Node(node) => {
@@ -420,7 +469,7 @@ impl<'a> Driver<'a> {
             Some(Context {
                 client: run.client.clone(),
                 clock: run.clock,
-                campaign: campaign.name_any(),
+                campaign: campaign.clone(),
                 group: group.unwrap_or_default(),
                 hook: run.plan.spec.hooks.get(id.hook)?.clone(),
                 run: id,

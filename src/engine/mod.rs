@@ -16,6 +16,7 @@ mod lease;
 mod patience;
 mod planning;
 mod preflight;
+mod refused;
 mod tasks;
 mod told;
 

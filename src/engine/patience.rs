@@ -44,6 +44,11 @@ impl Patience {
         Some(format!("nothing has changed for {} hours: {why}", now.duration_since(since).as_hours()))
     }
 
+    /// Whether what began then has lasted too long.
+    pub(super) fn is_over_since(&self, since: Timestamp, now: Timestamp) -> bool {
+        self.limit.is_some_and(|limit| since.saturating_add(limit).is_ok_and(|end| now >= end))
+    }
+
     /// When it is over, if nothing changes.
     pub(super) fn ends_at(&self) -> Option<Timestamp> {
         self.seen.as_ref()?.1.saturating_add(self.limit?).ok()

@@ -9,10 +9,10 @@ use tokio::time::timeout;
 
 use super::Clock;
 use super::hooks::{self, Context};
-use crate::cluster::{self, Actor};
+use crate::cluster::{self, Actor, Record};
 use crate::inventory::{Inventory, Node, ObjectName, ScalableName};
 use crate::journal::EventKind;
-use crate::plan::v1alpha1::{MaintenanceCampaign, PastBudget};
+use crate::plan::v1alpha1::PastBudget;
 use crate::reconcile::drain::{budget::budgets_of, retry_after};
 use crate::reconcile::{
     Effect, EvictionAnswer, EvictionAttempt, HookRunId, HookScope, HookStatus, Ledger, NodePatch, NodePhase,
@@ -36,7 +36,7 @@ pub(super) enum Outcome {
     Scaled { workload: ScalableName, from: u32, to: u32, node: String, result: Result<(), cluster::Error> },
     VmAsked(ObjectName, Result<(), cluster::Error>),
     Hook(HookRunId, String, Result<(), String>),
-    Recorded(Result<Box<MaintenanceCampaign>, cluster::Error>),
+    Recorded(Box<Record>, Result<(), cluster::Error>),
 }
 
 /// The tasks of one run.
@@ -265,8 +265,7 @@ pub(super) fn absorb(
             ledger.hooks.insert(run, status);
             Some(EventKind::HookEnded { hook, scope, attempt, error })
         }
-        Outcome::Recorded(Ok(_)) => None,
-        Outcome::Recorded(Err(error)) => Some(EventKind::Warning { text: error.to_string() }),
+        Outcome::Recorded(_, result) => Some(EventKind::Warning { text: result.err()?.to_string() }),
     }
 }
 

@@ -202,7 +202,7 @@ fn step_nodes(view: &View<'_>, states: &States<'_>, decision: &mut Decision) {
 
 /// Why nothing further may start, if so.
 pub(super) fn stopped(view: &View<'_>, decision: &Decision) -> Option<String> {
-    if let Some(reason) = view.stopping {
+    if let Some(reason) = view.stopping.or(view.halted) {
         return Some(reason.to_owned());
     }
     let failed = failed_nodes(decision);
@@ -306,7 +306,8 @@ fn conclude(view: &View<'_>, states: &States<'_>, decision: &mut Decision, block
         }
         return;
     }
-    if at_work || busy || owing {
+    // What can't be recorded hasn't ended.
+    if view.halted.is_some() || at_work || busy || owing {
         return;
     }
     // Annotations of finished nodes and steering taints go first: they are all that would be left behind.

@@ -132,6 +132,7 @@ impl Case {
             driver: "me",
             adopts: &[],
             stopping: self.stopping,
+            halted: None,
             given_up: None,
             now: self.now,
         })

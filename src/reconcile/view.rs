@@ -33,6 +33,8 @@ pub struct View<'a> {
     pub adopts: &'a [String],
     /// Why no new work may start, if so.
     pub stopping: Option<&'a str>,
+    /// Why no further node may begin, if so; those in work come to their end.
+    pub halted: Option<&'a str>,
     /// Why it is no use to wait any longer, if so: the campaign pauses as it is.
     pub given_up: Option<&'a str>,
     /// The time.

@@ -6,6 +6,7 @@ mod agreement;
 mod behaviour;
 mod control_plane;
 mod differential;
+mod records;
 mod rights;
 mod suite;
 mod truth;

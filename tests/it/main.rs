@@ -12,6 +12,7 @@ mod explain;
 mod faults;
 mod layering;
 mod placement;
+mod records;
 mod recovery;
 mod reorder;
 mod report;

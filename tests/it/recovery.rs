@@ -83,8 +83,12 @@ async fn a_new_campaign_takes_over_what_an_unfinished_one_left() {
     let outcome = scene.apply(&mended, "one", never()).await;
     assert!(all_done(&outcome), "{outcome:#?}");
     assert_eq!((failed.campaign.as_str(), outcome.campaign.as_str()), ("p-1", "p-2"));
-    let old =
-        cluster::campaign(&scene.cluster.client(), "p-1").await.expect("there").status.expect("a record");
+    let old = cluster::campaign(&scene.cluster.client(), "p-1")
+        .await
+        .expect("there")
+        .campaign
+        .status
+        .expect("a record");
     assert_eq!(old.phase, CampaignPhase::Failed);
     for (node, cordoned) in [("w1", true), ("w2", false), ("w3", false)] {
         assert_eq!(scene.cordoned(node).await, cordoned, "{node} as it was found at the very first");
@@ -281,7 +285,7 @@ async fn an_older_definition_is_brought_up_to_date() {
     definitions.create(&PostParams::default(), &old).await.expect("created");
     let outcome = scene.roll("").await;
     assert!(all_done(&outcome), "{outcome:#?}");
-    let record = cluster::campaign(&scene.cluster.client(), "p-1").await.expect("there").status;
+    let record = cluster::campaign(&scene.cluster.client(), "p-1").await.expect("there").campaign.status;
     let record = record.expect("a record");
     assert!(record.nodes.iter().all(|n| n.drained_at.is_some()), "{record:#?}");
 }

@@ -114,10 +114,26 @@ pub(super) const KINDS: &[Kind] = &[
         "maintenancecampaigns",
         Some("an interrupted campaign is not gone on with: the rehearsal begins anew"),
     ),
+    kind(
+        "virtroll.dev",
+        "v1alpha1",
+        "MaintenanceCampaignSlice",
+        "maintenancecampaignslices",
+        Some(
+            "of a campaign with more than 1,000 nodes or VMs, what is through beyond those is taken not to have begun",
+        ),
+    ),
 ];
 
 /// Groups of which the definitions are taken.
 pub(super) const DEFINED: [&str; 3] = ["kubevirt.io", "migrations.kubevirt.io", "virtroll.dev"];
+
+const RECORDS: [&str; 2] = ["MaintenanceCampaign", "MaintenanceCampaignSlice"];
+
+/// Whether an object is one of virtroll's own records, which are full of names and of free text.
+pub(super) fn is_record(object: &Value) -> bool {
+    object["kind"].as_str().is_some_and(|kind| RECORDS.contains(&kind))
+}
 
 impl Kind {
     /// As requests name it.
@@ -138,6 +154,11 @@ impl Kind {
             return DEFINED.into_iter().any(serves);
         }
         !DEFINED.contains(&self.group) || serves(self.group)
+    }
+
+    /// virtroll's own records.
+    pub(super) fn is_record(&self) -> bool {
+        RECORDS.contains(&self.kind)
     }
 
     /// What is kept of an object.
@@ -214,7 +235,7 @@ impl Kind {
             }
             "CustomResourceDefinition" => add("spec.", fields::DEFINITION),
             // virtroll's own record; `redact` takes the free text out of what goes into a file.
-            "MaintenanceCampaign" => add("", "spec status"),
+            "MaintenanceCampaign" | "MaintenanceCampaignSlice" => add("", "spec status"),
             _ => {}
         }
         keep
@@ -270,7 +291,8 @@ pub(super) fn asks_for_reboot(object: &Value) -> bool {
     is_ours && words.any(|w| w == "reboot")
 }
 
-/// Takes the words of commands, requests and messages out of a campaign that goes into a file. What a campaign goes on from stays.
+/// Takes the words of commands, requests and messages out of a campaign, or a slice of its record, that goes into a file. What a
+/// campaign goes on from stays.
 pub fn redact(campaign: &mut Value) {
     const WORD: &str = "left-out";
     let hooks = campaign.pointer_mut("/spec/plan/hooks").and_then(Value::as_array_mut);
@@ -293,15 +315,16 @@ pub fn redact(campaign: &mut Value) {
             *value = json!(WORD);
         }
     }
-    let Some(status) = campaign.get_mut("status") else { return };
+    let record = if campaign["kind"] == "MaintenanceCampaignSlice" { "spec" } else { "status" };
+    let Some(record) = campaign.get_mut(record) else { return };
     let say = |value: &mut Value, field: &str| {
         if let Some(text) = value.get_mut(field).filter(|v| v.is_string()) {
             *text = json!("left out of the snapshot");
         }
     };
-    say(status, "reason");
+    say(record, "reason");
     for (list, field) in [("hooks", "message"), ("nodes", "reason")] {
-        for item in status.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+        for item in record.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
             say(item, field);
         }
     }

@@ -72,6 +72,14 @@ pub struct MaintenanceCampaignStatus {
     /// Hooks of the campaign and of groups.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hooks: Vec<CampaignHook>,
+    /// How many MaintenanceCampaignSlices hold the nodes and VMs that are more than fit in here.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub slices: u32,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// One node's record.

@@ -5,6 +5,7 @@ mod campaign;
 mod drain;
 mod hook;
 mod quantity;
+mod slice;
 mod spec;
 
 pub use campaign::{
@@ -18,6 +19,7 @@ pub use drain::{
 pub use hook::{ExecHook, Hook, HookAction, HookPoint, HttpHook, JobHook, RebootBy, RebootHook, WaitForHook};
 pub use quantity::{Duration, IntOrPercent};
 pub(crate) use quantity::{parse_duration, parse_int_or_percent};
+pub use slice::{MaintenanceCampaignSlice, MaintenanceCampaignSliceSpec};
 pub use spec::{
     Concurrency, Failure, Group, MaintenancePlan, MaintenancePlanSpec, NodeSelection, OnConflict, OnFailure,
     OptimizeFor, SafePowerOff, Schedule, Steering, Strategy, Verify, Window,

@@ -33,6 +33,7 @@ mod route;
 mod scale;
 mod selector;
 mod service;
+pub(in crate::sim) mod size;
 mod strategy;
 mod table;
 mod types;

@@ -19,7 +19,7 @@ use super::body::Read;
 use super::handed::Handed;
 use super::route::{self, Route};
 use super::table::Presenter;
-use super::{access, admission, discovery, eviction, openapi, options, protobuf, watch, write};
+use super::{access, admission, discovery, eviction, openapi, options, protobuf, size, watch, write};
 use crate::sim::extension::Extension;
 use crate::sim::json::{Text, Value};
 use crate::sim::store::{Refusal, Store};
@@ -268,6 +268,7 @@ impl ApiServer {
         }
         options::check(call)?;
         self.check_modelled(&route)?;
+        size::check_body(&call.body)?;
         let watches = call.query.get("watch").is_some_and(|v| v == "true" || v == "1");
         // One object isn't watched by its own path: it is read.
         if call.method == Method::GET && watches && route.name.is_none() {

@@ -5,7 +5,7 @@ use http::StatusCode;
 use super::managed::{self, Writer};
 use super::route::Route;
 use super::service::Call;
-use super::{body, custom, decode, defaults, patch as patches, scale, strategy, validate};
+use super::{body, custom, decode, defaults, patch as patches, scale, size, strategy, validate};
 use crate::sim::json::{Value, json};
 use crate::sim::store::{DeleteOptions, Key, Object, Refusal, Resource, Store};
 
@@ -113,6 +113,7 @@ fn new_object(
     if call.is_dry_run() {
         return store.would_create(&resource.name, object);
     }
+    size::check_new(call, &object)?;
     store.create(&resource.name, object).map(|o| whole(&o))
 }
 
@@ -299,6 +300,7 @@ fn updated(
     if call.is_dry_run() {
         return Ok(object);
     }
+    size::check_changed(call, &old, &object)?;
     if old["metadata"]["deletionTimestamp"].is_null() {
         return Ok(whole(&store.commit_update(&resource.name, old, object)));
     }

@@ -14,11 +14,8 @@ use kube::client::Body;
 use tokio::net::TcpStream;
 use tower::Service;
 
-use crate::sim::api::{ApiServer, ResponseBody};
+use crate::sim::api::{ApiServer, ResponseBody, size};
 use crate::sim::store::Refusal;
-
-/// The API server's own limit of a request's body.
-const MOST_BYTES: usize = 3 * 1024 * 1024;
 
 /// Serves a connection in a task of its own.
 pub(super) fn open(stream: TcpStream, server: ApiServer, graceful: &GracefulShutdown) {
@@ -45,11 +42,10 @@ async fn answer(
         return Ok(refuse(&Refusal::new(403, "Forbidden", message)));
     }
     let (parts, body) = request.into_parts();
-    let body = match Limited::new(body, MOST_BYTES).collect().await {
+    let body = match Limited::new(body, size::MOST_OF_A_BODY).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            let message = format!("Request entity too large: limit is {MOST_BYTES}");
-            return Ok(refuse(&Refusal::new(413, "RequestEntityTooLarge", message)));
+            return Ok(refuse(&size::body_too_large()));
         }
         Err(_) => return Ok(refuse(&Refusal::bad_request("the request's body broke off"))),
     };

@@ -339,3 +339,43 @@ async fn an_apply_conflicts_with_the_image_that_somebody_set() {
     let web = self::stored(&cluster, "deployments.apps", "shop", "web");
     assert_eq!(web["metadata"]["managedFields"], Value::Null);
 }
+
+/// The limits of the API server and of etcd, by every kind of write; a file that is loaded isn't a request.
+#[tokio::test(start_paused = true)]
+async fn what_is_too_large_is_refused_as_etcd_and_the_api_server_do() {
+    let pad = |size: usize| "x".repeat(size);
+    let loaded = WIDGETS.replace("size: 1", &format!("size: {}", pad(1_600_000)));
+    let cluster = after(1, &loaded).await;
+    let base = "/apis/example.com/v1/namespaces/default/widgets";
+    let (large, small) = (format!("{base}/w"), format!("{base}/small"));
+    let widget = |size: usize| json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "small"}, "spec": {"size": pad(size)}});
+    let spec = |size: usize| json!({"spec": {"more": pad(size)}});
+    let etcd = (500, "etcdserver: request is too large");
+    let line = (500, "rpc error: code = ResourceExhausted desc = trying to send message larger than max (");
+    let body = (413, "Request entity too large: limit is 3145728");
+    let fits = (0, "");
+    for (method, path, asked, (code, words)) in [
+        ("POST", base, widget(3_145_728), body),
+        ("POST", base, widget(2_500_000), line),
+        ("POST", base, widget(1_600_000), etcd),
+        ("POST", base, widget(1_000), fits),
+        ("PATCH", &small, spec(3_145_728), body),
+        ("PATCH", &small, spec(1_600_000), etcd),
+        ("PATCH", &small, spec(1_500_000), fits),
+        // Small additions to what is large already.
+        ("PATCH", &small, json!({"spec": {"third": pad(100_000)}}), etcd),
+        ("PATCH", &small, json!({"spec": {"third": pad(50_000)}}), fits),
+        ("PATCH", &large, json!({"spec": {"third": "x"}}), etcd),
+        // What changes nothing isn't written.
+        ("PATCH", &large, json!({"metadata": {"labels": null}}), fits),
+        ("PATCH", &large, json!({"spec": null}), fits),
+    ] {
+        let (given, answer) = ask(&cluster, method, path, asked).await;
+        if code == 0 {
+            assert!(given < 300, "{method} {path}: {given} {}", answer["message"]);
+        } else {
+            let message = answer["message"].as_str().unwrap_or_default();
+            assert!(given == code && message.starts_with(words), "{method} {path}: {given} {message}");
+        }
+    }
+}

@@ -82,4 +82,11 @@ pub const DEPARTURES: &[Departure] = &[
         place: "/",
         real: "",
     },
+    Departure {
+        reason: "how large a request to etcd is, to the byte",
+        story: "sizes:",
+        request: "",
+        place: "/body/message",
+        real: "trying to send message larger than max",
+    },
 ];

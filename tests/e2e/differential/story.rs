@@ -38,6 +38,7 @@ pub struct Step {
     /// The kind whose least manifest the body is merged into.
     #[serde(default)]
     pub like: Option<String>,
+    /// `$pad(N)` in it is a text of so many bytes.
     #[serde(default)]
     pub body: Option<Value>,
     /// A body as it is, instead.
@@ -84,6 +85,16 @@ fn content_type(short: &str) -> String {
     .to_owned()
 }
 
+/// `$pad(N)` as a text of so many bytes.
+fn padded(mut text: String) -> String {
+    while let Some(at) = text.find("$pad(") {
+        let end = at + text[at..].find(')').expect("$pad(N)");
+        let size: usize = text[at + "$pad(".len()..end].parse().expect("$pad(N)");
+        text.replace_range(at..=end, &"x".repeat(size));
+    }
+    text
+}
+
 impl Step {
     /// The step's requests, with placeholders.
     fn asks(&self, kinds: &Kinds, namespace: &str) -> Vec<Ask> {
@@ -109,7 +120,7 @@ impl Step {
                     method: method.to_owned(),
                     path: kinds.path(short.trim(), namespace),
                     content_type: content_type(self.content.as_deref().unwrap_or("application/json")),
-                    body: self.raw.clone().unwrap_or(text).replace("$it", with),
+                    body: padded(self.raw.clone().unwrap_or(text).replace("$it", with)),
                     events: self.events,
                 });
             }
