@@ -9,7 +9,7 @@
 = get deployments,services --sort-by=.metadata.name
 = get deployments -A --sort-by=.metadata.name -L app
 = get pods --sort-by=.metadata.name --no-headers
-= get cm --sort-by=nope[
+= get secrets --sort-by=nope[
 # Names that a path encodes.
 = create role 'my role' --verb=get --resource=pods
 = get role 'my role' -o name
