@@ -2,6 +2,7 @@
 
 mod api;
 mod copies;
+mod definitions;
 mod generated;
 mod scheduling;
 mod unmodelled;

@@ -22,8 +22,14 @@ pub(super) fn of(store: &Store, change: &Change, key: &Key) -> Vec<Work> {
         work.push((if resource == "pods" { Controller::AdoptPod } else { Controller::AdoptSet }, key));
     }
     of_quotas(store, change, key, &mut work);
-    if change.kind == ChangeKind::Deleted && store.is_terminating(&key.namespace) {
-        work.push((Controller::Namespace, Key::new("", &key.namespace)));
+    if change.kind == ChangeKind::Deleted {
+        if store.is_terminating(&key.namespace) {
+            work.push((Controller::Namespace, Key::new("", &key.namespace)));
+        }
+        if store.resource(&change.resource).is_some_and(|r| r.is_custom) {
+            // It may be the last that its definition waits for.
+            work.push((Controller::Definition, Key::new("", &change.resource)));
+        }
     }
     work.sort_unstable();
     work.dedup();

@@ -72,6 +72,11 @@ impl Change {
     }
 }
 
+/// The kind of definitions.
+pub(in crate::sim) const DEFINITIONS: &str = "customresourcedefinitions.apiextensions.k8s.io";
+/// Holds a definition until its objects are gone.
+pub(in crate::sim) const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
+
 /// How an object is deleted.
 #[derive(Debug, Clone, Default)]
 pub struct DeleteOptions {
@@ -426,7 +431,7 @@ impl Store {
         let new = (kind != ChangeKind::Deleted).then_some(&*object);
         self.indexes.change(&name, (&key, place), old.as_deref(), new);
         self.note_selected(&name, (&key, place), old.as_deref(), new);
-        if resource == "customresourcedefinitions.apiextensions.k8s.io"
+        if resource == DEFINITIONS
             && let Some(mut resource) = resource::defined_by(&object)
         {
             if kind == ChangeKind::Deleted {
