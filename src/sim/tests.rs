@@ -6,6 +6,7 @@ mod definitions;
 mod generated;
 mod scheduling;
 mod unmodelled;
+mod volumes;
 mod workloads;
 
 use std::time::Duration;

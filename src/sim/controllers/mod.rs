@@ -30,6 +30,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub(in crate::sim) use pods::Facts;
+pub(in crate::sim) use volume::PROVISIONED_BY;
 
 use super::clock::sleep_until;
 use super::events::Recorder;
@@ -52,6 +53,8 @@ pub(in crate::sim) enum Controller {
     Attachment,
     Deployment,
     ReplicaSet,
+    /// Of volumes without their claims.
+    Reclaim,
     /// Of ReplicationControllers.
     Replication,
     StatefulSet,
@@ -74,6 +77,7 @@ impl Controller {
             | Self::Attachment
             | Self::Quota
             | Self::AdoptPod
+            | Self::Reclaim
             | Self::AdoptSet => 20,
             Self::Garbage | Self::Namespace | Self::Definition => 50,
             Self::Deployment
@@ -189,6 +193,7 @@ impl Manager {
             Controller::StatefulSet => return stateful_set::reconcile(store, key, now),
             Controller::DaemonSet => return daemon_set::reconcile(store, key, now),
             Controller::Job => return job::reconcile(store, key, now),
+            Controller::Reclaim => volume::reclaim(store, key),
             Controller::CronJob => return cron_job::reconcile(store, key, now),
             Controller::Budget => return budget::reconcile(store, key, now),
             Controller::Quota => quota::reconcile(store, key),

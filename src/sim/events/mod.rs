@@ -63,7 +63,7 @@ impl Recorder {
             "pods" => pod::tell(store, change, &mut told),
             "nodes" => node::tell(store, change, &mut told),
             "volumeattachments.storage.k8s.io" => node::tell_of_attachment(store, change, &mut told),
-            "persistentvolumeclaims" => node::tell_of_claim(change, &mut told),
+            "persistentvolumeclaims" => node::tell_of_claim(store, change, &mut told),
             "replicasets.apps" => workload::tell_of_replica_set(change, &mut told),
             "jobs.batch" => workload::tell_of_job(change, &mut told),
             _ => {}
