@@ -371,3 +371,47 @@ async fn a_foreground_deletion_ends_when_the_last_dependant_is_gone() {
     let left = |resource: &str| all(&cluster, resource, "shop").len();
     assert_eq!((left("deployments.apps"), left("replicasets.apps"), left("pods")), (0, 0, 0));
 }
+
+/// Revisions say what their owner said when they were made: `kubectl rollout history` shows its change-cause.
+#[tokio::test(start_paused = true)]
+async fn revisions_have_the_annotations_of_their_owner() {
+    let set = |kind: &str, name: &str| {
+        format!(
+            "\napiVersion: apps/v1\nkind: {kind}\nmetadata: {{name: {name}, namespace: shop, annotations: {{kubernetes.io/change-cause: first}}}}\n\
+             spec:\n  selector: {{matchLabels: {{app: {name}}}}}\n  template:\n    metadata: {{labels: {{app: {name}}}}}\n    \
+             spec: {{containers: [{{name: c, image: c}}]}}\n---"
+        )
+    };
+    let cluster = after(5, &on_nodes(&(set("StatefulSet", "db") + &set("DaemonSet", "agent")))).await;
+    for resource in ["statefulsets.apps", "daemonsets.apps"] {
+        let name = if resource == "daemonsets.apps" { "agent" } else { "db" };
+        change(&cluster, resource, "shop", name, |set| {
+            set["metadata"]["annotations"]["kubernetes.io/change-cause"] = json!("second");
+            set["spec"]["template"]["spec"]["containers"][0]["image"] = json!("d");
+        });
+    }
+    seconds(5).await;
+    let cause = "kubernetes.io/change-cause";
+    let mut said: Vec<(String, i64, Value)> = Vec::new();
+    for revision in all(&cluster, "controllerrevisions.apps", "shop") {
+        assert_eq!(revision["data"]["spec"]["template"]["$patch"], "replace");
+        let owner = &revision["metadata"]["ownerReferences"][0]["name"];
+        let annotations = revision["metadata"]["annotations"].clone();
+        said.push((
+            owner.as_str().expect("an owner").to_owned(),
+            revision["revision"].as_i64().expect("a number"),
+            annotations,
+        ));
+    }
+    said.sort_by_key(|(owner, number, _)| (owner.clone(), *number));
+    let generation = "deprecated.daemonset.template.generation";
+    assert_eq!(
+        said,
+        [
+            ("agent".to_owned(), 1, json!({cause: "first", generation: "1"})),
+            ("agent".to_owned(), 2, json!({cause: "second", generation: "1"})),
+            ("db".to_owned(), 1, json!({cause: "first"})),
+            ("db".to_owned(), 2, json!({cause: "second"})),
+        ]
+    );
+}
