@@ -415,3 +415,31 @@ async fn revisions_have_the_annotations_of_their_owner() {
         ]
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_node_says_that_it_is_ready_and_keeps_no_empty_list_of_taints() {
+    let node = "apiVersion: v1\nkind: Node\nmetadata: {name: w1}\n";
+    let cluster = after(2, node).await;
+    let ready = stored(&cluster, "nodes", "", "w1")["status"]["conditions"][0].clone();
+    let time = ready["lastTransitionTime"].clone();
+    assert!(time.is_string());
+    assert_eq!(
+        ready,
+        json!({
+            "type": "Ready", "status": "True", "reason": "KubeletReady", "message": "kubelet is posting ready status",
+            "lastHeartbeatTime": time, "lastTransitionTime": time,
+        })
+    );
+    change(&cluster, "nodes", "", "w1", |n| n["spec"]["unschedulable"] = json!(true));
+    seconds(1).await;
+    assert_eq!(
+        stored(&cluster, "nodes", "", "w1")["spec"]["taints"],
+        json!([{"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}])
+    );
+    change(&cluster, "nodes", "", "w1", |n| {
+        n["spec"].as_object_mut().map(|s| s.remove("unschedulable"));
+    });
+    seconds(1).await;
+    let spec = stored(&cluster, "nodes", "", "w1")["spec"].clone();
+    assert!(spec.get("taints").is_none(), "{spec}");
+}
