@@ -443,3 +443,22 @@ async fn a_node_says_that_it_is_ready_and_keeps_no_empty_list_of_taints() {
     let spec = stored(&cluster, "nodes", "", "w1")["spec"].clone();
     assert!(spec.get("taints").is_none(), "{spec}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_job_made_by_hand_is_none_of_its_cron_jobs_active_ones() {
+    let job = |name: &str, annotations: &str| {
+        format!(
+            "\n---\napiVersion: batch/v1\nkind: Job\nmetadata:\n  name: {name}\n  namespace: shop\n  annotations: {{{annotations}}}\n  \
+             ownerReferences: [{{apiVersion: batch/v1, kind: CronJob, name: tidy, uid: of-tidy, controller: true}}]\n\
+             spec: {{template: {{spec: {{restartPolicy: Never, containers: [{{name: c, image: c}}]}}}}}}"
+        )
+    };
+    let cron = "\napiVersion: batch/v1\nkind: CronJob\nmetadata: {name: tidy, namespace: shop, uid: of-tidy}\nspec:\n  schedule: '0 0 1 1 *'\n  \
+                jobTemplate: {spec: {template: {spec: {restartPolicy: Never, containers: [{name: c, image: c}]}}}}";
+    let text =
+        [cron, &job("scheduled", ""), &job("by-hand", "cronjob.kubernetes.io/instantiate: manual")].concat();
+    let cluster = after(2, &on_nodes(&text)).await;
+    let active = stored(&cluster, "cronjobs.batch", "shop", "tidy")["status"]["active"].clone();
+    let names: Vec<&Value> = active.as_array().into_iter().flatten().map(|job| &job["name"]).collect();
+    assert_eq!(names, [&json!("scheduled")]);
+}
