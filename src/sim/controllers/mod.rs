@@ -38,6 +38,9 @@ use super::queue::Queue;
 use super::scheduler::Scheduler;
 use super::store::{Key, Store};
 
+/// A workload whose pod was refused (by a quota) tries again after this long.
+const AFTER_REFUSAL: Duration = Duration::from_secs(15);
+
 /// Which controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in crate::sim) enum Controller {
@@ -50,11 +53,11 @@ pub(in crate::sim) enum Controller {
     Kubelet,
     Scheduler,
     Volume,
+    /// Of volumes without their claims.
+    Reclaim,
     Attachment,
     Deployment,
     ReplicaSet,
-    /// Of volumes without their claims.
-    Reclaim,
     /// Of ReplicationControllers.
     Replication,
     StatefulSet,
@@ -74,10 +77,10 @@ impl Controller {
             Self::Kubelet | Self::Scheduler | Self::Node => 10,
             Self::Budget
             | Self::Volume
+            | Self::Reclaim
             | Self::Attachment
             | Self::Quota
             | Self::AdoptPod
-            | Self::Reclaim
             | Self::AdoptSet => 20,
             Self::Garbage | Self::Namespace | Self::Definition => 50,
             Self::Deployment
@@ -147,6 +150,12 @@ impl Manager {
         self.take_in(&mut store);
         while let Some((controller, key)) = self.queue.due(clock.instant()) {
             let again = self.reconcile(&mut store, controller, &key);
+            let refused = store.take_refused();
+            // A workload whose pods aren't let in tries again.
+            let again = again.into_iter().chain((!refused.is_empty()).then_some(AFTER_REFUSAL)).min();
+            if let Some(recorder) = &mut self.recorder {
+                refused.iter().for_each(|refused| recorder.observe_refusal(&mut store, refused));
+            }
             if let Some(after) = again {
                 self.queue.put((controller, key), clock.instant() + after);
             }
@@ -184,6 +193,7 @@ impl Manager {
             Controller::Kubelet => return self.kubelets.reconcile(store, key, now),
             Controller::Scheduler => return self.scheduler.schedule(store, key),
             Controller::Volume => volume::bind(store, key),
+            Controller::Reclaim => volume::reclaim(store, key),
             Controller::Attachment => return volume::attach(store, key, now),
             Controller::Deployment => return deployment::reconcile(store, key, now),
             Controller::ReplicaSet => return replica_set::reconcile(store, "replicasets.apps", key, now),
@@ -193,7 +203,6 @@ impl Manager {
             Controller::StatefulSet => return stateful_set::reconcile(store, key, now),
             Controller::DaemonSet => return daemon_set::reconcile(store, key, now),
             Controller::Job => return job::reconcile(store, key, now),
-            Controller::Reclaim => volume::reclaim(store, key),
             Controller::CronJob => return cron_job::reconcile(store, key, now),
             Controller::Budget => return budget::reconcile(store, key, now),
             Controller::Quota => quota::reconcile(store, key),
