@@ -222,3 +222,31 @@ async fn a_refused_pod_is_a_warning_of_its_workload() {
     let conditions = deployments[0]["status"]["conditions"].as_array().expect("conditions");
     assert!(conditions.iter().all(|c| c["type"] != "ReplicaFailure"), "{conditions:?}");
 }
+
+/// What a newcomer finds in any cluster. A rehearsal, which nobody looks into, has none of it.
+#[tokio::test(start_paused = true)]
+async fn a_cluster_has_what_every_cluster_has() {
+    let cluster = running(true).await;
+    let service = cluster.objects("services").first().cloned().expect("a service");
+    assert_eq!(service["metadata"]["name"], "kubernetes");
+    assert_eq!(service["metadata"]["namespace"], "default");
+    assert_eq!(
+        service["metadata"]["labels"],
+        serde_json::json!({"component": "apiserver", "provider": "kubernetes"})
+    );
+    assert_eq!(service["spec"]["clusterIP"], "10.96.0.1");
+    assert_eq!(
+        service["spec"]["ports"],
+        serde_json::json!([{"name": "https", "port": 443, "protocol": "TCP", "targetPort": 6443}])
+    );
+    let classes: BTreeSet<(String, i64)> = cluster
+        .objects("priorityclasses.scheduling.k8s.io")
+        .iter()
+        .filter_map(|c| Some((c["metadata"]["name"].as_str()?.to_owned(), c["value"].as_i64()?)))
+        .collect();
+    let expected = [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)];
+    assert_eq!(classes, expected.map(|(name, value)| (name.to_owned(), value)).into_iter().collect());
+    let quiet = running(false).await;
+    assert!(quiet.objects("services").is_empty());
+    assert!(quiet.objects("priorityclasses.scheduling.k8s.io").is_empty());
+}
