@@ -205,6 +205,7 @@ pub fn create(store: &mut Store, file: &str, mut objects: Vec<Value>) -> Result<
         store.create(&resource.name, object).map_err(|e| refused(e.message))?;
     }
     drop_dangling_owners(store, &uids);
+    match_volumes(store, &uids);
     Ok(())
 }
 
@@ -255,6 +256,30 @@ fn drop_dangling_owners(store: &mut Store, uids: &BTreeSet<String>) {
                 }
             });
         }
+    }
+}
+
+/// A volume may name its claim by the UID that it had in another cluster. It is the claim's that names it here, or reserved for
+/// one of that name; one that says of itself that it lost its claim stays as it is.
+fn match_volumes(store: &mut Store, uids: &BTreeSet<String>) {
+    const VOLUMES: &str = "persistentvolumes";
+    let is_foreign = |volume: &Value| {
+        let uid = volume["spec"]["claimRef"]["uid"].as_str();
+        uid.is_some_and(|uid| !uids.contains(uid)) && volume["status"]["phase"] != "Released"
+    };
+    let foreign: Vec<Key> = store.list(VOLUMES).filter(|v| is_foreign(v)).map(|v| Key::of(v)).collect();
+    for key in foreign {
+        let claim = store.get_key(VOLUMES, &key).and_then(|volume| {
+            let text = |field: &str| volume["spec"]["claimRef"][field].as_str().unwrap_or_default();
+            let claim = store.get("persistentvolumeclaims", text("namespace"), text("name"))?;
+            (claim["spec"]["volumeName"] == key.name.as_str()).then(|| claim["metadata"]["uid"].clone())
+        });
+        store.modify(VOLUMES, &key, |volume| match claim {
+            Some(uid) => volume["spec"]["claimRef"]["uid"] = uid,
+            None => {
+                volume["spec"]["claimRef"].as_object_mut().map(|c| c.remove("uid"));
+            }
+        });
     }
 }
 

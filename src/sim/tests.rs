@@ -2,9 +2,11 @@
 
 mod api;
 mod copies;
+mod definitions;
 mod generated;
 mod scheduling;
 mod unmodelled;
+mod volumes;
 mod workloads;
 
 use std::time::Duration;

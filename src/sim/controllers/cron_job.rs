@@ -75,10 +75,12 @@ fn ended(job: &Value) -> bool {
     ["Complete", "Failed"].iter().any(|kind| pods::condition(job, kind) == Some("True"))
 }
 
+/// One that somebody made by hand from the template isn't among them, though the CronJob owns it.
 fn active(store: &Store, cron: &Value) -> Vec<Object> {
+    let by_hand = |j: &Object| j["metadata"]["annotations"]["cronjob.kubernetes.io/instantiate"] == "manual";
     jobs(store, cron)
         .into_iter()
-        .filter(|j| !ended(j) && j["metadata"]["deletionTimestamp"].is_null())
+        .filter(|j| !ended(j) && !by_hand(j) && j["metadata"]["deletionTimestamp"].is_null())
         .collect()
 }
 

@@ -12,8 +12,8 @@ pub(super) fn of(store: &Store, change: &Change, key: &Key) -> Vec<Work> {
     match &*change.resource {
         "pods" => of_pod(store, change, key, &mut work),
         "nodes" => of_node(store, change, key, &mut work),
-        "persistentvolumeclaims" => of_claim(store, key, &mut work),
-        "persistentvolumes" => of_volume(&change.object, &mut work),
+        "persistentvolumeclaims" => of_claim(store, change, key, &mut work),
+        "persistentvolumes" => of_volume(&change.object, key, &mut work),
         "volumeattachments.storage.k8s.io" => of_attachment(store, change, &mut work),
         _ => {}
     }
@@ -22,8 +22,14 @@ pub(super) fn of(store: &Store, change: &Change, key: &Key) -> Vec<Work> {
         work.push((if resource == "pods" { Controller::AdoptPod } else { Controller::AdoptSet }, key));
     }
     of_quotas(store, change, key, &mut work);
-    if change.kind == ChangeKind::Deleted && store.is_terminating(&key.namespace) {
-        work.push((Controller::Namespace, Key::new("", &key.namespace)));
+    if change.kind == ChangeKind::Deleted {
+        if store.is_terminating(&key.namespace) {
+            work.push((Controller::Namespace, Key::new("", &key.namespace)));
+        }
+        if store.resource(&change.resource).is_some_and(|r| r.is_custom) {
+            // It may be the last that its definition waits for.
+            work.push((Controller::Definition, Key::new("", &change.resource)));
+        }
     }
     work.sort_unstable();
     work.dedup();
@@ -109,8 +115,12 @@ fn of_quotas(store: &Store, change: &Change, key: &Key, work: &mut Vec<Work>) {
     }
 }
 
-/// A claim that is bound lets its pods start, once its volume is attached.
-fn of_claim(store: &Store, key: &Key, work: &mut Vec<Work>) {
+/// A claim that is bound lets its pods start, once its volume is attached; one that is gone leaves its volume.
+fn of_claim(store: &Store, change: &Change, key: &Key, work: &mut Vec<Work>) {
+    if change.kind == ChangeKind::Deleted {
+        let volume = change.object["spec"]["volumeName"].as_str();
+        work.extend(volume.map(|volume| (Controller::Reclaim, Key::new("", volume))));
+    }
     for pod in store.pods_with(key) {
         if let Some(node) = pod["spec"]["nodeName"].as_str().filter(|n| !n.is_empty()) {
             work.push((Controller::Kubelet, Key::of(pod)));
@@ -119,8 +129,9 @@ fn of_claim(store: &Store, key: &Key, work: &mut Vec<Work>) {
     }
 }
 
-/// A volume that is reserved for a claim is bound to it.
-fn of_volume(volume: &Value, work: &mut Vec<Work>) {
+/// A volume that is reserved for a claim is bound to it; its claim may be gone.
+fn of_volume(volume: &Value, key: &Key, work: &mut Vec<Work>) {
+    work.push((Controller::Reclaim, key.clone()));
     let claim = &volume["spec"]["claimRef"];
     if let (Some(namespace), Some(name)) = (claim["namespace"].as_str(), claim["name"].as_str()) {
         work.push((Controller::Volume, Key::new(namespace, name)));
@@ -138,6 +149,7 @@ fn of_attachment(store: &Store, change: &Change, work: &mut Vec<Work>) {
         let volume = spec["source"]["persistentVolumeName"].as_str().unwrap_or_default();
         let nodes = volume::nodes_of(store, volume);
         work.extend(nodes.iter().map(|node| (Controller::Attachment, Key::new("", node))));
+        work.push((Controller::Reclaim, Key::new("", volume)));
     } else {
         let node = spec["nodeName"].as_str().unwrap_or_default();
         work.extend(store.pods_on(node).map(|p| (Controller::Kubelet, Key::of(p))));

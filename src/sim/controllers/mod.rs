@@ -30,12 +30,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub(in crate::sim) use pods::Facts;
+pub(in crate::sim) use volume::PROVISIONED_BY;
 
 use super::clock::sleep_until;
 use super::events::Recorder;
 use super::queue::Queue;
 use super::scheduler::Scheduler;
 use super::store::{Key, Store};
+
+/// A workload whose pod was refused (by a quota) tries again after this long.
+const AFTER_REFUSAL: Duration = Duration::from_secs(15);
 
 /// Which controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,6 +53,8 @@ pub(in crate::sim) enum Controller {
     Kubelet,
     Scheduler,
     Volume,
+    /// Of volumes without their claims.
+    Reclaim,
     Attachment,
     Deployment,
     ReplicaSet,
@@ -71,6 +77,7 @@ impl Controller {
             Self::Kubelet | Self::Scheduler | Self::Node => 10,
             Self::Budget
             | Self::Volume
+            | Self::Reclaim
             | Self::Attachment
             | Self::Quota
             | Self::AdoptPod
@@ -143,6 +150,12 @@ impl Manager {
         self.take_in(&mut store);
         while let Some((controller, key)) = self.queue.due(clock.instant()) {
             let again = self.reconcile(&mut store, controller, &key);
+            let refused = store.take_refused();
+            // A workload whose pods aren't let in tries again.
+            let again = again.into_iter().chain((!refused.is_empty()).then_some(AFTER_REFUSAL)).min();
+            if let Some(recorder) = &mut self.recorder {
+                refused.iter().for_each(|refused| recorder.observe_refusal(&mut store, refused));
+            }
             if let Some(after) = again {
                 self.queue.put((controller, key), clock.instant() + after);
             }
@@ -180,6 +193,7 @@ impl Manager {
             Controller::Kubelet => return self.kubelets.reconcile(store, key, now),
             Controller::Scheduler => return self.scheduler.schedule(store, key),
             Controller::Volume => volume::bind(store, key),
+            Controller::Reclaim => volume::reclaim(store, key),
             Controller::Attachment => return volume::attach(store, key, now),
             Controller::Deployment => return deployment::reconcile(store, key, now),
             Controller::ReplicaSet => return replica_set::reconcile(store, "replicasets.apps", key, now),

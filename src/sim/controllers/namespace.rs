@@ -1,11 +1,12 @@
-//! Namespaces: a service account for people to see, and on their way out, emptied, pods first, then gone.
+//! Namespaces: what people expect to see in them, and on their way out, emptied, pods first, then gone.
 
+use crate::sim::api::fill_defaults;
 use crate::sim::json::{Value, json};
 use crate::sim::store::{DeleteOptions, Key, Store};
 
 const FINALIZER: &str = "kubernetes";
 
-/// One round of a namespace. `served` ones have the account that clients look for; it is nothing to a campaign.
+/// One round of a namespace. `served` ones have what clients look for; it is nothing to a campaign.
 pub(super) fn reconcile(store: &mut Store, key: &Key, served: bool) {
     let deleting =
         store.get_key("namespaces", key).is_some_and(|n| !n["metadata"]["deletionTimestamp"].is_null());
@@ -14,6 +15,9 @@ pub(super) fn reconcile(store: &mut Store, key: &Key, served: bool) {
         let is_there = store.get("serviceaccounts", &key.name, "default").is_some();
         if served && !is_there && store.get_key("namespaces", key).is_some() {
             let _ = store.create("serviceaccounts", account);
+        }
+        if served && key.name == "default" {
+            furnish(store);
         }
         return;
     }
@@ -34,6 +38,35 @@ pub(super) fn reconcile(store: &mut Store, key: &Key, served: bool) {
             list.retain(|f: &Value| f != FINALIZER);
         }
     });
+}
+
+/// What every cluster has: the way to its API server, and the two classes of pods that a node or a cluster needs.
+fn furnish(store: &mut Store) {
+    const SERVICES: &str = "services";
+    const CLASSES: &str = "priorityclasses.scheduling.k8s.io";
+    let service = json!({
+        "metadata": {
+            "name": "kubernetes", "namespace": "default", "labels": {"component": "apiserver", "provider": "kubernetes"},
+        },
+        "spec": {
+            "clusterIP": "10.96.0.1", "clusterIPs": ["10.96.0.1"], "type": "ClusterIP",
+            "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": 6443}],
+        },
+    });
+    let class = |name: &str, value: i64, description: &str| json!({"metadata": {"name": name}, "value": value, "description": description});
+    let of_node =
+        "For system pods that their very node can't do without: they must not be moved away from it.";
+    let of_cluster = "For system pods that the cluster can't do without; another node would do as well.";
+    for (resource, mut object) in [
+        (SERVICES, service),
+        (CLASSES, class("system-node-critical", 2_000_001_000, of_node)),
+        (CLASSES, class("system-cluster-critical", 2_000_000_000, of_cluster)),
+    ] {
+        if store.get_key(resource, &Key::of(&object)).is_none() {
+            fill_defaults(store, resource, &mut object);
+            let _ = store.create(resource, object);
+        }
+    }
 }
 
 /// Deletes the objects of a kind. True if none is left.

@@ -58,7 +58,21 @@ pub(super) fn is_concerned(store: &Store, node: &str, pod: &Value) -> bool {
 
 fn set_ready(store: &mut Store, key: &Key, value: &str, reason: &str, now: Timestamp) {
     let text = seconds_text(now);
-    store.modify("nodes", key, |node| set_condition(&mut node["status"], "Ready", value, reason, "", &text));
+    store.modify("nodes", key, |node| say_ready(&mut node["status"], value, reason, &text));
+}
+
+/// The condition Ready, with the words for its reason. A node monitor that hears nothing leaves the last heartbeat as it was.
+fn say_ready(status: &mut Value, value: &str, reason: &str, now: &str) {
+    let message = match reason {
+        "KubeletReady" => "kubelet is posting ready status",
+        "NodeStatusUnknown" => "Kubelet stopped posting node status.",
+        _ => "node is shutting down",
+    };
+    set_condition(status, "Ready", value, reason, message, now);
+    let conditions = status["conditions"].as_array_mut().into_iter().flatten();
+    for condition in conditions.filter(|c| c["type"] == "Ready" && value != "Unknown") {
+        condition["lastHeartbeatTime"] = json!(now);
+    }
 }
 
 /// Power: a node that is down is found out after the grace; a reboot takes it down and brings it up with a new bootID.
@@ -139,7 +153,7 @@ fn boot(store: &mut Store, key: &Key, now: Timestamp) {
             node["status"]["nodeInfo"]["kernelVersion"] = json!(kernel);
         }
         node["metadata"]["annotations"].as_object_mut().map(|a| a.remove(UP_AGAIN));
-        set_condition(&mut node["status"], "Ready", "True", "KubeletReady", "", &text);
+        say_ready(&mut node["status"], "True", "KubeletReady", &text);
     });
     // What should run here runs again; what runs once was cut off.
     let pods: Vec<Key> = store.pods_on(&key.name).map(|p| Key::of(p)).collect();
@@ -192,7 +206,13 @@ fn taints(store: &mut Store, key: &Key, now: Timestamp) {
         taints.push(kept.unwrap_or(taint));
     }
     if taints != have {
-        store.modify("nodes", key, |node| node["spec"]["taints"] = json!(taints));
+        store.modify("nodes", key, |node| {
+            // A list with nothing in it isn't there.
+            match node["spec"].as_object_mut().filter(|_| taints.is_empty()) {
+                Some(spec) => drop(spec.remove("taints")),
+                None => node["spec"]["taints"] = json!(taints),
+            }
+        });
     }
 }
 

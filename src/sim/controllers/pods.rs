@@ -10,7 +10,7 @@ use super::{Controller, Work, until};
 use crate::sim::api::fill_defaults;
 use crate::sim::clock::parse_time;
 use crate::sim::json::{Value, json};
-use crate::sim::store::{Key, Object, Store};
+use crate::sim::store::{Key, Object, Refused, Store};
 
 /// What controllers ask of a pod over and over, read once for each version of it.
 #[derive(Debug, Clone, Default)]
@@ -95,7 +95,15 @@ pub(super) fn from_template(owner: &Value) -> Value {
 /// Fills in defaults and stores a pod. A pod that is refused says why.
 pub(super) fn try_create(store: &mut Store, mut pod: Value) -> Result<Object, String> {
     fill_defaults(store, "pods", &mut pod);
-    store.create("pods", pod).map_err(|refusal| refusal.message)
+    let metadata = &pod["metadata"];
+    let owner = controller(&pod).cloned().unwrap_or_default();
+    let (namespace, name) = (metadata["namespace"].clone(), metadata["name"].clone());
+    store.create("pods", pod).map_err(|refusal| {
+        if refusal.code == 403 && !refusal.is_of_terminating_namespace() {
+            store.note_refused(Refused { owner, namespace, name, message: refusal.message.clone() });
+        }
+        refusal.message
+    })
 }
 
 /// Fills in defaults and stores a pod.

@@ -10,8 +10,8 @@ use crate::sim::json::{Value, json};
 use crate::sim::scheduler::set_condition;
 use crate::sim::store::{DeleteOptions, Key, Object, Store};
 
-/// A pod that was refused (by a quota) is tried again after this long.
-const AGAIN: Duration = Duration::from_secs(15);
+/// The condition of a set whose pods are refused.
+pub(super) const FAILURE: &str = "ReplicaFailure";
 
 /// Makes as many pods as are wanted, or deletes the surplus; counts them.
 pub(super) fn reconcile(store: &mut Store, resource: &str, key: &Key, now: Timestamp) -> Option<Duration> {
@@ -42,8 +42,7 @@ pub(super) fn reconcile(store: &mut Store, resource: &str, key: &Key, now: Times
         count = Count::of(store, &set, now);
     }
     report(store, resource, key, &count, refused.as_deref(), now);
-    let next = count.next.map(|due| until(now, due));
-    refused.map(|_| AGAIN).into_iter().chain(next).min()
+    count.next.map(|due| until(now, due))
 }
 
 fn active<'a>(store: &'a Store, set: &Value) -> impl Iterator<Item = (&'a Object, &'a Facts)> + use<'a> {
@@ -94,7 +93,7 @@ fn report(
 ) {
     let Some(set) = store.get_key(resource, key) else { return };
     let before = set["status"]["conditions"].as_array().into_iter().flatten();
-    let kept = before.filter(|c| refused.is_some() || c["type"] != "ReplicaFailure");
+    let kept = before.filter(|c| refused.is_some() || c["type"] != FAILURE);
     let kept: Vec<Value> = kept.cloned().collect();
     let mut status = json!({
         "replicas": count.active, "fullyLabeledReplicas": count.labelled, "readyReplicas": count.ready,
@@ -103,9 +102,11 @@ fn report(
     if !kept.is_empty() {
         status["conditions"] = json!(kept);
     }
-    if let Some(why) = refused {
+    // It says what was refused first: the next try would only have another name.
+    let is_said = status["conditions"].as_array().is_some_and(|c| c.iter().any(|c| c["type"] == FAILURE));
+    if let Some(why) = refused.filter(|_| !is_said) {
         let time = seconds_text(now);
-        set_condition(&mut status, "ReplicaFailure", "True", "FailedCreate", why, &time);
+        set_condition(&mut status, FAILURE, "True", "FailedCreate", why, &time);
     }
     if set["status"] != status {
         store.modify(resource, key, |set| set["status"] = status);

@@ -34,13 +34,19 @@ pub(super) fn current(store: &mut Store, owner: &Value) -> String {
         let name = owner["metadata"]["name"].as_str().unwrap_or_default();
         format!("{name}-{:010x}", mix_text(0, &[&template.to_string()]) & 0xff_ffff_ffff)
     });
-    let record = json!({
+    let mut data = template.clone();
+    data["$patch"] = json!("replace");
+    let mut record = json!({
         "metadata": {
             "name": name, "namespace": owner["metadata"]["namespace"], "uid": uid_of(owner, &name),
             "labels": template["metadata"]["labels"], "ownerReferences": [pods::reference(owner)],
         },
-        "data": {"spec": {"template": template}}, "revision": newest + 1,
+        "data": {"spec": {"template": data}}, "revision": newest + 1,
     });
+    // What is said of the owner at this time, such as the cause of the change, is said of this revision.
+    if owner["metadata"]["annotations"].is_object() {
+        record["metadata"]["annotations"] = owner["metadata"]["annotations"].clone();
+    }
     let _ = store.create(REVISIONS, record);
     name
 }

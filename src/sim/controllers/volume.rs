@@ -1,4 +1,4 @@
-//! Volumes: claims are bound, CSI volumes attached and detached.
+//! Volumes: claims are bound, volumes without them reclaimed, CSI volumes attached and detached.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,10 +8,14 @@ use jiff::{SignedDuration, Timestamp};
 use super::until;
 use crate::sim::clock::{parse_time, seconds_text};
 use crate::sim::json::{Value, json};
-use crate::sim::scheduler::{fits, thousandths, waits_for_consumer};
+use crate::sim::scheduler::{
+    BIND_COMPLETED, BOUND_BY_CONTROLLER, fits, is_of, thousandths, waits_for_consumer,
+};
 use crate::sim::store::{DeleteOptions, Key, Object, Store};
 
 const ATTACHMENTS: &str = "volumeattachments.storage.k8s.io";
+/// On a volume that was made for its claim: by what.
+pub(in crate::sim) const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
 const DETACHING: &str = "sim.virtroll.dev/detaching";
 
 /// How long a volume stays attached after its last pod has ended.
@@ -30,6 +34,9 @@ pub(super) fn bind(store: &mut Store, key: &Key) {
     let class = claim["spec"]["storageClassName"].as_str().unwrap_or_default();
     let waits = waits_for_consumer(store, &claim)
         && claim["metadata"]["annotations"]["volume.kubernetes.io/selected-node"].is_null();
+    if named.is_some_and(|volume| is_of_another(store, volume, &claim)) {
+        return;
+    }
     let volume = match named.map(str::to_owned).or_else(|| fitting(store, &claim, waits)) {
         Some(volume) => volume,
         None if waits => return,
@@ -38,30 +45,74 @@ pub(super) fn bind(store: &mut Store, key: &Key) {
         }
         None => return,
     };
-    let reference = json!({
-        "kind": "PersistentVolumeClaim", "apiVersion": "v1", "name": key.name, "namespace": key.namespace,
-        "uid": claim["metadata"]["uid"],
-    });
-    store.modify("persistentvolumes", &Key::new("", &volume), |pv| {
+    let reference = reference(&claim);
+    let bound = store.modify("persistentvolumes", &Key::new("", &volume), |pv| {
+        if !is_of(pv, &claim) {
+            pv["metadata"]["annotations"][BOUND_BY_CONTROLLER] = json!("yes");
+        }
         pv["spec"]["claimRef"] = reference;
         pv["status"]["phase"] = json!("Bound");
     });
     store.modify("persistentvolumeclaims", key, |claim| {
+        claim["metadata"]["annotations"][BIND_COMPLETED] = json!("yes");
+        if claim["spec"]["volumeName"] != volume.as_str() {
+            claim["metadata"]["annotations"][BOUND_BY_CONTROLLER] = json!("yes");
+        }
         claim["spec"]["volumeName"] = json!(volume);
         claim["status"]["phase"] = json!("Bound");
         claim["status"]["accessModes"] = claim["spec"]["accessModes"].clone();
-        claim["status"]["capacity"] = claim["spec"]["resources"]["requests"].clone();
+        claim["status"]["capacity"] = match &bound {
+            Some(volume) => volume["spec"]["capacity"].clone(),
+            None => claim["spec"]["resources"]["requests"].clone(),
+        };
     });
+}
+
+fn reference(claim: &Value) -> Value {
+    let metadata = &claim["metadata"];
+    json!({
+        "kind": "PersistentVolumeClaim", "apiVersion": "v1", "name": metadata["name"], "namespace": metadata["namespace"],
+        "uid": metadata["uid"],
+    })
+}
+
+/// Whether a volume belongs to another claim, be it gone: what is in it isn't for everybody.
+fn is_of_another(store: &Store, volume: &str, claim: &Value) -> bool {
+    let volume = store.get("persistentvolumes", "", volume);
+    volume.is_some_and(|volume| !volume["spec"]["claimRef"].is_null() && !is_of(volume, claim))
+}
+
+/// A volume whose claim is gone is kept as it is, or goes, too, once it is attached nowhere. One that somebody has freed is for
+/// the next claim.
+pub(super) fn reclaim(store: &mut Store, key: &Key) {
+    const VOLUMES: &str = "persistentvolumes";
+    let Some(volume) = store.get_key(VOLUMES, key).cloned() else { return };
+    let claimed = &volume["spec"]["claimRef"];
+    let text = |field: &str| claimed[field].as_str().unwrap_or_default();
+    let phase = if claimed.is_null() {
+        if volume["status"]["phase"] != "Released" {
+            return;
+        }
+        "Available"
+    } else {
+        let claim = store.get("persistentvolumeclaims", text("namespace"), text("name"));
+        if text("uid").is_empty() || claim.is_some_and(|claim| claim["metadata"]["uid"] == claimed["uid"]) {
+            return;
+        }
+        "Released"
+    };
+    let goes = phase == "Released" && volume["spec"]["persistentVolumeReclaimPolicy"] == "Delete";
+    if goes && store.attachments_of(&key.name).next().is_none() {
+        let _ = store.delete(VOLUMES, key, &DeleteOptions::default());
+        return;
+    }
+    store.modify(VOLUMES, key, |volume| volume["status"]["phase"] = json!(phase));
 }
 
 /// A volume that is reserved for a claim, or else (unless the scheduler has yet to choose) the smallest free one that fits.
 fn fitting(store: &Store, claim: &Value, only_reserved: bool) -> Option<String> {
     let size = |v: &Value| v["spec"]["capacity"]["storage"].as_str().and_then(thousandths).unwrap_or(0);
-    let reserved = |pv: &&Object| {
-        let reference = &pv["spec"]["claimRef"];
-        reference["name"] == claim["metadata"]["name"]
-            && reference["namespace"] == claim["metadata"]["namespace"]
-    };
+    let reserved = |pv: &&Object| is_of(pv, claim);
     let free = || {
         let free = store.list("persistentvolumes").filter(|pv| !only_reserved && fits(pv, claim));
         free.min_by_key(|pv| (size(pv), Key::of(pv)))
@@ -72,16 +123,15 @@ fn fitting(store: &Store, claim: &Value, only_reserved: bool) -> Option<String> 
 
 fn provision(store: &mut Store, claim: &Value, class: &str) -> String {
     let name = format!("pvc-{}", claim["metadata"]["uid"].as_str().unwrap_or_default());
-    let driver = store
-        .get("storageclasses.storage.k8s.io", "", class)
-        .and_then(|c| c["provisioner"].as_str())
-        .unwrap_or("embedded.csi.virtroll.dev")
-        .to_owned();
+    let of_class = store.get("storageclasses.storage.k8s.io", "", class);
+    let of_class = |field: &str| of_class.and_then(|c| c[field].as_str());
+    let driver = of_class("provisioner").unwrap_or("embedded.csi.virtroll.dev").to_owned();
+    let policy = of_class("reclaimPolicy").unwrap_or("Delete").to_owned();
     let volume = json!({
-        "metadata": {"name": name},
+        "metadata": {"name": name, "annotations": {PROVISIONED_BY: driver}},
         "spec": {
-            "capacity": claim["spec"]["resources"]["requests"], "accessModes": claim["spec"]["accessModes"],
-            "storageClassName": class, "persistentVolumeReclaimPolicy": "Delete",
+            "claimRef": reference(claim), "capacity": claim["spec"]["resources"]["requests"], "accessModes": claim["spec"]["accessModes"],
+            "storageClassName": class, "persistentVolumeReclaimPolicy": policy,
             "csi": {"driver": driver, "volumeHandle": name},
         },
         "status": {"phase": "Available"},

@@ -15,7 +15,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::clock::seconds_text;
-use super::store::{Change, DeleteOptions, Key, Store};
+use super::store::{Change, DeleteOptions, Key, Refused, Store};
 use crate::sim::json::{Value, json};
 
 /// How long an event is kept after it was seen last; the API server's default.
@@ -63,7 +63,7 @@ impl Recorder {
             "pods" => pod::tell(store, change, &mut told),
             "nodes" => node::tell(store, change, &mut told),
             "volumeattachments.storage.k8s.io" => node::tell_of_attachment(store, change, &mut told),
-            "persistentvolumeclaims" => node::tell_of_claim(change, &mut told),
+            "persistentvolumeclaims" => node::tell_of_claim(store, change, &mut told),
             "replicasets.apps" => workload::tell_of_replica_set(change, &mut told),
             "jobs.batch" => workload::tell_of_job(change, &mut told),
             _ => {}
@@ -74,11 +74,25 @@ impl Recorder {
         self.forget(store);
     }
 
+    /// Tells of a workload whose pod was refused.
+    pub fn observe_refusal(&mut self, store: &mut Store, refused: &Refused) {
+        if let Some(told) = workload::of_refusal(refused) {
+            self.record_as(store, told, refused.why().to_owned());
+        }
+        self.forget(store);
+    }
+
     fn record(&mut self, store: &mut Store, told: Told) {
+        let message = told.message.clone();
+        self.record_as(store, told, message);
+    }
+
+    /// Records what is the same as an earlier event if it says this, in other words perhaps.
+    fn record_as(&mut self, store: &mut Store, told: Told, says: String) {
         let now = store.clock().now();
         let text = |field: &str| told.object[field].as_str().unwrap_or_default().to_owned();
         let subject = format!("{}/{}/{}", text("kind"), text("uid"), text("fieldPath"));
-        let same = (subject, told.reason, told.from, told.message.clone());
+        let same = (subject, told.reason, told.from, says);
         if let Some(key) = self.known.get(&same).cloned() {
             let counted = store.modify("events", &key, |event| {
                 event["count"] = json!(event["count"].as_i64().unwrap_or(1) + 1);

@@ -1,6 +1,7 @@
 //! Of nodes and what is attached to them.
 
 use super::{Told, list, reference, text};
+use crate::sim::controllers::PROVISIONED_BY;
 use crate::sim::json::{Value, json};
 use crate::sim::store::{Change, ChangeKind, Store};
 
@@ -100,12 +101,14 @@ pub(super) fn tell_of_attachment(store: &Store, change: &Change, told: &mut Vec<
     }
 }
 
-/// A claim that got its volume.
-pub(super) fn tell_of_claim(change: &Change, told: &mut Vec<Told>) {
+/// A claim that got a volume of its own. One that was there before is no news.
+pub(super) fn tell_of_claim(store: &Store, change: &Change, told: &mut Vec<Told>) {
     let volume = |c: &Value| text(&c["spec"]["volumeName"]).to_owned();
     let Some(old) = change.old.as_deref().filter(|_| change.kind == ChangeKind::Modified) else { return };
     let bound = volume(&change.object);
-    if volume(old).is_empty() && !bound.is_empty() {
+    let made = store.get("persistentvolumes", "", &bound);
+    let made = made.is_some_and(|v| v["metadata"]["annotations"][PROVISIONED_BY].is_string());
+    if volume(old).is_empty() && made {
         let message = format!("Successfully provisioned volume {bound}");
         let from = "persistentvolume-controller";
         told.push(Told::normal(reference(&change.object), from, "ProvisioningSucceeded", message));

@@ -121,3 +121,132 @@ async fn the_same_event_is_counted_and_forgotten_an_hour_after_it_was_seen_last(
 async fn a_rehearsal_records_none() {
     assert!(running(false).await.objects("events").is_empty());
 }
+
+/// Warnings of a reason, as `kind name from: message` and how often; names of pods end with their random part.
+fn warnings(cluster: &EmbeddedCluster, reason: &str) -> BTreeSet<(String, i64)> {
+    let events = cluster.objects("events");
+    let warned = events.iter().filter(|e| e["reason"] == reason && e["type"] == "Warning");
+    let text = |v: &serde_json::Value| v.as_str().unwrap_or_default().to_owned();
+    let random = regex::Regex::new("-[a-z0-9]{5}\"").expect("a pattern");
+    let line = |e: &serde_json::Value| {
+        let about = &e["involvedObject"];
+        let message = random.replace(&text(&e["message"]), "-XXXXX\"").into_owned();
+        let (kind, from) = (text(&about["kind"]), text(&e["source"]["component"]));
+        format!("{kind} {} {from}: {message}", text(&about["name"]))
+    };
+    warned.map(|e| (line(e), e["count"].as_i64().unwrap_or(0))).collect()
+}
+
+/// Each workload whose pods a quota refuses says so in one event, which is counted up; a Deployment has its set's condition.
+/// When the quota is gone they come.
+#[tokio::test(start_paused = true)]
+async fn a_refused_pod_is_a_warning_of_its_workload() {
+    let node = "apiVersion: v1\nkind: Node\nmetadata: {name: w1}\n\
+                status: {allocatable: {cpu: \"2\", memory: 8Gi, pods: \"110\"}}\n";
+    let quota = "---\napiVersion: v1\nkind: ResourceQuota\nmetadata: {name: none, namespace: shop}\nspec: {hard: {pods: \"0\"}}\n";
+    let settings = Settings { events: true, ..Settings::default() };
+    let cluster =
+        EmbeddedCluster::from_manifests("test.yaml", &format!("{node}{quota}"), settings).expect("loads");
+    cluster.start().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let template = |name: &str, restart: &str| {
+        json!({
+            "metadata": {"labels": {"app": name}},
+            "spec": {"restartPolicy": restart, "containers": [{"name": "c", "image": "c"}]},
+        })
+    };
+    for (resource, name, replicas) in [
+        ("replicasets.apps", "web", 3),
+        ("statefulsets.apps", "db", 1),
+        ("daemonsets.apps", "agent", 0),
+        ("deployments.apps", "api", 1),
+    ] {
+        let mut spec =
+            json!({"selector": {"matchLabels": {"app": name}}, "template": template(name, "Always")});
+        if replicas > 0 {
+            spec["replicas"] = json!(replicas);
+        }
+        let object = json!({"metadata": {"name": name, "namespace": "shop"}, "spec": spec});
+        cluster.store.lock().expect("a store").create(resource, object).expect("created");
+    }
+    let job = json!({
+        "metadata": {"name": "once", "namespace": "shop"}, "spec": {"parallelism": 2, "completions": 2, "template": template("once", "Never")},
+    });
+    cluster.store.lock().expect("a store").create("jobs.batch", job).expect("created");
+    // Tried at once, and twice again.
+    tokio::time::sleep(Duration::from_secs(35)).await;
+    let set = cluster
+        .objects("replicasets.apps")
+        .iter()
+        .filter_map(|s| s["metadata"]["name"].as_str().map(str::to_owned))
+        .find(|n| n != "web")
+        .expect("a set");
+    let why = "exceeded quota: none, requested: pods=1, used: pods=0, limited: pods=0";
+    let refused = |pod: &str| format!("pods \"{pod}\" is forbidden: {why}");
+    let expected = [
+        format!("ReplicaSet web replicaset-controller: Error creating: {}", refused("web-XXXXX")),
+        format!(
+            "ReplicaSet {set} replicaset-controller: Error creating: {}",
+            refused(&format!("{set}-XXXXX"))
+        ),
+        format!(
+            "StatefulSet db statefulset-controller: create Pod db-0 in StatefulSet db failed error: {}",
+            refused("db-0")
+        ),
+        format!("DaemonSet agent daemonset-controller: Error creating: {}", refused("agent-XXXXX")),
+        format!("Job once job-controller: Error creating: {}", refused("once-XXXXX")),
+    ];
+    let warned = warnings(&cluster, "FailedCreate");
+    assert_eq!(warned.iter().map(|(line, _)| line.clone()).collect::<BTreeSet<_>>(), expected.into());
+    // Once each for the three tries, and when a set's own status has changed.
+    assert!(warned.iter().all(|(_, count)| (3..=6).contains(count)), "{warned:#?}");
+    assert_eq!(warned.len(), 5);
+    let deployments = cluster.objects("deployments.apps");
+    let conditions = deployments[0]["status"]["conditions"].as_array().expect("conditions");
+    let failure = conditions.iter().find(|c| c["type"] == "ReplicaFailure").expect("a failure");
+    assert_eq!(
+        (&failure["status"], &failure["reason"]),
+        (&serde_json::json!("True"), &serde_json::json!("FailedCreate"))
+    );
+    assert!(failure["message"].as_str().is_some_and(|m| m.ends_with(why)), "{failure}");
+    let key = Key::new("shop", "none");
+    cluster
+        .store
+        .lock()
+        .expect("a store")
+        .delete("resourcequotas", &key, &Default::default())
+        .expect("deleted");
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(cluster.objects("pods").len(), 3 + 1 + 1 + 1 + 2);
+    let deployments = cluster.objects("deployments.apps");
+    let conditions = deployments[0]["status"]["conditions"].as_array().expect("conditions");
+    assert!(conditions.iter().all(|c| c["type"] != "ReplicaFailure"), "{conditions:?}");
+}
+
+/// What a newcomer finds in any cluster. A rehearsal, which nobody looks into, has none of it.
+#[tokio::test(start_paused = true)]
+async fn a_cluster_has_what_every_cluster_has() {
+    let cluster = running(true).await;
+    let service = cluster.objects("services").first().cloned().expect("a service");
+    assert_eq!(service["metadata"]["name"], "kubernetes");
+    assert_eq!(service["metadata"]["namespace"], "default");
+    assert_eq!(
+        service["metadata"]["labels"],
+        serde_json::json!({"component": "apiserver", "provider": "kubernetes"})
+    );
+    assert_eq!(service["spec"]["clusterIP"], "10.96.0.1");
+    assert_eq!(
+        service["spec"]["ports"],
+        serde_json::json!([{"name": "https", "port": 443, "protocol": "TCP", "targetPort": 6443}])
+    );
+    let classes: BTreeSet<(String, i64)> = cluster
+        .objects("priorityclasses.scheduling.k8s.io")
+        .iter()
+        .filter_map(|c| Some((c["metadata"]["name"].as_str()?.to_owned(), c["value"].as_i64()?)))
+        .collect();
+    let expected = [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)];
+    assert_eq!(classes, expected.map(|(name, value)| (name.to_owned(), value)).into_iter().collect());
+    let quiet = running(false).await;
+    assert!(quiet.objects("services").is_empty());
+    assert!(quiet.objects("priorityclasses.scheduling.k8s.io").is_empty());
+}

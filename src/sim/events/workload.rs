@@ -1,8 +1,8 @@
-//! Of Deployments, told from their ReplicaSets, and of Jobs.
+//! Of Deployments, told from their ReplicaSets, of Jobs, and of workloads whose pods are refused.
 
 use super::{Told, controller, list, reference, text};
-use crate::sim::json::Value;
-use crate::sim::store::{Change, ChangeKind};
+use crate::sim::json::{Value, json};
+use crate::sim::store::{Change, ChangeKind, Refused};
 
 /// A ReplicaSet whose number changed was scaled by its Deployment.
 pub(super) fn tell_of_replica_set(change: &Change, told: &mut Vec<Told>) {
@@ -45,4 +45,28 @@ pub(super) fn tell_of_job(change: &Change, told: &mut Vec<Told>) {
         let message = failed.map(|c| text(&c["message"])).unwrap_or_default();
         told.push(Told::warning(reference(job), "job-controller", reason, message));
     }
+}
+
+/// A pod that a quota or a LimitRange doesn't let in.
+pub(super) fn of_refusal(refused: &Refused) -> Option<Told> {
+    let owner = &refused.owner;
+    let (name, pod, why) = (text(&owner["name"]), text(&refused.name), &refused.message);
+    let from = match text(&owner["kind"]) {
+        "ReplicaSet" => "replicaset-controller",
+        "ReplicationController" => "replication-controller",
+        "StatefulSet" => "statefulset-controller",
+        "DaemonSet" => "daemonset-controller",
+        "Job" => "job-controller",
+        _ => return None,
+    };
+    let message = if owner["kind"] == "StatefulSet" {
+        format!("create Pod {pod} in StatefulSet {name} failed error: {why}")
+    } else {
+        format!("Error creating: {why}")
+    };
+    let about = json!({
+        "kind": owner["kind"], "apiVersion": owner["apiVersion"], "name": owner["name"], "uid": owner["uid"],
+        "namespace": refused.namespace,
+    });
+    Some(Told::warning(about, from, "FailedCreate", message))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use super::conditions::has_been;
+use super::conditions::{self, has_been};
 use super::world::{Kind, Object, Trouble, World, is_deleting, is_final, owned_by, reference, text, uid};
 use crate::sim::clock::{parse_time, seconds_text};
 use crate::sim::json::{Value, json};
@@ -21,6 +21,9 @@ pub(super) fn run_strategy(vm: &Value) -> &str {
 
 /// On a VM and its VMI.
 const FINALIZER: &str = "kubevirt.io/virtualMachineControllerFinalize";
+
+/// Conditions of a VM that no VMI has.
+const OWN_CONDITIONS: [&str; 2] = ["Failure", "RestartRequired"];
 
 /// What is to be done about the VMI.
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
@@ -208,9 +211,10 @@ async fn report(world: &mut World, key: &Key) -> Result<(), Trouble> {
     let Some(vm) = world.get(Kind::Vm, key).cloned() else { return Ok(()) };
     let vmi = world.get(Kind::Instance, key).filter(|v| owned_by(v, "VirtualMachine").is_some()).cloned();
     let printable = printable(&vm, vmi.as_deref());
-    let ready = vmi.as_deref().is_some_and(|v| super::conditions::is_true(v, "Ready"));
+    let ready = vmi.as_deref().is_some_and(|v| conditions::is_true(v, "Ready"));
     let strategy = run_strategy(&vm).to_owned();
     let stopped = vmi.as_deref().is_none_or(|vmi| !asks_to_stop(&vm, vmi));
+    let now = world.now_text();
     world
         .update(Kind::Vm, key, |vm| {
             let generation = vm["metadata"]["generation"].clone();
@@ -220,6 +224,7 @@ async fn report(world: &mut World, key: &Key) -> Result<(), Trouble> {
             status["observedGeneration"] = generation;
             set_or_remove(status, "created", vmi.is_some());
             set_or_remove(status, "ready", ready);
+            mirror(status, vmi.as_deref(), &now);
             let stop_requests = status["stateChangeRequests"].as_array_mut();
             if let Some(requests) = stop_requests.filter(|_| stopped) {
                 // The VMI that was to stop is gone.
@@ -227,6 +232,30 @@ async fn report(world: &mut World, key: &Key) -> Result<(), Trouble> {
             }
         })
         .await
+}
+
+/// A VM has the conditions of its VMI, besides those that are its own. The mark of an eviction stays with the VMI: it comes and
+/// goes when nothing else of the VM changes, and would cost each migration two writes.
+fn mirror(status: &mut Value, vmi: Option<&Value>, now: &str) {
+    let seen = vmi.and_then(|vmi| vmi["status"]["conditions"].as_array());
+    let seen: Vec<&Value> = seen.into_iter().flatten().filter(|c| c["type"] != "EvictionRequested").collect();
+    let is_kept = |c: &Value| {
+        c["type"].as_str().is_some_and(|kind| kind == "Ready" || OWN_CONDITIONS.contains(&kind))
+            || seen.iter().any(|s| s["type"] == c["type"])
+    };
+    if let Some(list) = status["conditions"].as_array_mut() {
+        list.retain(is_kept);
+    }
+    if vmi.is_none() {
+        conditions::set(status, "Ready", "False", "VMINotExists", "VMI does not exist", now);
+    } else if seen.iter().all(|c| c["type"] != "Ready") {
+        // What a new VMI says first of all: so that this is one write with the status that goes with it.
+        conditions::set(status, "Ready", "False", "GuestNotRunning", "", now);
+    }
+    for condition in seen {
+        let said = |field: &str| text(&condition[field]);
+        conditions::set(status, said("type"), said("status"), said("reason"), said("message"), now);
+    }
 }
 
 fn set_or_remove(status: &mut Value, field: &str, value: bool) {
@@ -238,7 +267,7 @@ fn set_or_remove(status: &mut Value, field: &str, value: bool) {
 }
 
 fn is_unschedulable(vmi: &Value) -> bool {
-    let scheduled = super::conditions::get(vmi, "PodScheduled");
+    let scheduled = conditions::get(vmi, "PodScheduled");
     scheduled.is_some_and(|c| c["status"] == "False" && c["reason"] == "Unschedulable")
 }
 

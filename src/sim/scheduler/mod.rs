@@ -29,7 +29,7 @@ pub(in crate::sim) use filter::affine;
 use pod::PodInfo;
 pub(in crate::sim) use quantity::{requests_of, thousandths};
 pub(in crate::sim) use taints::pod_tolerates;
-pub(in crate::sim) use volumes::{fits, waits_for_consumer};
+pub(in crate::sim) use volumes::{BIND_COMPLETED, BOUND_BY_CONTROLLER, fits, is_of, waits_for_consumer};
 
 use super::store::{Change, ChangeKind, Key, Store};
 

@@ -8,6 +8,10 @@ use crate::sim::store::{Key, Object, Store};
 
 /// Where a claim's volume is to be made: what the scheduler tells the volume controller.
 const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
+/// On a claim: its volume is settled.
+pub(in crate::sim) const BIND_COMPLETED: &str = "pv.kubernetes.io/bind-completed";
+/// On a claim and on a volume: who bound it was no person.
+pub(in crate::sim) const BOUND_BY_CONTROLLER: &str = "pv.kubernetes.io/bound-by-controller";
 const ZONES: [&str; 4] = [
     "failure-domain.beta.kubernetes.io/zone",
     "failure-domain.beta.kubernetes.io/region",
@@ -151,6 +155,9 @@ impl Claims {
                         "namespace": claim["metadata"]["namespace"], "uid": claim["metadata"]["uid"],
                     });
                     store.modify("persistentvolumes", &Key::new("", &volume), |v| {
+                        if !is_of(v, &claim) {
+                            v["metadata"]["annotations"][BOUND_BY_CONTROLLER] = json!("yes");
+                        }
                         v["spec"]["claimRef"] = reference;
                     });
                 }
@@ -166,15 +173,21 @@ impl Claims {
 
 /// The volume is bound to this claim, though its status doesn't say so yet.
 fn volume_claims(store: &Store, volume: &str, claim: &Value) -> bool {
-    let bound = &claim["metadata"]["annotations"]["pv.kubernetes.io/bind-completed"];
-    bound.is_string()
-        || store
-            .get("persistentvolumes", "", volume)
-            .is_some_and(|v| v["spec"]["claimRef"]["name"] == claim["metadata"]["name"])
+    let bound = &claim["metadata"]["annotations"][BIND_COMPLETED];
+    bound.is_string() || store.get("persistentvolumes", "", volume).is_some_and(|v| is_of(v, claim))
 }
 
 fn size(quantity: &Value) -> i64 {
     quantity.as_str().and_then(thousandths).unwrap_or(0)
+}
+
+/// Whether a volume is bound to this very claim, or reserved for it: a reservation says no UID.
+pub(in crate::sim) fn is_of(volume: &Value, claim: &Value) -> bool {
+    let (reference, metadata) = (&volume["spec"]["claimRef"], &claim["metadata"]);
+    let uid = &reference["uid"];
+    reference["name"] == metadata["name"]
+        && reference["namespace"] == metadata["namespace"]
+        && (uid.as_str().is_none_or(str::is_empty) || *uid == metadata["uid"])
 }
 
 /// Whether a free volume is what a claim wants.
@@ -185,9 +198,7 @@ pub(in crate::sim) fn fits(volume: &Value, claim: &Value) -> bool {
     let mut modes = claim["spec"]["accessModes"].as_array().into_iter().flatten();
     let selector = &claim["spec"]["selector"];
     let free = volume["spec"]["claimRef"].is_null() && volume["status"]["phase"] != "Released";
-    let reserved = volume["spec"]["claimRef"]["name"] == claim["metadata"]["name"]
-        && volume["spec"]["claimRef"]["namespace"] == claim["metadata"]["namespace"];
-    (free || reserved)
+    (free || is_of(volume, claim))
         && class(volume) == class(claim)
         && size(&volume["spec"]["capacity"]["storage"])
             >= size(&claim["spec"]["resources"]["requests"]["storage"])

@@ -72,6 +72,11 @@ impl Change {
     }
 }
 
+/// The kind of definitions.
+pub(in crate::sim) const DEFINITIONS: &str = "customresourcedefinitions.apiextensions.k8s.io";
+/// Holds a definition until its objects are gone.
+pub(in crate::sim) const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
+
 /// How an object is deleted.
 #[derive(Debug, Clone, Default)]
 pub struct DeleteOptions {
@@ -85,6 +90,27 @@ pub struct DeleteOptions {
     pub propagation: Option<String>,
     /// A client asked: watchers of a pod then see its mark before its end, as from the real API server.
     pub by_request: bool,
+}
+
+/// A pod that its workload couldn't make.
+#[derive(Debug, Clone)]
+pub(in crate::sim) struct Refused {
+    /// The reference to the workload.
+    pub owner: Value,
+    /// Where.
+    pub namespace: Value,
+    /// The pod's name, if it isn't a generated one.
+    pub name: Value,
+    /// The API server's words.
+    pub message: String,
+}
+
+impl Refused {
+    /// Why, whatever the pod's name and however much is used by now.
+    pub fn why(&self) -> &str {
+        let why = self.message.split_once(" is forbidden: ").map_or(&*self.message, |(_, why)| why);
+        why.split_once(", used: ").map_or(why, |(why, _)| why)
+    }
 }
 
 /// All objects.
@@ -102,6 +128,8 @@ pub struct Store {
     indexes: Indexes,
     selected: Selected,
     notify: Arc<Notify>,
+    /// Pods of workloads that weren't let in, until the controller manager takes note.
+    refused: Vec<Refused>,
     /// Quotas and limits are enforced: not while a cluster is loaded, which is as it is.
     admits: bool,
 }
@@ -122,6 +150,7 @@ impl Store {
             indexes: Indexes::default(),
             selected: Selected::default(),
             notify: Arc::new(Notify::new()),
+            refused: Vec::new(),
             admits: false,
         };
         for resource in resource::built_in() {
@@ -342,6 +371,19 @@ impl Store {
         std::mem::take(&mut self.changes)
     }
 
+    /// Notes that a workload's pod was refused: no object says so. Many for one reason are one.
+    pub(in crate::sim) fn note_refused(&mut self, refused: Refused) {
+        let is_known = |known: &Refused| known.owner == refused.owner && known.why() == refused.why();
+        if !self.refused.iter().any(is_known) {
+            self.refused.push(refused);
+        }
+    }
+
+    /// What was noted since the last call.
+    pub(in crate::sim) fn take_refused(&mut self) -> Vec<Refused> {
+        std::mem::take(&mut self.refused)
+    }
+
     /// The changes of a kind after a revision.
     ///
     /// # Errors
@@ -426,7 +468,7 @@ impl Store {
         let new = (kind != ChangeKind::Deleted).then_some(&*object);
         self.indexes.change(&name, (&key, place), old.as_deref(), new);
         self.note_selected(&name, (&key, place), old.as_deref(), new);
-        if resource == "customresourcedefinitions.apiextensions.k8s.io"
+        if resource == DEFINITIONS
             && let Some(mut resource) = resource::defined_by(&object)
         {
             if kind == ChangeKind::Deleted {

@@ -99,6 +99,20 @@ impl Refusal {
         refusal
     }
 
+    /// Whether it is because of a namespace that is being deleted.
+    pub(in crate::sim) fn is_of_terminating_namespace(&self) -> bool {
+        self.details.as_ref().is_some_and(|d| d["causes"][0]["reason"] == "NamespaceTerminating")
+    }
+
+    /// 405: the definition of a kind is being deleted.
+    pub fn definition_terminating(resource: &str) -> Self {
+        let message = "create not allowed while custom resource definition is terminating";
+        let (kind, group) = resource.split_once('.').unwrap_or((resource, ""));
+        let mut refusal = Self::new(405, "MethodNotAllowed", message);
+        refusal.details = Some(json!({"group": group, "kind": kind}));
+        refusal
+    }
+
     /// 400.
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::new(400, "BadRequest", message)

@@ -2,11 +2,12 @@
 
 use jiff::SignedDuration;
 
-use super::{DeleteOptions, Key, Object, Refusal, Resource, Store};
+use super::{CLEANUP, DEFINITIONS, DeleteOptions, Key, Object, Refusal, Resource, Store};
 use crate::sim::api::limits;
 use crate::sim::clock::{parse_time, seconds_text};
 use crate::sim::controllers::quota;
 use crate::sim::json::{Map, Text, Value, json};
+use crate::sim::scheduler::set_condition;
 
 impl Store {
     /// Creates an object. Metadata that a dump brings along (`uid`, `creationTimestamp`) is kept.
@@ -27,7 +28,7 @@ impl Store {
     /// 409 if the name is taken, 422 without a name, 404 for an unknown kind, 403 in a namespace on its way out.
     pub fn would_create(&mut self, resource: &str, mut object: Value) -> Result<Value, Refusal> {
         let kind = self.collection(resource)?.resource.clone();
-        self.check_namespace(&kind, &object)?;
+        self.check_place(&kind, &object)?;
         self.name_generated(&kind, &mut object);
         if object["metadata"]["name"].as_str().is_none_or(str::is_empty) {
             let why = "Required value: name or generateName is required";
@@ -58,11 +59,14 @@ impl Store {
         Ok(object)
     }
 
-    /// Nothing new in a namespace that is being deleted.
-    fn check_namespace(&self, kind: &Resource, object: &Value) -> Result<(), Refusal> {
+    /// Nothing new in a namespace, or of a definition, that is being deleted.
+    fn check_place(&self, kind: &Resource, object: &Value) -> Result<(), Refusal> {
         let key = Key::of(object);
         if kind.namespaced && self.is_terminating(&key.namespace) {
             return Err(Refusal::namespace_terminating(&kind.name, &key.name, &key.namespace));
+        }
+        if kind.is_custom && self.get(DEFINITIONS, "", &kind.name).is_some_and(|d| is_deleting(d)) {
+            return Err(Refusal::definition_terminating(&kind.name));
         }
         Ok(())
     }
@@ -246,6 +250,9 @@ impl Store {
     fn marked(&self, resource: &str, old: &Value, options: &DeleteOptions) -> (Value, bool) {
         let mut object = old.clone();
         propagate(&mut object, options.propagation.as_deref());
+        if resource == DEFINITIONS {
+            begin_clean_up(&mut object, &self.clock.now_text());
+        }
         let grace = if resource == "pods" { pod_grace(&object, options.grace_seconds) } else { 0 };
         if grace == 0 && !has_finalizers(&object) {
             if resource == "pods" {
@@ -365,6 +372,13 @@ fn count_generation(kind: &Resource, old: &Value, object: &mut Value, with_annot
     if counted || spec_differs(old, object) {
         object["metadata"]["generation"] = json!(generation + 1);
     }
+}
+
+/// A definition stays until its objects are gone.
+fn begin_clean_up(definition: &mut Value, now: &str) {
+    add_finalizer(definition, CLEANUP);
+    let message = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon";
+    set_condition(&mut definition["status"], "Terminating", "True", "InstanceDeletionPending", message, now);
 }
 
 /// Whether an object is on its way out.

@@ -371,3 +371,94 @@ async fn a_foreground_deletion_ends_when_the_last_dependant_is_gone() {
     let left = |resource: &str| all(&cluster, resource, "shop").len();
     assert_eq!((left("deployments.apps"), left("replicasets.apps"), left("pods")), (0, 0, 0));
 }
+
+/// Revisions say what their owner said when they were made: `kubectl rollout history` shows its change-cause.
+#[tokio::test(start_paused = true)]
+async fn revisions_have_the_annotations_of_their_owner() {
+    let set = |kind: &str, name: &str| {
+        format!(
+            "\napiVersion: apps/v1\nkind: {kind}\nmetadata: {{name: {name}, namespace: shop, annotations: {{kubernetes.io/change-cause: first}}}}\n\
+             spec:\n  selector: {{matchLabels: {{app: {name}}}}}\n  template:\n    metadata: {{labels: {{app: {name}}}}}\n    \
+             spec: {{containers: [{{name: c, image: c}}]}}\n---"
+        )
+    };
+    let cluster = after(5, &on_nodes(&(set("StatefulSet", "db") + &set("DaemonSet", "agent")))).await;
+    for resource in ["statefulsets.apps", "daemonsets.apps"] {
+        let name = if resource == "daemonsets.apps" { "agent" } else { "db" };
+        change(&cluster, resource, "shop", name, |set| {
+            set["metadata"]["annotations"]["kubernetes.io/change-cause"] = json!("second");
+            set["spec"]["template"]["spec"]["containers"][0]["image"] = json!("d");
+        });
+    }
+    seconds(5).await;
+    let cause = "kubernetes.io/change-cause";
+    let mut said: Vec<(String, i64, Value)> = Vec::new();
+    for revision in all(&cluster, "controllerrevisions.apps", "shop") {
+        assert_eq!(revision["data"]["spec"]["template"]["$patch"], "replace");
+        let owner = &revision["metadata"]["ownerReferences"][0]["name"];
+        let annotations = revision["metadata"]["annotations"].clone();
+        said.push((
+            owner.as_str().expect("an owner").to_owned(),
+            revision["revision"].as_i64().expect("a number"),
+            annotations,
+        ));
+    }
+    said.sort_by_key(|(owner, number, _)| (owner.clone(), *number));
+    let generation = "deprecated.daemonset.template.generation";
+    assert_eq!(
+        said,
+        [
+            ("agent".to_owned(), 1, json!({cause: "first", generation: "1"})),
+            ("agent".to_owned(), 2, json!({cause: "second", generation: "1"})),
+            ("db".to_owned(), 1, json!({cause: "first"})),
+            ("db".to_owned(), 2, json!({cause: "second"})),
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_says_that_it_is_ready_and_keeps_no_empty_list_of_taints() {
+    let node = "apiVersion: v1\nkind: Node\nmetadata: {name: w1}\n";
+    let cluster = after(2, node).await;
+    let ready = stored(&cluster, "nodes", "", "w1")["status"]["conditions"][0].clone();
+    let time = ready["lastTransitionTime"].clone();
+    assert!(time.is_string());
+    assert_eq!(
+        ready,
+        json!({
+            "type": "Ready", "status": "True", "reason": "KubeletReady", "message": "kubelet is posting ready status",
+            "lastHeartbeatTime": time, "lastTransitionTime": time,
+        })
+    );
+    change(&cluster, "nodes", "", "w1", |n| n["spec"]["unschedulable"] = json!(true));
+    seconds(1).await;
+    assert_eq!(
+        stored(&cluster, "nodes", "", "w1")["spec"]["taints"],
+        json!([{"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}])
+    );
+    change(&cluster, "nodes", "", "w1", |n| {
+        n["spec"].as_object_mut().map(|s| s.remove("unschedulable"));
+    });
+    seconds(1).await;
+    let spec = stored(&cluster, "nodes", "", "w1")["spec"].clone();
+    assert!(spec.get("taints").is_none(), "{spec}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_made_by_hand_is_none_of_its_cron_jobs_active_ones() {
+    let job = |name: &str, annotations: &str| {
+        format!(
+            "\n---\napiVersion: batch/v1\nkind: Job\nmetadata:\n  name: {name}\n  namespace: shop\n  annotations: {{{annotations}}}\n  \
+             ownerReferences: [{{apiVersion: batch/v1, kind: CronJob, name: tidy, uid: of-tidy, controller: true}}]\n\
+             spec: {{template: {{spec: {{restartPolicy: Never, containers: [{{name: c, image: c}}]}}}}}}"
+        )
+    };
+    let cron = "\napiVersion: batch/v1\nkind: CronJob\nmetadata: {name: tidy, namespace: shop, uid: of-tidy}\nspec:\n  schedule: '0 0 1 1 *'\n  \
+                jobTemplate: {spec: {template: {spec: {restartPolicy: Never, containers: [{name: c, image: c}]}}}}";
+    let text =
+        [cron, &job("scheduled", ""), &job("by-hand", "cronjob.kubernetes.io/instantiate: manual")].concat();
+    let cluster = after(2, &on_nodes(&text)).await;
+    let active = stored(&cluster, "cronjobs.batch", "shop", "tidy")["status"]["active"].clone();
+    let names: Vec<&Value> = active.as_array().into_iter().flatten().map(|job| &job["name"]).collect();
+    assert_eq!(names, [&json!("scheduled")]);
+}

@@ -6,10 +6,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{DEPLOYMENTS, Rollout, asked, counted};
 use crate::sim::clock::{parse_time, seconds_text};
+use crate::sim::controllers::replica_set::FAILURE;
 use crate::sim::controllers::until;
 use crate::sim::json::{Value, json};
 use crate::sim::scheduler::set_condition;
-use crate::sim::store::{Key, Store};
+use crate::sim::store::{Key, Object, Store};
 
 const PROGRESSING: &str = "Progressing";
 const AVAILABLE: &str = "NewReplicaSetAvailable";
@@ -110,6 +111,9 @@ pub(super) fn report(store: &mut Store, key: &Key, rollout: &Rollout, now: Times
     let enough = sum("availableReplicas") >= wanted - rollout.limits().1;
     let text = seconds_text(now);
     let set = rollout.new.as_ref().map(|s| s["metadata"]["name"].as_str().unwrap_or_default().to_owned());
+    let failing = |set: &Object| condition(set, FAILURE).cloned();
+    // The present set's, or else another's.
+    let failure = rollout.new.iter().chain(&rollout.old).find_map(failing);
     let deployment = store.modify(DEPLOYMENTS, key, |deployment| {
         let before = deployment.clone();
         let conditions = before["status"]["conditions"].clone();
@@ -127,6 +131,7 @@ pub(super) fn report(store: &mut Store, key: &Key, rollout: &Rollout, now: Times
             let said = ("False", "MinimumReplicasUnavailable");
             write(status, "Available", said, "Deployment does not have minimum availability.", &text, false);
         }
+        mirror_failure(status, failure);
         if let Some(seconds) = before["spec"]["progressDeadlineSeconds"].as_i64() {
             progress(deployment, &before, set.as_deref(), seconds, now);
         }
@@ -137,6 +142,18 @@ pub(super) fn report(store: &mut Store, key: &Key, rollout: &Rollout, now: Times
     let from = progressing["lastUpdateTime"].as_str().and_then(parse_time)?;
     let open = reason != AVAILABLE && reason != EXCEEDED && reason != PAUSED;
     open.then(|| until(now, from + SignedDuration::from_secs(seconds + 1)))
+}
+
+/// A Deployment says of its pods that they are refused, as its set does, and for as long.
+fn mirror_failure(status: &mut Value, failure: Option<Value>) {
+    let Some(list) = status["conditions"].as_array_mut() else { return };
+    let Some(mut failure) = failure else { return list.retain(|c| c["type"] != FAILURE) };
+    failure["lastUpdateTime"] = failure["lastTransitionTime"].clone();
+    let is_said = |c: &Value| ["type", "status", "reason"].iter().all(|field| c[*field] == failure[*field]);
+    if !list.iter().any(is_said) {
+        list.retain(|c| c["type"] != FAILURE);
+        list.push(failure);
+    }
 }
 
 /// Whether the rollout is done, gets on, or has stood still for too long.

@@ -134,11 +134,15 @@ fn fill(store: &mut Store, job: &Value, now: Timestamp) -> Option<Duration> {
         let completions = job["spec"]["completions"].as_i64().unwrap_or(0);
         let missing = Indexes::completed(job).missing(completions);
         for index in missing.into_iter().filter(|i| !taken.contains(i)).take(room as usize) {
-            create(store, job, Some(index));
+            if create(store, job, Some(index)).is_none() {
+                break;
+            }
         }
     } else {
         for _ in 0..room {
-            create(store, job, None);
+            if create(store, job, None).is_none() {
+                break;
+            }
         }
     }
     None

@@ -289,6 +289,49 @@ async fn a_vm_says_what_it_is_doing() {
     assert!(lab.get(Kind::Vm, "goes").await.is_null());
 }
 
+/// A VM has its VMI's conditions, so that one can wait for them at the VM.
+#[tokio::test(start_paused = true)]
+async fn a_vm_has_the_conditions_of_its_vmi() {
+    let lab =
+        Lab::new(2, &(lab::vm("runs", "Always", "", "") + &lab::vm("halted", "Halted", "", "")), 9, "").await;
+    let conditions = async |name: &str| -> Vec<String> {
+        let vm = lab.get(Kind::Vm, name).await;
+        let said = |c: &Value| {
+            let text = |field: &str| c[field].as_str().unwrap_or_default().to_owned();
+            format!("{}={} {} {}", text("type"), text("status"), text("reason"), text("message"))
+        };
+        vm["status"]["conditions"].as_array().into_iter().flatten().map(said).collect()
+    };
+    let none = ["Ready=False VMINotExists VMI does not exist"];
+    assert_eq!(conditions("halted").await, none);
+    assert_eq!(conditions("runs").await, ["Ready=True  ", "LiveMigratable=True  "]);
+    // What isn't the VMI's stays.
+    let own = json!({"type": "RestartRequired", "status": "True"});
+    let both =
+        json!([own, {"type": "Ready", "status": "True"}, {"type": "LiveMigratable", "status": "True"}]);
+    lab.patch_status(Kind::Vm, "runs", json!({"conditions": both})).await;
+    assert_eq!(lab.act("virtualmachines", "runs", "stop", json!({})).await.0, 202);
+    pass(60).await;
+    assert_eq!(conditions("runs").await, ["RestartRequired=True  ", none[0]]);
+}
+
+/// A migration changes a VM's status when it begins and when it is over, and at no other time.
+#[tokio::test(start_paused = true)]
+async fn a_migration_is_two_writes_of_its_vm() {
+    let lab = Lab::new(2, &lab::vm("g", "Always", lab::MOVES, ""), 9, "").await;
+    let version = async || lab.get(Kind::Vm, "g").await["metadata"]["resourceVersion"].clone();
+    assert_eq!(lab.evict_vmi("g").await.0, 429);
+    let (mut writes, mut last) = (0, version().await);
+    for _ in 0..600 {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        let now = version().await;
+        writes += i32::from(now != last);
+        last = now;
+    }
+    assert_eq!(lab.vmi("g").await["status"]["migrationState"]["completed"], true);
+    assert_eq!(writes, 2);
+}
+
 /// A start by hand is a request that the controller takes up, where the run strategy is kept.
 #[tokio::test(start_paused = true)]
 async fn a_start_is_a_request_under_manual() {
