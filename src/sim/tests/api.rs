@@ -78,6 +78,8 @@ async fn all_served_versions_answer_and_one_is_stored() {
     assert_eq!(group["versions"].as_array().expect("versions").len(), 2);
     let definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.example.com";
     assert_eq!(ask(&cluster, "DELETE", definition, Value::Null).await.0, 200);
+    // When its objects are gone.
+    seconds(1).await;
     assert_eq!(ask(&cluster, "GET", "/apis/example.com/v1/widgets", Value::Null).await.0, 404);
 }
 
