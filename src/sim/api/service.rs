@@ -404,6 +404,10 @@ fn describes(store: &Store, call: &Call) -> Result<Option<Response<ResponseBody>
         let body = Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed_unsync();
         return Ok(Some(typed(Response::new(body), "text/plain; charset=utf-8")));
     }
+    if let Some(bytes) = openapi::in_protobuf(store, &call.path, &call.accept) {
+        let body = Full::new(Bytes::from(bytes)).map_err(|never| match never {}).boxed_unsync();
+        return Ok(Some(typed(Response::new(body), openapi::PROTOBUF)));
+    }
     if let Some(document) = openapi::answer(store, &call.path, &call.accept) {
         return Ok(Some(full(StatusCode::OK, &*document?)));
     }
