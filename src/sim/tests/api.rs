@@ -289,3 +289,108 @@ async fn an_apply_conflicts_with_the_image_that_somebody_set() {
     let web = self::stored(&cluster, "deployments.apps", "shop", "web");
     assert_eq!(web["metadata"]["managedFields"], Value::Null);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_is_refused_in_words() {
+    let cluster = after(1, WIDGETS).await;
+    let template = json!({
+        "metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]},
+    });
+    let mut once = template.clone();
+    once["spec"]["restartPolicy"] = json!("Never");
+    let cron = |name: &str, field: &str, value: &str| {
+        let mut spec = json!({"schedule": "* * * * *", "jobTemplate": {"spec": {"template": once}}});
+        spec[field] = json!(value);
+        json!({"metadata": {"name": name}, "spec": spec})
+    };
+    let mut daemon = json!({"selector": {"matchLabels": {"a": "b"}}, "template": template});
+    daemon["updateStrategy"] =
+        json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 1}});
+    let (batch, core) = ("/apis/batch/v1/namespaces/default", "/api/v1/namespaces/default");
+    let named = |spec: Value| json!({"metadata": {"name": "a"}, "spec": spec});
+    let big = |text: String| json!({"metadata": {"name": "a"}, "data": {"k": text}});
+    for (path, body, field, start) in [
+        (
+            format!("{batch}/cronjobs"),
+            cron("a", "concurrencyPolicy", "Maybe"),
+            "spec.concurrencyPolicy",
+            "Unsupported value: \"Maybe\": supported values: \"Allow\", \"Forbid\", \"Replace\"",
+        ),
+        (
+            format!("{batch}/cronjobs"),
+            cron("a", "timeZone", "Mars/Base"),
+            "spec.timeZone",
+            "Invalid value: \"Mars/Base\": unknown time zone Mars/Base",
+        ),
+        (
+            format!("{batch}/cronjobs"),
+            cron(&"a".repeat(53), "timeZone", "Etc/UTC"),
+            "metadata.name",
+            "Invalid value: \"aaaaa",
+        ),
+        (
+            format!("{batch}/jobs"),
+            named(json!({"completionMode": "Nope", "template": once})),
+            "spec.completionMode",
+            "Unsupported value: \"Nope\": supported values: \"NonIndexed\", \"Indexed\"",
+        ),
+        (
+            "/apis/apps/v1/namespaces/default/daemonsets".to_owned(),
+            named(daemon),
+            "spec.updateStrategy.rollingUpdate.maxSurge",
+            "Invalid value: 1: may not be set when maxUnavailable is non-zero",
+        ),
+        (
+            format!("{core}/resourcequotas"),
+            named(json!({"hard": {"nonsense": "1", "a.b/c": "1", "pods": "1"}})),
+            "spec.hard[nonsense]",
+            "Invalid value: \"nonsense\": must be a standard resource type or fully qualified",
+        ),
+        (
+            format!("{core}/configmaps"),
+            big("x".repeat(1_048_577)),
+            "[]",
+            "Too long: may not be more than 1048576 bytes",
+        ),
+        // Four characters stand for three bytes.
+        (
+            format!("{core}/secrets"),
+            big("AAAA".repeat(349_526)),
+            "data",
+            "Too long: may not be more than 1048576 bytes",
+        ),
+    ] {
+        let (code, answer) = ask(&cluster, "POST", &path, body).await;
+        let cause = &answer["details"]["causes"][0];
+        assert_eq!((code, &cause["field"]), (422, &json!(field)), "{path}");
+        assert!(cause["message"].as_str().is_some_and(|m| m.starts_with(start)), "{cause}");
+    }
+    for (path, body) in [("configmaps", big("x".repeat(1_048_576))), ("secrets", big("AAAA".repeat(349_525)))]
+    {
+        assert_eq!(ask(&cluster, "POST", &format!("{core}/{path}"), body).await.0, 201, "{path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_set_once_stays() {
+    let cluster = after(1, WIDGETS).await;
+    let (node, given) = ("/api/v1/nodes/w1", |id: &str| json!({"spec": {"providerID": id}}));
+    assert_eq!(ask(&cluster, "PATCH", node, given("a://b")).await.0, 200);
+    let (code, answer) = ask(&cluster, "PATCH", node, given("a://c")).await;
+    let why = "Forbidden: node updates may not change providerID except from \"\" to valid";
+    assert_eq!((code, &answer["details"]["causes"][0]["message"]), (422, &json!(why)));
+    let classes = "/apis/scheduling.k8s.io/v1/priorityclasses";
+    let class = |name: &str| json!({"metadata": {"name": name}, "value": 5, "globalDefault": true});
+    assert_eq!(ask(&cluster, "POST", classes, class("g1")).await.0, 201);
+    let (code, answer) = ask(&cluster, "POST", classes, class("g2")).await;
+    let why = "priorityclasses.scheduling.k8s.io \"g2\" is forbidden: PriorityClass g1 is already marked as default. \
+               Only one default can exist";
+    assert_eq!((code, &answer["message"]), (403, &json!(why)));
+    let jobs = "/apis/batch/v1/namespaces/default/jobs";
+    let pod = json!({"containers": [{"name": "c", "image": "i"}], "restartPolicy": "Never"});
+    let spec = json!({"completionMode": "Indexed", "completions": 2, "template": {"spec": pod}});
+    assert_eq!(ask(&cluster, "POST", jobs, json!({"metadata": {"name": "j"}, "spec": spec})).await.0, 201);
+    let other = json!({"spec": {"completionMode": "NonIndexed"}});
+    let (code, answer) = ask(&cluster, "PATCH", &format!("{jobs}/j"), other).await;
+    assert_eq!((code, &answer["details"]["causes"][0]["field"]), (422, &json!("spec.completionMode")));
+}
