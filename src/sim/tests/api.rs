@@ -394,3 +394,43 @@ async fn what_is_set_once_stays() {
     let (code, answer) = ask(&cluster, "PATCH", &format!("{jobs}/j"), other).await;
     assert_eq!((code, &answer["details"]["causes"][0]["field"]), (422, &json!("spec.completionMode")));
 }
+
+#[tokio::test(start_paused = true)]
+async fn patches_of_nothing_and_without_a_key() {
+    let cluster = after(1, WIDGETS).await;
+    let pods = "/api/v1/namespaces/default/pods";
+    let container = json!({"name": "c", "image": "i", "ports": [{"containerPort": 80}]});
+    let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [container]}});
+    assert_eq!(ask(&cluster, "POST", pods, pod).await.0, 201);
+    let request = |content_type: &str, body: &'static str| {
+        http::Request::patch(format!("{pods}/p"))
+            .header("content-type", content_type)
+            .body(kube::client::Body::from(body.as_bytes().to_vec()))
+            .expect("a request")
+    };
+    let merge = "application/merge-patch+json";
+    let strategic = "application/strategic-merge-patch+json";
+    for (content_type, body, code, message) in [
+        (merge, "null", 400, "Invalid JSON Patch"),
+        (strategic, "null", 200, ""),
+        (
+            strategic,
+            r#"{"spec": {"containers": [{"image": "noname"}]}}"#,
+            500,
+            "map: map[image:noname] does not contain declared merge key: name",
+        ),
+        (
+            strategic,
+            r#"{"spec": {"containers": [{"name": "c", "ports": [{"hostPort": 1}]}]}}"#,
+            500,
+            "map: map[hostPort:1] does not contain declared merge key: containerPort",
+        ),
+    ] {
+        let response = cluster.client().send(request(content_type, body)).await.expect("answered");
+        let answered = response.status().as_u16();
+        let bytes = http_body_util::BodyExt::collect(response.into_body()).await.expect("a body").to_bytes();
+        let answer: Value = serde_json::from_slice(&bytes).expect("JSON");
+        assert_eq!(answered, code, "{body}: {answer}");
+        assert!(answer["message"].as_str().unwrap_or_default().starts_with(message), "{answer}");
+    }
+}
