@@ -396,6 +396,35 @@ async fn what_is_set_once_stays() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn events_are_selected_by_the_fields_of_their_group() {
+    let cluster = after(1, WIDGETS).await;
+    let events = "/apis/events.k8s.io/v1/namespaces/default/events";
+    let event = |name: &str, pod: &str| {
+        json!({
+            "metadata": {"name": name}, "eventTime": "2026-01-01T00:00:00.000000Z", "action": "A", "reason": "R",
+            "type": "Normal", "reportingController": "c/d", "reportingInstance": "i",
+            "regarding": {"kind": "Pod", "name": pod, "namespace": "default"},
+        })
+    };
+    for (name, pod) in [("a", "p"), ("b", "q")] {
+        assert_eq!(ask(&cluster, "POST", events, event(name, pod)).await.0, 201);
+    }
+    for (selector, found) in [
+        ("regarding.name=p", 1),
+        ("reason=R,type=Normal", 2),
+        ("reportingController=c/d,regarding.name!=p", 1),
+        ("type=Warning", 0),
+    ] {
+        let path = format!("{events}?fieldSelector={selector}");
+        let (code, list) = ask(&cluster, "GET", &path, Value::Null).await;
+        assert_eq!((code, list["items"].as_array().map(Vec::len)), (200, Some(found)), "{selector}: {list}");
+    }
+    let path = format!("{events}?fieldSelector=involvedObject.name=p");
+    let (code, answer) = ask(&cluster, "GET", &path, Value::Null).await;
+    assert_eq!((code, &answer["message"]), (400, &json!("field label not supported: involvedObject.name")));
+}
+
+#[tokio::test(start_paused = true)]
 async fn patches_of_nothing_and_without_a_key() {
     let cluster = after(1, WIDGETS).await;
     let pods = "/api/v1/namespaces/default/pods";
