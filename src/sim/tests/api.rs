@@ -291,6 +291,92 @@ async fn an_apply_conflicts_with_the_image_that_somebody_set() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_deletion_that_cannot_be_read_deletes_nothing() {
+    let cluster = after(1, WIDGETS).await;
+    let maps = "/api/v1/namespaces/default/configmaps";
+    let (code, _) = ask(&cluster, "POST", maps, json!({"metadata": {"name": "a"}})).await;
+    assert_eq!(code, 201);
+    let scheme = "in scheme \"pkg/runtime/scheme.go:111\"";
+    for (query, body, why) in [
+        ("?gracePeriodSeconds=x", Value::Null, "strconv.ParseInt: parsing \"x\": invalid syntax".to_owned()),
+        (
+            "?gracePeriodSeconds=99999999999999999999",
+            Value::Null,
+            "strconv.ParseInt: parsing \"99999999999999999999\": value out of range".to_owned(),
+        ),
+        (
+            "",
+            json!({"kind": "Pod", "apiVersion": "v1"}),
+            format!("no kind \"Pod\" is registered for version \"v1\" {scheme}"),
+        ),
+        (
+            "",
+            json!({"gracePeriodSeconds": "x"}),
+            "json: cannot unmarshal string into Go struct field DeleteOptions.gracePeriodSeconds of type int64"
+                .to_owned(),
+        ),
+    ] {
+        for path in [format!("{maps}/a{query}"), format!("{maps}{query}")] {
+            let (code, answer) = ask(&cluster, "DELETE", &path, body.clone()).await;
+            assert_eq!((code, &answer["message"]), (400, &json!(why)), "{path}");
+        }
+    }
+    for path in ["/api/v1/configmaps", "/apis/apps/v1/deployments", "/api/v1/namespaces"] {
+        assert_eq!(ask(&cluster, "DELETE", path, Value::Null).await.0, 405, "{path}");
+    }
+    assert_eq!(ask(&cluster, "GET", &format!("{maps}/a"), Value::Null).await.0, 200);
+    // The group of the options doesn't matter.
+    let options = json!({"kind": "DeleteOptions", "apiVersion": "apps/v1"});
+    assert_eq!(ask(&cluster, "DELETE", &format!("{maps}/a?gracePeriodSeconds=x"), options).await.0, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_path_takes_its_own_methods() {
+    let cluster = after(1, WIDGETS).await;
+    let map = json!({"metadata": {"name": "m", "namespace": "default"}});
+    for (method, path, code) in [
+        ("GET", "/api/v1/namespaces/default/nodes", 404),
+        ("POST", "/api/v1/namespaces/default/nodes", 404),
+        ("GET", "/api/v1/namespaces/default/nodes/w1", 404),
+        ("GET", "/api/v1/configmaps/m", 404),
+        ("POST", "/api/v1/configmaps", 405),
+        ("PUT", "/api/v1/namespaces/default/configmaps", 405),
+        ("PUT", "/api/v1/nodes", 405),
+        ("PUT", "/apis/example.com/v1/namespaces/default/widgets", 400),
+        ("POST", "/version", 405),
+        ("POST", "/api/v1", 405),
+        ("POST", "/apis/apps", 200),
+        ("GET", "/api/v1/namespaces/default/pods/p/eviction", 405),
+        ("POST", "/api/v1/namespaces/default/pods/p/status", 405),
+        ("DELETE", "/apis/apps/v1/namespaces/default/deployments/d/scale", 405),
+        ("GET", "/api/v1/configmaps", 200),
+        ("GET", "/api/v1/namespaces/default", 200),
+    ] {
+        let (answered, answer) = ask(&cluster, method, path, map.clone()).await;
+        assert_eq!(answered, code, "{method} {path}: {answer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn forms_and_options_that_are_not_spoken_are_refused() {
+    let cluster = after(1, WIDGETS).await;
+    let maps = "/api/v1/namespaces/default/configmaps";
+    let map = json!({"metadata": {"name": "a"}});
+    let (code, answer) = send(&cluster, "POST", maps, "text/plain", map.clone()).await;
+    assert_eq!((code, &answer["reason"]), (415, &json!("UnsupportedMediaType")), "{answer}");
+    // JSON is YAML, too.
+    assert_eq!(send(&cluster, "POST", maps, "application/yaml", map).await.0, 201);
+    let (code, answer) = ask(&cluster, "GET", &format!("{maps}?timeout=zz"), Value::Null).await;
+    let why = "invalid timeout specified in the request URL - time: invalid duration \"zz\"";
+    assert_eq!((code, &answer["message"]), (400, &json!(why)));
+    let (code, answer) = ask(&cluster, "PATCH", &format!("{maps}/a?force=true"), json!({})).await;
+    assert_eq!((code, &answer["details"]["causes"][0]["field"]), (422, &json!("force")), "{answer}");
+    let request = http::Request::get(maps).header("accept", "text/html");
+    let request = request.body(kube::client::Body::empty()).expect("a request");
+    assert_eq!(cluster.client().send(request).await.expect("answered").status(), 406);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_cannot_be_is_refused_in_words() {
     let cluster = after(1, WIDGETS).await;
     let template = json!({
@@ -422,6 +508,35 @@ async fn events_are_selected_by_the_fields_of_their_group() {
     let path = format!("{events}?fieldSelector=involvedObject.name=p");
     let (code, answer) = ask(&cluster, "GET", &path, Value::Null).await;
     assert_eq!((code, &answer["message"]), (400, &json!("field label not supported: involvedObject.name")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_eviction_and_the_table_of_a_scale() {
+    let cluster = after(1, WIDGETS).await;
+    let pods = "/api/v1/namespaces/default/pods";
+    let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    assert_eq!(ask(&cluster, "POST", pods, pod.clone()).await.0, 201);
+    let eviction = json!({"apiVersion": "policy/v1beta1", "kind": "Eviction", "metadata": {"name": "p"}});
+    assert_eq!(ask(&cluster, "POST", &format!("{pods}/p/eviction"), eviction).await.0, 201);
+    let sets = "/apis/apps/v1/namespaces/default/replicasets";
+    let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": pod["spec"]});
+    let spec = json!({"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "template": template});
+    assert_eq!(ask(&cluster, "POST", sets, json!({"metadata": {"name": "r"}, "spec": spec})).await.0, 201);
+    let request = http::Request::get(format!("{sets}/r/scale"))
+        .header("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")
+        .body(kube::client::Body::empty())
+        .expect("a request");
+    let response = cluster.client().send(request).await.expect("answered");
+    let bytes = http_body_util::BodyExt::collect(response.into_body()).await.expect("a body").to_bytes();
+    let table: Value = serde_json::from_slice(&bytes).expect("JSON");
+    let names: Vec<&str> = table["columnDefinitions"]
+        .as_array()
+        .expect("columns")
+        .iter()
+        .filter_map(|c| c["name"].as_str())
+        .collect();
+    assert_eq!(names, ["Name", "Desired", "Available", "Age"]);
+    assert_eq!(table["rows"][0]["cells"][0], "r");
 }
 
 #[tokio::test(start_paused = true)]
