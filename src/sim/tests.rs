@@ -4,6 +4,7 @@ mod api;
 mod copies;
 mod definitions;
 mod generated;
+mod refused;
 mod scheduling;
 mod unmodelled;
 mod volumes;

@@ -217,19 +217,15 @@ pub(super) fn read(call: &Call, route: &Route, stored: &Value) -> Result<Value, 
         // What is shared from here on needs no second look.
         object.adopt(stored);
     }
-    if !object.is_object() {
-        let what = match &object {
-            Value::Array(_) => "array",
-            Value::String(_) => "string",
-            Value::Bool(_) => "bool",
-            Value::Null => "null",
-            _ => "number",
-        };
-        let why = format!(
-            "json: cannot unmarshal {what} into Go value of type struct {{ APIVersion string \
-             \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}"
-        );
+    if let Some(why) = not_an_object(&object) {
         return Err(unrecognised(call, &kind, &why));
+    }
+    if route.subresource.as_deref() == Some("eviction")
+        && object["kind"] == kind.as_str()
+        && object["apiVersion"] == "policy/v1beta1"
+    {
+        // The older version of it is still read.
+        object["apiVersion"] = json!(api_version);
     }
     let untyped = route.resource.is_custom && route.subresource.as_deref() != Some("scale");
     for (field, value) in [("kind", &kind), ("apiVersion", &api_version)].into_iter().filter(|_| !untyped) {
@@ -247,6 +243,62 @@ pub(super) fn read(call: &Call, route: &Route, stored: &Value) -> Result<Value, 
     }
     formed(call, route, stored, &mut object, twice)?;
     Ok(object)
+}
+
+/// Why a value has no kind, in the words of Go's JSON reader.
+fn not_an_object(value: &Value) -> Option<String> {
+    let what = match value {
+        Value::Object(_) => return None,
+        Value::Array(_) => "array",
+        Value::String(_) => "string",
+        Value::Bool(_) => "bool",
+        Value::Null => "null",
+        Value::Number(_) => "number",
+    };
+    Some(format!(
+        "json: cannot unmarshal {what} into Go value of type struct {{ APIVersion string \
+         \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}"
+    ))
+}
+
+/// Reads the options of a deletion, which are its body; null if there is none.
+///
+/// # Errors
+/// 400 for what isn't JSON, is of another kind, or has a grace period that isn't a number.
+pub(super) fn delete_options(call: &Call) -> Result<Value, Refusal> {
+    if !call.has_body() {
+        return Ok(Value::Null);
+    }
+    let bad =
+        |why: String| Refusal::bad_request(format!("couldn't get version/kind; json parse error: {why}"));
+    let options = call.read().map_err(|e| bad(syntax(&e, &call.body)))?.value;
+    if options.is_null() {
+        return Ok(options);
+    }
+    if let Some(why) = not_an_object(&options) {
+        return Err(bad(why));
+    }
+    let text = |field: &str| options[field].as_str().unwrap_or_default();
+    if !matches!(text("kind"), "" | "DeleteOptions") {
+        let version = if text("apiVersion").is_empty() { "v1" } else { text("apiVersion") };
+        let why = format!(
+            "no kind {:?} is registered for version {version:?} in scheme \"pkg/runtime/scheme.go:111\"",
+            text("kind")
+        );
+        return Err(Refusal::bad_request(why));
+    }
+    let what = match &options["gracePeriodSeconds"] {
+        Value::Null => return Ok(options),
+        Value::Number(n) if n.as_i64().is_some() => return Ok(options),
+        Value::Number(n) => format!("number {n}"),
+        Value::String(_) => "string".to_owned(),
+        Value::Bool(_) => "bool".to_owned(),
+        Value::Array(_) => "array".to_owned(),
+        Value::Object(_) => "object".to_owned(),
+    };
+    Err(Refusal::bad_request(format!(
+        "json: cannot unmarshal {what} into Go struct field DeleteOptions.gracePeriodSeconds of type int64"
+    )))
 }
 
 /// The Go package of a group's internal types.

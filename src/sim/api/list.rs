@@ -175,16 +175,12 @@ pub(super) fn list(store: &Store, call: &Call, route: &Route) -> Result<Value, R
             (None, Some(node)) => Box::new(store.pods_on(node).filter(is_on_page)),
             (None, None) => store.list_after(name, namespace, after.as_ref()),
         };
-    let mut rest = objects;
+    let mut rest = objects.peekable();
     let page: Vec<&Object> = rest.by_ref().filter(|o| selector.matches(o)).take(limit).collect();
     let mut metadata = json!({"resourceVersion": revision.to_string()});
     // A full page is followed by another, even if nothing that is left is selected.
-    let last = page.last().filter(|_| page.len() == limit).map(|o| Key::of(o));
-    let is_followed = |last: &Key| match &then {
-        Some(then) => section(then, namespace, Some(last)).next().is_some(),
-        None => store.list_after(name, namespace, Some(last)).next().is_some(),
-    };
-    if let Some(after) = last.filter(is_followed) {
+    if rest.peek().is_some() {
+        let after = page.last().map(|o| Key::of(o)).unwrap_or_default();
         metadata["continue"] = json!(Token { revision, after }.text());
         if selector.is_empty() {
             metadata["remainingItemCount"] = json!(rest.count());

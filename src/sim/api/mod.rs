@@ -24,6 +24,7 @@ mod labels;
 pub(in crate::sim) mod limits;
 mod list;
 mod managed;
+mod methods;
 mod openapi;
 mod options;
 mod patch;

@@ -23,6 +23,21 @@ pub(super) fn invalid(kind: &str, field: &str, reason: &str, message: &str) -> R
     refusal
 }
 
+/// Reads a number as Go does.
+///
+/// # Errors
+/// 400 for another text, or a number of more than 64 bits.
+pub(super) fn whole_number(text: &str) -> Result<i64, Refusal> {
+    use std::num::IntErrorKind::{NegOverflow, PosOverflow};
+    text.parse().map_err(|error: std::num::ParseIntError| {
+        let why = match error.kind() {
+            PosOverflow | NegOverflow => "value out of range",
+            _ => "invalid syntax",
+        };
+        Refusal::bad_request(format!("strconv.ParseInt: parsing {text:?}: {why}"))
+    })
+}
+
 /// Judges how a deletion shall go on to dependants.
 ///
 /// # Errors
@@ -58,6 +73,11 @@ pub(super) fn check(call: &Call) -> Result<(), Refusal> {
         Method::DELETE => "DeleteOptions",
         _ => return Ok(()),
     };
+    let applies = call.content_type.starts_with("application/apply-patch");
+    if call.method == Method::PATCH && !applies && call.query.contains_key("force") {
+        let message = "Forbidden: may not be specified for non-apply patch";
+        return Err(invalid(kind, "force", "FieldValueForbidden", message));
+    }
     if let Some(value) = call.query.get("dryRun").filter(|v| !v.is_empty() && *v != "All") {
         return Err(unsupported(kind, "dryRun", value, &["All"]));
     }

@@ -89,6 +89,9 @@ pub fn apply(content_type: &str, object: &Value, body: &[u8]) -> Result<Value, R
         }
         "application/merge-patch+json" => {
             let patch: Value = serde_json::from_slice(body).map_err(unreadable)?;
+            if patch.is_null() {
+                return Err(Refusal::bad_request("Invalid JSON Patch"));
+            }
             if !patch.is_object() {
                 return Err(not_a("map[string]interface {}", &patch));
             }
@@ -99,7 +102,14 @@ pub fn apply(content_type: &str, object: &Value, body: &[u8]) -> Result<Value, R
             let types = Types::get();
             let text = |field: &str| object[field].as_str().unwrap_or_default();
             let structure = types.kind(text("apiVersion"), text("kind"));
-            strategic(&mut patched, &patch, structure.map(|i| types.structure(i)));
+            let structure = structure.map(|i| types.structure(i));
+            if let Some(why) = structure.and_then(|s| keyless(object, &patch, s)) {
+                return Err(Refusal::new(500, "", why));
+            }
+            // Nothing is a change of nothing.
+            if !patch.is_null() {
+                strategic(&mut patched, &patch, structure);
+            }
         }
     }
     Ok(patched)
@@ -163,6 +173,33 @@ fn json_patches(object: &mut Value, patch: &Value) -> Result<(), ()> {
     }
     *object = patched.into();
     Ok(())
+}
+
+/// Why a strategic patch can't be merged: an item that goes into a list by its key, and has none.
+fn keyless(target: &Value, patch: &Value, structure: &Struct) -> Option<String> {
+    let fields = patch.as_object().into_iter().flatten();
+    fields.filter(|(name, _)| !name.starts_with('$')).find_map(|(name, change)| {
+        let field = structure.field(name)?;
+        let there = target.get(name.as_str())?;
+        match (&field.shape, &field.patch) {
+            (Shape::Struct(index), _) => keyless(there, change, Types::get().structure(*index)),
+            (Shape::List(element), Patch::Key(key)) => {
+                let Shape::Struct(index) = **element else { return None };
+                let items = change.as_array()?.iter().filter(|i| i.is_object() && i["$patch"] != "replace");
+                items.into_iter().find_map(|item| {
+                    let Some(own) = item.get(key) else {
+                        return Some(format!(
+                            "map: {} does not contain declared merge key: {key}",
+                            go_map(item)
+                        ));
+                    };
+                    let same = there.as_array()?.iter().find(|t| t.get(key) == Some(own))?;
+                    keyless(same, item, Types::get().structure(index))
+                })
+            }
+            _ => None,
+        }
+    })
 }
 
 /// Merges by key where the type says so; `$patch: delete|replace`, `$retainKeys`, `$deleteFromPrimitiveList/…` and

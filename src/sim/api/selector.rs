@@ -138,6 +138,18 @@ fn supported(resource: &str) -> &'static [&'static str] {
             "source",
             "type",
         ],
+        "events.events.k8s.io" => &[
+            "regarding.kind",
+            "regarding.namespace",
+            "regarding.name",
+            "regarding.uid",
+            "regarding.apiVersion",
+            "regarding.resourceVersion",
+            "regarding.fieldPath",
+            "reason",
+            "reportingController",
+            "type",
+        ],
         _ => &[],
     }
 }
@@ -145,6 +157,11 @@ fn supported(resource: &str) -> &'static [&'static str] {
 fn field(object: &Value, path: &str) -> String {
     match path.split('.').try_fold(object, |at, part| at.get(part)) {
         Some(Value::String(text)) => text.to_string(),
+        // Who tells an event: its own field of it, or the newer one.
+        source if path == "source" => {
+            let own = source.and_then(|s| s["component"].as_str()).filter(|s| !s.is_empty());
+            own.or(object["reportingComponent"].as_str()).unwrap_or_default().to_owned()
+        }
         Some(Value::Bool(b)) => b.to_string(),
         Some(Value::Number(n)) => n.to_string(),
         // An absent boolean reads as false, an absent text as empty.

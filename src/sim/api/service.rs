@@ -19,7 +19,9 @@ use super::body::Read;
 use super::handed::Handed;
 use super::route::{self, Route};
 use super::table::Presenter;
-use super::{access, admission, discovery, eviction, openapi, options, protobuf, size, watch, write};
+use super::{
+    access, admission, discovery, eviction, methods, openapi, options, protobuf, size, watch, write,
+};
 use crate::sim::extension::Extension;
 use crate::sim::json::{Text, Value};
 use crate::sim::store::{Refusal, Store};
@@ -225,7 +227,7 @@ impl ApiServer {
         let (content_type, accept) =
             (content_type.unwrap_or("application/json").to_owned(), accept.unwrap_or_default().to_owned());
         let user_agent = header(http::header::USER_AGENT).unwrap_or_default().to_owned();
-        let (content_type, body) = match plain(content_type, body) {
+        let (content_type, body) = match plain(&parts.method, content_type, body) {
             Ok(body) => body,
             Err(refusal) => return refuse(&refusal),
         };
@@ -253,6 +255,7 @@ impl ApiServer {
     }
 
     async fn answer(&self, call: &Call) -> Result<Response<ResponseBody>, Refusal> {
+        methods::check_timeout(call)?;
         let route = {
             let store = self.store()?;
             if let Some(answer) = describes(&store, call)? {
@@ -265,6 +268,10 @@ impl ApiServer {
             && (call.method != Method::PATCH || super::patch::check_type(&call.content_type, false).is_ok())
         {
             call.warn("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice");
+        }
+        methods::check(call, &route)?;
+        if !call.takes_values {
+            methods::check_forms(call, &route)?;
         }
         options::check(call)?;
         self.check_modelled(&route)?;
@@ -295,13 +302,7 @@ impl ApiServer {
             Method::PUT => write::replace(&mut store, call, &route)?,
             Method::PATCH => write::patch(&mut store, call, &route)?,
             Method::DELETE => (StatusCode::OK, write::delete(&mut store, call, &route)?),
-            _ => {
-                return Err(Refusal::new(
-                    405,
-                    "MethodNotAllowed",
-                    "the server does not allow this method on the requested resource",
-                ));
-            }
+            _ => return Err(Refusal::method_not_allowed()),
         };
         let value = route.in_version(value);
         let include = call.query.get("includeObject").map(String::as_str);
@@ -394,8 +395,14 @@ fn describes(store: &Store, call: &Call) -> Result<Option<Response<ResponseBody>
     if let Some(answer) = access::answer(call) {
         return Ok(Some(full(StatusCode::CREATED, &answer?)));
     }
+    let discovered = discovery::answer(store, &call.path);
     if call.method != Method::GET {
-        return Ok(None);
+        // Some of these look at the path alone.
+        let groups = call.path.starts_with("/apis") && call.path.trim_matches('/').split('/').count() <= 2;
+        let any = groups || discovery::health(&call.path, false).is_some();
+        if !any {
+            return if discovered.is_some() { Err(Refusal::method_not_allowed()) } else { Ok(None) };
+        }
     }
     if let Some(answer) = discovery::aggregated(store, &call.path, &call.accept) {
         return Ok(Some(typed(full(StatusCode::OK, &answer), discovery::AGGREGATED)));
@@ -404,14 +411,23 @@ fn describes(store: &Store, call: &Call) -> Result<Option<Response<ResponseBody>
         let body = Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed_unsync();
         return Ok(Some(typed(Response::new(body), "text/plain; charset=utf-8")));
     }
+    if let Some(bytes) = openapi::in_protobuf(store, &call.path, &call.accept) {
+        let body = Full::new(Bytes::from(bytes)).map_err(|never| match never {}).boxed_unsync();
+        return Ok(Some(typed(Response::new(body), openapi::PROTOBUF)));
+    }
     if let Some(document) = openapi::answer(store, &call.path, &call.accept) {
         return Ok(Some(full(StatusCode::OK, &*document?)));
     }
-    Ok(discovery::answer(store, &call.path).map(|answer| full(StatusCode::OK, &answer)))
+    Ok(discovered.map(|answer| full(StatusCode::OK, &answer)))
 }
 
-/// The body as JSON, if it came as protobuf.
-fn plain(content_type: String, body: Bytes) -> Result<(String, Bytes), Refusal> {
+/// The body as JSON, if it came as protobuf or YAML. (Patches have forms of their own.)
+fn plain(method: &Method, content_type: String, body: Bytes) -> Result<(String, Bytes), Refusal> {
+    if content_type.starts_with("application/yaml") && *method != Method::PATCH && !body.is_empty() {
+        let object: Value = serde_saphyr::from_slice(&body)
+            .map_err(|e| Refusal::bad_request(format!("error decoding YAML: {e}")))?;
+        return Ok(("application/json".to_owned(), Bytes::from(object.to_string())));
+    }
     if !content_type.starts_with(protobuf::MEDIA) || body.is_empty() {
         return Ok((content_type, body));
     }

@@ -8,7 +8,7 @@ use crate::sim::store::{Refusal, Resource, Store};
 /// A new object.
 ///
 /// # Errors
-/// 403 for a pod whose priority class doesn't exist.
+/// 403 for a pod whose priority class doesn't exist, and for a second class that is the default.
 pub(super) fn new(store: &Store, resource: &Resource, object: &mut Value) -> Result<(), Refusal> {
     match resource.name.as_str() {
         "pods" => priority(store, object)?,
@@ -32,10 +32,27 @@ pub(super) fn new(store: &Store, resource: &Resource, object: &mut Value) -> Res
             address(store, object);
             node_ports(store, object);
         }
+        "priorityclasses.scheduling.k8s.io" => single_default(store, resource, object)?,
         "persistentvolumes" => object["status"]["lastPhaseTransitionTime"] = json!(store.clock().now_text()),
         _ => {}
     }
     Ok(())
+}
+
+/// One priority class at most is taken by pods that name none.
+fn single_default(store: &Store, resource: &Resource, class: &Value) -> Result<(), Refusal> {
+    let name = class["metadata"]["name"].as_str().unwrap_or_default();
+    let is_default = |c: &Value| c["globalDefault"] == true && c["metadata"]["name"] != name;
+    let Some(other) = store.list(&resource.name).find(|c| is_default(c)) else { return Ok(()) };
+    if class["globalDefault"] != true {
+        return Ok(());
+    }
+    let other = other["metadata"]["name"].as_str().unwrap_or_default();
+    let title = format!("{} {name:?}", resource.name);
+    let why = format!("PriorityClass {other} is already marked as default. Only one default can exist");
+    let mut refusal = Refusal::new(403, "Forbidden", format!("{title} is forbidden: {why}"));
+    refusal.details = Some(json!({"name": name, "group": resource.group, "kind": resource.plural}));
+    Err(refusal)
 }
 
 fn priority(store: &Store, object: &Value) -> Result<(), Refusal> {

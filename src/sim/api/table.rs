@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 
-use super::columns::{Column, of_kind};
+use super::columns::{Column, of_kind, of_scale};
 use super::route::Route;
 use crate::sim::clock::Clock;
 use crate::sim::json::{Value, json};
@@ -48,6 +48,9 @@ impl Presenter {
     pub fn of(store: &Store, route: &Route, accept: &str, include: Option<&str>) -> Option<Self> {
         let form = accept.split(',').map(str::trim).find_map(|media| asked(media, include))?;
         let columns = match form {
+            Form::Table(_) if route.subresource.as_deref() == Some("scale") && !route.resource.is_custom => {
+                of_scale()
+            }
             Form::Table(_) => of_kind(store, &route.resource, &route.version),
             Form::Metadata => Vec::new(),
             Form::Plain => return None,

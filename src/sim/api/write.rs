@@ -475,17 +475,20 @@ fn applied_head(route: &Route, applied: &mut Value) -> Result<(), Refusal> {
 }
 
 fn delete_options(call: &Call) -> Result<(DeleteOptions, bool), Refusal> {
-    let body = if call.has_body() { call.json()? } else { Value::Null };
+    let body = body::delete_options(call)?;
     let text = |v: &Value| v.as_str().map(str::to_owned);
     let query = |key: &str| call.query.get(key).cloned();
+    // Beside a body, the query isn't looked at.
+    let grace = match query("gracePeriodSeconds").filter(|_| !call.has_body()) {
+        Some(text) => Some(super::options::whole_number(&text)?),
+        None => None,
+    };
     let orphans = body["orphanDependents"].as_bool();
     let policy = text(&body["propagationPolicy"]).or_else(|| query("propagationPolicy"));
     super::options::check_propagation(policy.as_deref(), orphans.is_some())?;
     let older = orphans.map(|orphans| if orphans { "Orphan" } else { "Background" }.to_owned());
     let options = DeleteOptions {
-        grace_seconds: body["gracePeriodSeconds"]
-            .as_i64()
-            .or_else(|| query("gracePeriodSeconds").and_then(|g| g.parse().ok())),
+        grace_seconds: body["gracePeriodSeconds"].as_i64().or(grace),
         uid: text(&body["preconditions"]["uid"]),
         resource_version: text(&body["preconditions"]["resourceVersion"]),
         propagation: policy.or(older),

@@ -4,7 +4,7 @@ use super::*;
 use crate::sim::json::{Value, json};
 
 /// Code and body of an answer.
-async fn ask(cluster: &EmbeddedCluster, method: &str, path: &str, body: Value) -> (u16, Value) {
+pub(super) async fn ask(cluster: &EmbeddedCluster, method: &str, path: &str, body: Value) -> (u16, Value) {
     let content_type = match method {
         "PATCH" => "application/merge-patch+json",
         _ => "application/json",
@@ -12,7 +12,7 @@ async fn ask(cluster: &EmbeddedCluster, method: &str, path: &str, body: Value) -
     send(cluster, method, path, content_type, body).await
 }
 
-async fn send(
+pub(super) async fn send(
     cluster: &EmbeddedCluster,
     method: &str,
     path: &str,
@@ -28,7 +28,7 @@ async fn send(
     (code, serde_json::from_slice(&bytes).expect("JSON"))
 }
 
-const WIDGETS: &str = r#"
+pub(super) const WIDGETS: &str = r#"
 apiVersion: v1
 kind: Node
 metadata: {name: w1}

@@ -119,6 +119,16 @@ impl Column {
     }
 }
 
+/// The columns of a `Scale`.
+pub(super) fn of_scale() -> Vec<Column> {
+    vec![
+        Column::name(),
+        Column::number("Desired", "/spec/replicas"),
+        Column::number("Available", "/status/replicas"),
+        Column::age(),
+    ]
+}
+
 /// The columns of a kind in one of its versions.
 pub(super) fn of_kind(store: &Store, resource: &Resource, version: &str) -> Vec<Column> {
     if resource.is_custom {

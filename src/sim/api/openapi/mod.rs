@@ -8,8 +8,9 @@
 
 mod kinds;
 mod paths;
+mod protobuf;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,16 +18,32 @@ use super::types::Types;
 use crate::sim::json::{Map, Value, json};
 use crate::sim::store::{Refusal, Resource, Store};
 
+pub(super) use protobuf::MEDIA as PROTOBUF;
+
 const DEFINITIONS: &str = "customresourcedefinitions.apiextensions.k8s.io";
 
 /// Documents by path and hash, as they were served last.
 static SERVED: Mutex<BTreeMap<String, (String, Arc<Value>)>> = Mutex::new(BTreeMap::new());
 
+/// The old document in protobuf; `None` if the request is another. kubectl looks there for what it sends in a list, for kinds
+/// that it can't find, and for what it lets be edited.
+pub(super) fn in_protobuf(store: &Store, path: &str, accept: &str) -> Option<Vec<u8>> {
+    let asked = accept.split(',').any(|media| protobuf::ASKED.contains(&media.trim()));
+    let old = path.trim_end_matches('/') == "/openapi/v2";
+    (asked && old).then(|| protobuf::document(&version_2(store)))
+}
+
 /// Answers a request below `/openapi`; `None` if the path is another.
 pub(super) fn answer(store: &Store, path: &str, accept: &str) -> Option<Result<Arc<Value>, Refusal>> {
     let rest = path.trim_end_matches('/').strip_prefix("/openapi/")?;
     if rest == "v2" {
-        return Some(version_2(store, accept));
+        let json = accept.is_empty() || accept.contains("json") || accept.contains("*/*");
+        let message = "the old document is served as JSON and in protobuf; OpenAPI v3 is at /openapi/v3";
+        return Some(if json {
+            Ok(version_2(store))
+        } else {
+            Err(Refusal::new(406, "NotAcceptable", message))
+        });
     }
     if rest == "v3" {
         return Some(Ok(Arc::new(index(store))));
@@ -86,14 +103,18 @@ fn hash(store: &Store, group: &str, version: &str) -> String {
 }
 
 fn cached(store: &Store, place: &str, group: &str, version: &str) -> Arc<Value> {
-    let hash = hash(store, group, version);
+    served(place, hash(store, group, version), || version_3(store, group, version))
+}
+
+/// The document of a place, made anew if it was made of something else.
+fn served(place: &str, hash: String, make: impl FnOnce() -> Value) -> Arc<Value> {
     let mut served = SERVED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((made_of, document)) = served.get(place)
         && *made_of == hash
     {
         return document.clone();
     }
-    let document = Arc::new(version_3(store, group, version));
+    let document = Arc::new(make());
     served.insert(place.to_owned(), (hash, document.clone()));
     document
 }
@@ -111,22 +132,26 @@ fn version_3(store: &Store, group: &str, version: &str) -> Value {
     })
 }
 
-/// The old form, all kinds in one document. kubectl takes it in protobuf only and does without it.
-fn version_2(store: &Store, accept: &str) -> Result<Arc<Value>, Refusal> {
-    let json = accept.is_empty() || accept.contains("json") || accept.contains("*/*");
-    if !json {
-        let message = "the embedded cluster serves OpenAPI v2 as JSON only; OpenAPI v3 is at /openapi/v3";
-        return Err(Refusal::new(406, "NotAcceptable", message));
-    }
-    let mut definitions = Map::new();
-    for resource in store.resources() {
-        for version in &resource.served {
-            definitions.extend(schemas(store, &[resource], version, "/definitions"));
+/// The old form, all kinds in one document.
+fn version_2(store: &Store) -> Arc<Value> {
+    let versions: BTreeSet<(&str, &str)> =
+        store.resources().flat_map(|r| r.served.iter().map(|v| (r.group.as_str(), v.as_str()))).collect();
+    let hashes: String = versions.iter().map(|(group, version)| hash(store, group, version)).collect();
+    served("v2", hashes, || {
+        let (mut definitions, mut paths) = (Map::new(), Map::new());
+        for (group, version) in versions {
+            let kinds = kinds_of(store, group, version);
+            definitions.extend(schemas(store, &kinds, version, "/definitions"));
+            for resource in &kinds {
+                paths::add(&mut paths, resource, version, &name_of(resource, version));
+            }
         }
-    }
-    Ok(Arc::new(json!({
-        "swagger": "2.0", "info": {"title": "Kubernetes", "version": "v1.36.3"}, "paths": {}, "definitions": definitions,
-    })))
+        paths.values_mut().for_each(paths::into_version_2);
+        json!({
+            "swagger": "2.0", "info": {"title": "Kubernetes", "version": "v1.36.3"},
+            "paths": paths, "definitions": definitions,
+        })
+    })
 }
 
 /// The schemas of kinds and of everything that they refer to.

@@ -58,6 +58,40 @@ pub(super) fn add(paths: &mut Map, resource: &Resource, version: &str, schema: &
     }
 }
 
+/// Brings a path, its operations and their parameters into the form of version 2.
+pub(super) fn into_version_2(path: &mut Value) {
+    for (name, part) in path.as_object_mut().into_iter().flatten() {
+        if name.as_str() == "parameters" {
+            parameters_of_2(part);
+            continue;
+        }
+        parameters_of_2(&mut part["parameters"]);
+        let body = part.as_object_mut().and_then(|operation| operation.remove("requestBody"));
+        if let Some(body) = body {
+            let types = body["content"].as_object().into_iter().flatten();
+            part["consumes"] = types.map(|(media, _)| json!(media.as_str())).collect();
+            let schema = json!({"type": "object"});
+            if let Some(all) = part["parameters"].as_array_mut() {
+                all.push(json!({"name": "body", "in": "body", "required": true, "schema": schema}));
+            }
+        }
+        let answer = &mut part["responses"]["200"];
+        let schema = answer["content"]["application/json"]["schema"]["$ref"].as_str().unwrap_or_default();
+        let schema = schema.replace("#/components/schemas/", "#/definitions/");
+        *answer = json!({"description": "OK", "schema": {"$ref": schema}});
+    }
+}
+
+/// Version 2 has a parameter's type beside its name.
+fn parameters_of_2(parameters: &mut Value) {
+    for parameter in parameters.as_array_mut().into_iter().flatten() {
+        let schema = parameter.as_object_mut().and_then(|fields| fields.remove("schema"));
+        for (name, value) in schema.as_ref().and_then(Value::as_object).into_iter().flatten() {
+            parameter[name.as_str()] = value.clone();
+        }
+    }
+}
+
 fn parameter(name: &str, place: &str) -> Value {
     let kind = match name {
         "force" | "watch" => "boolean",

@@ -81,3 +81,24 @@ async fn a_custom_kinds_schema_is_its_definitions_and_a_new_definition_changes_t
     let spec = &widgets["components"]["schemas"]["org.example.v1.Widget"]["properties"]["spec"];
     assert!(spec["properties"]["size"].is_null() && spec["properties"]["colour"].is_object(), "{spec}");
 }
+
+#[tokio::test]
+async fn the_old_document_has_paths_and_is_read_by_kubectl_in_protobuf() {
+    let store = store();
+    let old = document(&store, "/openapi/v2");
+    let patch = &old["paths"]["/api/v1/namespaces/{namespace}/pods/{name}"]["patch"];
+    let validated = json!({"name": "fieldValidation", "in": "query", "type": "string", "uniqueItems": true});
+    assert_eq!(patch["parameters"][2], validated);
+    assert_eq!(patch["parameters"][4]["in"], "body");
+    let answer = json!({"description": "OK", "schema": {"$ref": "#/definitions/io.k8s.api.core.v1.Pod"}});
+    assert_eq!(patch["responses"]["200"], answer);
+    // Offered here, kubectl would compute strategic patches without merge keys.
+    let types =
+        ["application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json"];
+    assert_eq!(patch["consumes"], json!(types));
+    let kubectl = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    let bytes = in_protobuf(&store, "/openapi/v2", kubectl).expect("served");
+    assert!(bytes.starts_with(b"\x0a\x032.0\x12"));
+    assert!(in_protobuf(&store, "/openapi/v2", "application/json").is_none());
+    assert!(in_protobuf(&store, "/openapi/v3", kubectl).is_none());
+}

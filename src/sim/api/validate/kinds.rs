@@ -25,12 +25,17 @@ pub(super) fn whole(resource: &Resource, object: &Value, causes: &mut Causes) {
             workload::selected_template(spec, "daemonset", causes);
             workload::runs_on(spec, "DaemonSet", causes);
             not_negative(spec, "minReadySeconds", "spec", causes);
+            workload::daemon_set_update(&spec["updateStrategy"], causes);
         }
         "jobs.batch" => workload::job(spec, causes),
-        "cronjobs.batch" => schedule(spec, causes),
+        "cronjobs.batch" => {
+            schedule(spec, causes);
+            zone_and_policy(spec, causes);
+        }
         "poddisruptionbudgets.policy" => budget(spec, causes),
-        "configmaps" | "secrets" => data(object, causes),
+        "configmaps" | "secrets" => data(resource, object, causes),
         "nodes" => node(spec, causes),
+        "resourcequotas" => limits::quota(spec, causes),
         "limitranges" => limits::range(spec, causes),
         "leases.coordination.k8s.io" => lease(spec, causes),
         "persistentvolumeclaims" => claim(spec, "spec", causes),
@@ -62,6 +67,35 @@ fn schedule(spec: &Value, causes: &mut Causes) {
     }
 }
 
+/// A CronJob's name has to leave room for the times that its Jobs' names end with.
+pub(super) fn cron_job_name(metadata: &Value, causes: &mut Causes) {
+    if metadata["name"].as_str().is_some_and(|name| name.len() > 52) {
+        causes.invalid("metadata.name", &metadata["name"], "must be no more than 52 characters");
+    }
+}
+
+/// In which zone a CronJob counts, and what it does when one run isn't over.
+fn zone_and_policy(spec: &Value, causes: &mut Causes) {
+    let zone = &spec["timeZone"];
+    match zone.as_str() {
+        None => {}
+        Some("") => causes.invalid("spec.timeZone", zone, "timeZone must be nil or non-empty string"),
+        Some(name) if name.eq_ignore_ascii_case("local") => {
+            let why = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones";
+            causes.invalid("spec.timeZone", zone, why);
+        }
+        Some(name) => {
+            if jiff::tz::TimeZone::get(name).is_err() {
+                causes.invalid("spec.timeZone", zone, &format!("unknown time zone {name}"));
+            }
+        }
+    }
+    let policy = &spec["concurrencyPolicy"];
+    if policy.as_str().is_some_and(|p| !["Allow", "Forbid", "Replace"].contains(&p)) {
+        causes.unsupported("spec.concurrencyPolicy", policy, &["Allow", "Forbid", "Replace"]);
+    }
+}
+
 /// A PodDisruptionBudget.
 pub(super) fn budget(spec: &Value, causes: &mut Causes) {
     if !spec["minAvailable"].is_null() && !spec["maxUnavailable"].is_null() {
@@ -77,13 +111,33 @@ pub(super) fn budget(spec: &Value, causes: &mut Causes) {
     }
 }
 
-fn data(object: &Value, causes: &mut Causes) {
+/// How much a ConfigMap or Secret may hold.
+const MOST_DATA: usize = 1_048_576;
+
+/// How many bytes a text in base 64 stands for.
+fn decoded_size(text: &str) -> usize {
+    let digits = text.bytes().filter(|b| !matches!(b, b'=' | b'\n' | b'\r')).count();
+    digits * 3 / 4
+}
+
+fn data(resource: &Resource, object: &Value, causes: &mut Causes) {
     for part in ["data", "binaryData"] {
         for (key, _) in object[part].as_object().into_iter().flatten() {
             for why in names::data_key(key) {
                 causes.invalid(format!("{part}[{key}]"), &json!(key), &why);
             }
         }
+    }
+    let size = |part: &str, of: fn(&str) -> usize| -> usize {
+        let values = object[part].as_object().into_iter().flatten();
+        values.filter_map(|(_, value)| value.as_str().map(of)).sum()
+    };
+    let (total, at) = match resource.name.as_str() {
+        "secrets" => (size("data", decoded_size), "data"),
+        _ => (size("data", str::len) + size("binaryData", decoded_size), "[]"),
+    };
+    if total > MOST_DATA {
+        causes.too_long(at, MOST_DATA, "bytes");
     }
 }
 

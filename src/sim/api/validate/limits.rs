@@ -1,4 +1,4 @@
-//! LimitRanges.
+//! LimitRanges and ResourceQuotas.
 
 use std::collections::BTreeSet;
 
@@ -94,5 +94,41 @@ fn amounts(item: &Value, at: &str, causes: &mut Causes) {
             let why = format!("ratio {ratio} is less than 1");
             causes.invalid(format!("{at}.maxLimitRequestRatio[{what}]"), &json!(ratio), &why);
         }
+    }
+}
+
+/// A ResourceQuota counts what it knows, and anything else by a name with a domain.
+pub(super) fn quota(spec: &Value, causes: &mut Causes) {
+    const KNOWN: [&str; 19] = [
+        "configmaps",
+        "cpu",
+        "ephemeral-storage",
+        "limits.cpu",
+        "limits.ephemeral-storage",
+        "limits.memory",
+        "memory",
+        "persistentvolumeclaims",
+        "pods",
+        "replicationcontrollers",
+        "requests.cpu",
+        "requests.ephemeral-storage",
+        "requests.memory",
+        "requests.storage",
+        "resourcequotas",
+        "secrets",
+        "services",
+        "services.loadbalancers",
+        "services.nodeports",
+    ];
+    for (name, _) in spec["hard"].as_object().into_iter().flatten() {
+        let pages = name.strip_prefix("requests.").unwrap_or(name).starts_with("hugepages-");
+        if name.contains('/') || pages || KNOWN.contains(&name.as_str()) {
+            continue;
+        }
+        let at = format!("spec.hard[{name}]");
+        if name.as_str() != "storage" {
+            causes.invalid(&at, &json!(name), "must be a standard resource type or fully qualified");
+        }
+        causes.invalid(&at, &json!(name), "must be a standard resource for quota");
     }
 }

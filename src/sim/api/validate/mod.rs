@@ -26,6 +26,9 @@ pub(super) fn new(resource: &Resource, version: &str, object: &Value) -> Result<
     let mut causes = Causes::default();
     metadata::metadata(resource, object, &mut causes);
     kinds::whole(resource, object, &mut causes);
+    if resource.name == "cronjobs.batch" {
+        kinds::cron_job_name(&object["metadata"], &mut causes);
+    }
     custom::judge(resource, version, None, object, None, &mut causes);
     refuse(resource, object["metadata"]["name"].as_str().unwrap_or_default(), causes)
 }

@@ -29,7 +29,9 @@ pub(super) fn changed(resource: &Resource, old: &Value, new: &Value, causes: &mu
             kinds::whole(resource, new, causes);
             immutable(&old["spec"]["selector"], &new["spec"]["selector"], "spec.selector", causes);
             immutable(&old["spec"]["template"], &new["spec"]["template"], "spec.template", causes);
-            immutable(&old["spec"]["completions"], &new["spec"]["completions"], "spec.completions", causes);
+            for field in ["completions", "completionMode"] {
+                immutable(&old["spec"][field], &new["spec"][field], &format!("spec.{field}"), causes);
+            }
         }
         "priorityclasses.scheduling.k8s.io" => {
             if old["value"] != new["value"] {
@@ -49,6 +51,14 @@ pub(super) fn changed(resource: &Resource, old: &Value, new: &Value, causes: &mu
         "rolebindings.rbac.authorization.k8s.io" | "clusterrolebindings.rbac.authorization.k8s.io" => {
             if old["roleRef"] != new["roleRef"] {
                 causes.invalid("roleRef", &new["roleRef"], "cannot change roleRef");
+            }
+        }
+        "nodes" => {
+            kinds::whole(resource, new, causes);
+            let before = old["spec"]["providerID"].as_str().unwrap_or_default();
+            if !before.is_empty() && new["spec"]["providerID"] != before {
+                let why = "node updates may not change providerID except from \"\" to valid";
+                causes.forbidden("spec.providerID", why);
             }
         }
         "configmaps" | "secrets" => {

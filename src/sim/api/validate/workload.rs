@@ -112,6 +112,25 @@ pub(super) fn count_or_percent(object: &Value, field: &str, at: &str, capped: bo
     }
 }
 
+/// How a DaemonSet goes on to new pods: either more of them for a while, or fewer.
+pub(super) fn daemon_set_update(strategy: &Value, causes: &mut Causes) {
+    let (rolling, at) = (&strategy["rollingUpdate"], "spec.updateStrategy.rollingUpdate");
+    if strategy["type"] != "RollingUpdate" || !rolling.is_object() {
+        return;
+    }
+    count_or_percent(rolling, "maxUnavailable", at, true, causes);
+    count_or_percent(rolling, "maxSurge", at, true, causes);
+    let none = |field: &str| rolling[field].is_null() || is_zero(&rolling[field]);
+    match (none("maxUnavailable"), none("maxSurge")) {
+        (false, false) => {
+            let why = "may not be set when maxUnavailable is non-zero";
+            causes.invalid(format!("{at}.maxSurge"), &rolling["maxSurge"], why);
+        }
+        (true, true) => causes.required(format!("{at}.maxUnavailable"), "cannot be 0 when maxSurge is 0"),
+        _ => {}
+    }
+}
+
 /// Zero of something, as a number or a percentage.
 fn is_zero(value: &Value) -> bool {
     *value == 0 || value.as_str().is_some_and(|t| t.trim_end_matches('%').parse::<i64>() == Ok(0))
@@ -208,6 +227,10 @@ pub(super) fn job(spec: &Value, causes: &mut Causes) {
         ["parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished"]
     {
         not_negative(spec, field, "spec", causes);
+    }
+    let mode = &spec["completionMode"];
+    if mode.as_str().is_some_and(|m| !["NonIndexed", "Indexed"].contains(&m)) {
+        causes.unsupported("spec.completionMode", mode, &["NonIndexed", "Indexed"]);
     }
     pod::spec(&spec["template"]["spec"], "spec.template.spec", causes);
     let policy = &spec["template"]["spec"]["restartPolicy"];
