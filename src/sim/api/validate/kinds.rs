@@ -84,11 +84,10 @@ fn zone_and_policy(spec: &Value, causes: &mut Causes) {
             let why = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones";
             causes.invalid("spec.timeZone", zone, why);
         }
-        Some(name) => {
-            if jiff::tz::TimeZone::get(name).is_err() {
-                causes.invalid("spec.timeZone", zone, &format!("unknown time zone {name}"));
-            }
+        Some(name) if jiff::tz::TimeZone::get(name).is_err() => {
+            causes.invalid("spec.timeZone", zone, &format!("unknown time zone {name}"));
         }
+        Some(_) => {}
     }
     let policy = &spec["concurrencyPolicy"];
     if policy.as_str().is_some_and(|p| !["Allow", "Forbid", "Replace"].contains(&p)) {
