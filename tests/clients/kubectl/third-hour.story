@@ -27,3 +27,25 @@
 = delete namespace default
 = delete namespace kube-public
 = delete namespace kube-system --dry-run=server
+# Lists and mistakes in files.
+= create -f list.yaml
+= apply -f list.yaml
+= apply --server-side -f list.yaml
+= apply -f misspelt.yaml
+= edit cm one two
+= delete -f list.yaml
+# What a quota refuses is told.
+= create quota q --hard=pods=2
+~ scale deployment d --replicas=3
+~ wait --for=condition=ReplicaFailure deployment/d --timeout=60s
+= get deployment d -o 'jsonpath={.status.conditions[?(@.type=="ReplicaFailure")].reason}'
+~ wait --for=create event --field-selector reason=FailedCreate --timeout=60s
+= get events --field-selector reason=FailedCreate -o 'jsonpath={.items[0].type} {.items[0].involvedObject.kind}'
+= delete quota q
+# Scale, and what else differed.
+= get deployment d --subresource=scale
+= get events.events.k8s.io --field-selector reason=None
+= create cronjob c --image=i --schedule='* * * * *' --dry-run=server -o name
+= create cronjob c --image=i --schedule='61 * * * *'
+= get --raw /api/v1/namespaces/third/nodes
+= get pc
