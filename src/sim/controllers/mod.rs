@@ -154,7 +154,9 @@ impl Manager {
             // A workload whose pods aren't let in tries again.
             let again = again.into_iter().chain((!refused.is_empty()).then_some(AFTER_REFUSAL)).min();
             if let Some(recorder) = &mut self.recorder {
-                refused.iter().for_each(|refused| recorder.observe_refusal(&mut store, refused));
+                for refused in &refused {
+                    recorder.observe_refusal(&mut store, refused);
+                }
             }
             if let Some(after) = again {
                 self.queue.put((controller, key), clock.instant() + after);

@@ -5,7 +5,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use super::*;
 use crate::sim::json::Value;
 
-const WIDGETS: &str = r#"
+const WIDGETS: &str = r"
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
 metadata: {name: widgets.example.com}
@@ -15,7 +15,7 @@ spec:
   names: {kind: Widget, plural: widgets, singular: widget}
   versions:
   - {name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}
-"#;
+";
 const DEFINITIONS: &str = "customresourcedefinitions.apiextensions.k8s.io";
 const WIDGET: &str = "widgets.example.com";
 

@@ -113,7 +113,7 @@ async fn a_volume_without_its_claim_is_released_or_gone() {
     assert_eq!(stored(&cluster, VOLUMES, "", "kept")["spec"]["claimRef"]["uid"], uid);
     // Without the UID it is a reservation.
     change(&cluster, VOLUMES, "", "kept", |v| {
-        drop(v["spec"]["claimRef"].as_object_mut().map(|c| c.remove("uid")))
+        drop(v["spec"]["claimRef"].as_object_mut().map(|c| c.remove("uid")));
     });
     seconds(2).await;
     assert_eq!(stored(&cluster, CLAIMS, "shop", "data")["spec"]["volumeName"], "kept");
