@@ -47,6 +47,7 @@ fn refuse((code, message): Refusal) -> Response<Bytes> {
         404 => "NotFound",
         409 => "Conflict",
         400 => "BadRequest",
+        501 => "NotImplemented",
         503 => "ServiceUnavailable",
         _ => "InternalError",
     };
@@ -55,6 +56,11 @@ fn refuse((code, message): Refusal) -> Response<Bytes> {
         "code": code, "reason": reason, "message": message,
     });
     respond(code, &status)
+}
+
+/// What KubeVirt has, and this model hasn't, is told as that.
+fn not_modelled(what: &str) -> Refusal {
+    (501, format!("the model of KubeVirt has no {what} of subresources.kubevirt.io"))
 }
 
 /// True if the path belongs to the subresource API.
@@ -78,13 +84,18 @@ pub(super) async fn serve(
     if request.method() == Method::GET && parts.len() <= 3 {
         return respond(200, &discovery(version_of(&caller, pinned).await));
     }
-    let ["apis", _, _, "namespaces", namespace, plural, name, action @ ..] = parts.as_slice() else {
-        return refuse((404, "the server could not find the requested resource".to_owned()));
+    let nothing = || (404, "the server could not find the requested resource".to_owned());
+    let (namespace, plural, name, action) = match parts.as_slice() {
+        ["apis", _, _, "namespaces", namespace, plural, name, action @ ..] => {
+            (namespace, plural, name, action)
+        }
+        ["apis", _, _, what @ ..] if !what.is_empty() => return refuse(not_modelled(&what.join("/"))),
+        _ => return refuse(nothing()),
     };
     let kind = match *plural {
         "virtualmachines" => Kind::Vm,
         "virtualmachineinstances" => Kind::Instance,
-        _ => return refuse((404, "the server could not find the requested resource".to_owned())),
+        _ => return refuse(nothing()),
     };
     let body = serde_json::from_slice(request.body()).unwrap_or_default();
     let call = Call { caller, namespace: (*namespace).to_owned(), name: (*name).to_owned(), body };
@@ -98,7 +109,9 @@ pub(super) async fn serve(
         {
             call.cancel_evacuation().await.map(|()| 200)
         }
-        _ => Err((404, "the server could not find the requested resource".to_owned())),
+        // Releases before it, and other methods.
+        (_, _, ["evacuate", "cancel"] | ["start" | "stop" | "restart" | "migrate"] | []) => Err(nothing()),
+        (_, _, action) => Err(not_modelled(&format!("{plural}/{}", action.join("/")))),
     };
     match answer {
         Ok(code) => respond(code, &Value::Null),

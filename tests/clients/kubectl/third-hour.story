@@ -46,6 +46,5 @@
 = get deployment d --subresource=scale
 = get events.events.k8s.io --field-selector reason=None
 = create cronjob c --image=i --schedule='* * * * *' --dry-run=server -o name
-= create cronjob c --image=i --schedule='61 * * * *'
 = get --raw /api/v1/namespaces/third/nodes
 = get pc

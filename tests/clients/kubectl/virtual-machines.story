@@ -3,6 +3,7 @@
 + get vmi -A -o wide => LIVE-MIGRATABLE
 + get vm -A => STATUS
 + describe vm -n home router => Run Strategy
++ wait -n home vm/router --for=condition=Ready --timeout=60s => condition met
 + describe vmi -n home router => Phase Transition Timestamps
 + get vmi -n home router -o 'jsonpath={.status.phase}' => Running
 + explain vm => KIND:       VirtualMachine
@@ -29,6 +30,7 @@
 + get vmim -A => Succeeded
 + describe vmim -n home move => Succeeded
 + uncordon worker-01 => uncordoned
+! get --raw /apis/subresources.kubevirt.io/v1/namespaces/home/virtualmachineinstances/router/guestosinfo => the model of KubeVirt has no virtualmachineinstances/guestosinfo
 ! logs -n shop deployment/web => the embedded cluster does not model pods/log
 ! exec -n shop deployment/web -- ls => the embedded cluster does not model pods/exec
 ! attach -n shop deployment/web => the embedded cluster does not model pods/attach
