@@ -89,7 +89,7 @@ impl Error {
 const TOO_LARGE: [&str; 2] = ["request is too large", "larger than max"];
 
 /// What writing records takes.
-const RIGHTS: &str = "grant this user get, create and update of maintenancecampaigns, maintenancecampaigns/status and \
+const RIGHTS: &str = "grant this user get, list, create and update of maintenancecampaigns, maintenancecampaigns/status and \
                       maintenancecampaignslices in virtroll.dev, and of their customresourcedefinitions";
 
 impl Error {

@@ -93,7 +93,7 @@ async fn read_slices(client: &Client, campaign: MaintenanceCampaign) -> Result<R
         let found = api.get_opt(&slice).await;
         let found = found.map_err(|e| Error::of(&format!("read maintenancecampaignslice {slice}"), e))?;
         // One that was announced, but isn't written yet.
-        slices.push(found.map(Slice::of).unwrap_or_default());
+        slices.push(found.map(|slice| Slice::of(slice, campaign.uid().as_deref())).unwrap_or_default());
     }
     Ok(Record::of(campaign, slices))
 }
@@ -137,8 +137,11 @@ fn slice_name(campaign: &str, number: u32) -> String {
 }
 
 impl Slice {
-    fn of(object: MaintenanceCampaignSlice) -> Self {
-        Self { metadata: Some(object.metadata), part: Part::of(object.spec) }
+    /// What an earlier campaign of this name has left behind, orphaned, is written over and not believed.
+    fn of(object: MaintenanceCampaignSlice, campaign: Option<&str>) -> Self {
+        let is_of = object.owner_references().iter().any(|owner| Some(owner.uid.as_str()) == campaign);
+        let part = if is_of { Part::of(object.spec) } else { Part::default() };
+        Self { metadata: Some(object.metadata), part }
     }
 }
 
@@ -237,7 +240,8 @@ impl Record {
         };
         let known = self.slices[at].metadata.clone();
         let is_new = known.is_none();
-        let metadata = known.unwrap_or_else(|| self.new_metadata(&name));
+        let mut metadata = known.unwrap_or_else(|| self.new_metadata(&name));
+        metadata.owner_references = self.campaign.owner_ref(&()).map(|owner| vec![owner]);
         let mut wanted = MaintenanceCampaignSlice { metadata, spec };
         let mut written = if is_new {
             api.create(&PostParams::default(), &wanted).await
@@ -245,7 +249,9 @@ impl Record {
             api.replace(&name, &PostParams::default(), &wanted).await
         };
         if matches!(&written, Err(kube::Error::Api(status)) if status.code == 404) {
-            // The kind isn't there yet; or somebody deleted the slice: what it held is known here, and nowhere else.
+            // The kind isn't there yet; or somebody deleted the slice, alone or with its campaign. What it held is known here, and
+            // nowhere else.
+            self.is_there(client).await?;
             super::ensure_slices(client).await.map_err(Error::lasting)?;
             wanted.metadata = self.new_metadata(&name);
             written = api.create(&PostParams::default(), &wanted).await;
@@ -254,6 +260,17 @@ impl Record {
         let written = written.map_err(|e| Error::of_record(&what, e))?;
         self.slices[at] = Slice { metadata: Some(written.metadata), part };
         Ok(())
+    }
+
+    /// Whether the campaign is still there, and not another one of its name.
+    async fn is_there(&self, client: &Client) -> Result<(), Error> {
+        let api: Api<MaintenanceCampaign> = Api::all(client.clone());
+        let name = self.campaign.name_any();
+        let now = api.get(&name).await.map_err(|e| Error::of(&format!("read campaign {name}"), e))?;
+        if now.uid() == self.campaign.uid() {
+            return Ok(());
+        }
+        Err(Error::NotFound(format!("read campaign {name}: another one has its name")))
     }
 
     fn new_metadata(&self, name: &str) -> ObjectMeta {

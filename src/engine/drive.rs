@@ -215,7 +215,8 @@ impl<'a> Driver<'a> {
             }
             let Decision { effects, status, wake_at, end, turns, carried, .. } = decision;
             (self.known.ledger.turns, self.known.ledger.carried) = (turns, carried);
-            let unrecorded = self.is_taken_up || status != self.known.status;
+            // One that was refused is tried again even if it has become what is there: only its being taken ends that.
+            let unrecorded = self.is_taken_up || self.refused.is_some() || status != self.known.status;
             if !unrecorded {
                 // What has changed of the guests since then changes nothing in it.
                 self.known.ledger.guests_recorded = guests_seen;
@@ -300,10 +301,7 @@ impl<'a> Driver<'a> {
     ) -> Result<(), Error> {
         match result {
             Ok(()) => {
-                if self.refused.take().is_some() {
-                    self.warn(format!("campaign {}: its record is taken again; it goes on", self.name), sink);
-                }
-                self.recorded(sent);
+                self.recorded(sent, sink);
             }
             Err(cluster::Error::Conflict(_)) => self.read_anew(sent, sink).await?,
             Err(cluster::Error::NotFound(_)) => return Err(self.deleted()),
@@ -362,7 +360,7 @@ impl<'a> Driver<'a> {
         };
         self.record = record;
         if self.record.is(&sent.status) {
-            self.recorded(sent);
+            self.recorded(sent, sink);
             return Ok(());
         }
         self.is_sent(sent.status);
@@ -372,7 +370,10 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    fn recorded(&mut self, sent: Recording) {
+    fn recorded(&mut self, sent: Recording, sink: Sink<'_>) {
+        if self.refused.take().is_some() {
+            self.warn(format!("campaign {}: its record is taken again; it goes on", self.name), sink);
+        }
         self.own_records = vec![sent.status.clone()];
         self.known.status = sent.status;
         self.known.ledger.guests_recorded = sent.guests_seen;

@@ -94,19 +94,25 @@ impl Told {
         }
     }
 
-    /// Both records are in the order of namespaces and names, and VMs only come to them.
+    /// Both records are in the order of namespaces and names. A VM that was seen, and left before it was recorded, isn't in the
+    /// next one.
     fn vms(&mut self, vms: &[Arc<CampaignVm>], news: &mut Vec<EventKind>) {
         // There may be thousands: those that are the same are only compared, not copied.
         for (place, vm) in vms.iter().enumerate() {
+            let is_same = self.vms.get(place).is_some_and(|told| Arc::ptr_eq(told, vm));
+            while !is_same && self.vms.get(place).is_some_and(|told| name(told) < name(vm)) {
+                self.vms.remove(place);
+            }
             match self.vms.get_mut(place) {
                 Some(told) if Arc::ptr_eq(told, vm) => {}
-                Some(told) if (&told.namespace, &told.name) == (&vm.namespace, &vm.name) => {
+                Some(told) if name(told) == name(vm) => {
                     news.extend(changed(told, vm));
                     *told = vm.clone();
                 }
                 _ => self.vms.insert(place, vm.clone()),
             }
         }
+        self.vms.truncate(vms.len());
     }
 
     /// What a node waits for, if that has become worth a line.
@@ -151,6 +157,10 @@ impl Told {
     }
 }
 
+fn name(vm: &CampaignVm) -> (&str, &str) {
+    (&vm.namespace, &vm.name)
+}
+
 /// What has become of a VM.
 fn changed(before: &CampaignVm, vm: &CampaignVm) -> Option<EventKind> {
     // A replica isn't the same machine elsewhere: another one stands in for it.
@@ -191,4 +201,38 @@ fn under_way(decision: &Decision, ledger: &Ledger) -> Vec<String> {
     let running = ledger.hooks.iter().filter(|(_, status)| **status == HookStatus::Running);
     let hooks = running.map(|(run, _)| format!("a hook for {}", tasks::scope_words(&run.scope)));
     nodes.chain(hooks).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_becomes_of_vms_is_told_also_behind_one_that_has_left() {
+        let vm = |name: &str, node: &str| {
+            let (namespace, name) = ("ns".to_owned(), name.to_owned());
+            Arc::new(CampaignVm { namespace, name, node: Some(node.to_owned()), ..CampaignVm::default() })
+        };
+        let (a, b, c, d) = (vm("a", "w1"), vm("b", "w1"), vm("c", "w1"), vm("d", "w1"));
+        let mut told = Told::default();
+        let mut news = |vms: &[&Arc<CampaignVm>]| {
+            let mut news = Vec::new();
+            told.vms(&vms.iter().map(|vm| (*vm).clone()).collect::<Vec<_>>(), &mut news);
+            let names = news.iter().map(|kind| match kind {
+                EventKind::VmChanged { vm, node, .. } => {
+                    format!("{vm} on {}", node.as_deref().unwrap_or("-"))
+                }
+                other => format!("{other:?}"),
+            });
+            (names.collect::<Vec<_>>(), told.vms.len())
+        };
+        let nothing = |known: usize| (Vec::<String>::new(), known);
+        assert_eq!(news(&[&a, &b, &d]), nothing(3));
+        assert_eq!(news(&[&a, &b, &c, &d]), nothing(4));
+        let moved = vm("d", "w2");
+        assert_eq!(news(&[&a, &c, &moved]), (vec!["ns/d on w2".to_owned()], 3));
+        let back = vm("c", "w3");
+        assert_eq!(news(&[&back]), (vec!["ns/c on w3".to_owned()], 1));
+        assert_eq!(news(&[]), nothing(0));
+    }
 }

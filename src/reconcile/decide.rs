@@ -32,7 +32,8 @@ fn decide_on(view: &View<'_>, states: &States<'_>) -> Decision {
     vms::fold(view, &mut decision.status);
     step_nodes(view, states, &mut decision);
     let blocked = open_groups(view, states, &mut decision);
-    let goes_on = blocked.is_none() && stopped(view, &decision).is_none();
+    // A record that is refused for a moment isn't the time to take the taints off all nodes that wait.
+    let goes_on = blocked.is_none() && stopped(&View { halted: None, ..*view }, &decision).is_none();
     steering::steer(view, &mut decision, goes_on);
     decision.status.peak_unavailable = decision.status.peak_unavailable.max(away(view, states));
     if let Some(reason) = view.given_up {

@@ -151,13 +151,17 @@ async fn a_copy_of_a_cluster_has_the_whole_record() {
     assert_eq!(copy.objects("maintenancecampaignslices.virtroll.dev").len(), 0);
 }
 
-/// Refuses the records of campaigns while it is told to.
+/// Refuses the records of campaigns while it is told to. The answer to the first that is taken then is lost.
 fn refusing(scene: &Scene, refuses: Arc<AtomicBool>, tries: Arc<AtomicUsize>) -> Client {
+    let is_lost = AtomicBool::new(false);
     troubled::client(scene.cluster.server(), move |request| {
-        if !request.uri().path().ends_with("/maintenancecampaigns/p-1/status")
-            || !refuses.load(Ordering::SeqCst)
-        {
+        if !request.uri().path().ends_with("/maintenancecampaigns/p-1/status") {
             return Fate::Answered;
+        }
+        if !refuses.load(Ordering::SeqCst) {
+            let was_refused = tries.load(Ordering::SeqCst) > 0;
+            let loses = was_refused && !is_lost.swap(true, Ordering::SeqCst);
+            return if loses { Fate::AnswerLost } else { Fate::Answered };
         }
         tries.fetch_add(1, Ordering::SeqCst);
         Fate::Refused(403, "maintenancecampaigns is forbidden: no more")

@@ -2,7 +2,7 @@
 
 use super::{Controller, Work, adoption, daemon_set, garbage, node, pods, volume};
 use crate::sim::json::Value;
-use crate::sim::store::{Change, ChangeKind, Key, Object, Store};
+use crate::sim::store::{Change, ChangeKind, DEFINITIONS, Key, Object, Store};
 
 /// The controllers that a change concerns, and the keys for which they run.
 pub(super) fn of(store: &Store, change: &Change, key: &Key) -> Vec<Work> {
@@ -26,7 +26,8 @@ pub(super) fn of(store: &Store, change: &Change, key: &Key) -> Vec<Work> {
         if store.is_terminating(&key.namespace) {
             work.push((Controller::Namespace, Key::new("", &key.namespace)));
         }
-        if store.resource(&change.resource).is_some_and(|r| r.is_custom) {
+        let definition = store.get(DEFINITIONS, "", &change.resource);
+        if definition.is_some_and(|d| !d["metadata"]["deletionTimestamp"].is_null()) {
             // It may be the last that its definition waits for.
             work.push((Controller::Definition, Key::new("", &change.resource)));
         }

@@ -433,7 +433,9 @@ fn pod_grace(pod: &Value, asked: Option<i64>) -> i64 {
     if pod["spec"]["nodeName"].as_str().is_none_or(str::is_empty) || ended {
         return 0;
     }
-    asked.or_else(|| pod["spec"]["terminationGracePeriodSeconds"].as_i64()).unwrap_or(30).max(0)
+    let grace = asked.or_else(|| pod["spec"]["terminationGracePeriodSeconds"].as_i64()).unwrap_or(30);
+    // Times end in the year 9999.
+    grace.clamp(0, i32::MAX.into())
 }
 
 /// Namespaces are deleted by a way of their own, which has words of its own.

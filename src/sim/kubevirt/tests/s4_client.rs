@@ -69,6 +69,9 @@ async fn cancelling_an_evacuation_has_its_answers() {
     assert_eq!(cancel(json!({"evacuationNodeName": "n1"})).await, (200, String::new()), "unmarked");
     assert_eq!(cancel(Value::Null).await.0, 200);
     assert_eq!(lab.act("virtualmachines", "g", "evacuate-cancel", json!({})).await.0, 404);
+    let (code, message) = lab.act("virtualmachines", "g", "pause", json!({})).await;
+    let what = "the model of KubeVirt has no virtualmachines/pause of subresources.kubevirt.io";
+    assert_eq!((code, message.as_str()), (501, what));
     assert_eq!(lab.evict_vmi("g").await.0, 429);
     let refused = "Internal error occurred: the server rejected our request due to an error in our request";
     for body in [Value::Null, json!({}), json!({"evacuationNodeName": "n2"})] {
