@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{Api, PostParams};
 use kube::core::ObjectMeta;
 use kube::{Client, Resource, ResourceExt};
@@ -176,7 +177,6 @@ impl Record {
         };
         let Part { nodes, virtual_machines } = next().unwrap_or_default();
         let parts: Vec<Part> = std::iter::from_fn(next).collect();
-        // Without the lists, which are about to be replaced.
         let own = MaintenanceCampaignStatus {
             nodes,
             virtual_machines,
@@ -240,8 +240,10 @@ impl Record {
         };
         let known = self.slices[at].metadata.clone();
         let is_new = known.is_none();
-        let mut metadata = known.unwrap_or_else(|| self.new_metadata(&name));
-        metadata.owner_references = self.campaign.owner_ref(&()).map(|owner| vec![owner]);
+        let metadata = known.map_or_else(
+            || self.new_metadata(&name),
+            |known| ObjectMeta { owner_references: self.owners(), ..known },
+        );
         let mut wanted = MaintenanceCampaignSlice { metadata, spec };
         let mut written = if is_new {
             api.create(&PostParams::default(), &wanted).await
@@ -280,9 +282,13 @@ impl Record {
         ObjectMeta {
             name: Some(name.to_owned()),
             labels: label.map(|label| [label].into()),
-            owner_references: self.campaign.owner_ref(&()).map(|owner| vec![owner]),
+            owner_references: self.owners(),
             ..ObjectMeta::default()
         }
+    }
+
+    fn owners(&self) -> Option<Vec<OwnerReference>> {
+        self.campaign.owner_ref(&()).map(|owner| vec![owner])
     }
 }
 

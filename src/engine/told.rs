@@ -99,12 +99,13 @@ impl Told {
     fn vms(&mut self, vms: &[Arc<CampaignVm>], news: &mut Vec<EventKind>) {
         // There may be thousands: those that are the same are only compared, not copied.
         for (place, vm) in vms.iter().enumerate() {
-            let is_same = self.vms.get(place).is_some_and(|told| Arc::ptr_eq(told, vm));
-            while !is_same && self.vms.get(place).is_some_and(|told| name(told) < name(vm)) {
+            if self.vms.get(place).is_some_and(|told| Arc::ptr_eq(told, vm)) {
+                continue;
+            }
+            while self.vms.get(place).is_some_and(|told| name(told) < name(vm)) {
                 self.vms.remove(place);
             }
             match self.vms.get_mut(place) {
-                Some(told) if Arc::ptr_eq(told, vm) => {}
                 Some(told) if name(told) == name(vm) => {
                     news.extend(changed(told, vm));
                     *told = vm.clone();

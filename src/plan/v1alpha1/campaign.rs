@@ -77,7 +77,6 @@ pub struct MaintenanceCampaignStatus {
     pub slices: u32,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
 fn is_zero(count: &u32) -> bool {
     *count == 0
 }

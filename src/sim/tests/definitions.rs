@@ -2,8 +2,10 @@
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 
+use super::api::ask;
 use super::*;
 use crate::sim::json::Value;
+use crate::sim::store::DEFINITIONS;
 
 const WIDGETS: &str = r"
 apiVersion: apiextensions.k8s.io/v1
@@ -16,18 +18,11 @@ spec:
   versions:
   - {name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}
 ";
-const DEFINITIONS: &str = "customresourcedefinitions.apiextensions.k8s.io";
 const WIDGET: &str = "widgets.example.com";
 
 async fn post_widget(cluster: &EmbeddedCluster, name: &str) -> (u16, Value) {
     let body = json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": name}});
-    let request = http::Request::post("/apis/example.com/v1/namespaces/shop/widgets")
-        .header("content-type", "application/json")
-        .body(kube::client::Body::from(body.to_string().into_bytes()));
-    let response = cluster.client().send(request.expect("a request")).await.expect("answered");
-    let code = response.status().as_u16();
-    let bytes = http_body_util::BodyExt::collect(response.into_body()).await.expect("a body").to_bytes();
-    (code, serde_json::from_slice(&bytes).unwrap_or_default())
+    ask(cluster, "POST", "/apis/example.com/v1/namespaces/shop/widgets", body).await
 }
 
 #[tokio::test(start_paused = true)]
