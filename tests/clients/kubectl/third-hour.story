@@ -42,7 +42,8 @@
 ~ wait --for=create event --field-selector reason=FailedCreate --timeout=60s
 = get events --field-selector reason=FailedCreate -o 'jsonpath={.items[0].type} {.items[0].involvedObject.kind}'
 = delete quota q
-# Scale, and what else differed.
+# Scale, and what else differed. The third replica comes when its ReplicaSet tries again, after a growing pause.
+~ wait '--for=jsonpath={.status.readyReplicas}=3' deployment/d --timeout=60s
 = get deployment d --subresource=scale
 = get events.events.k8s.io --field-selector reason=None
 = create cronjob c --image=i --schedule='* * * * *' --dry-run=server -o name
