@@ -120,6 +120,18 @@ impl Error {
     }
 }
 
+impl Error {
+    /// A record of which the API server kept only a part.
+    pub(super) fn forgotten(what: &str) -> Self {
+        Self::Unwritable {
+            what: what.to_owned(),
+            why: "the API server dropped status.slices, which says where the rest of it is".to_owned(),
+            remedy: "somebody has put back an older definition of maintenancecampaigns.virtroll.dev; virtroll has brought it up to \
+                     date again, so find what puts it there (GitOps, an older virtroll) if this comes again",
+        }
+    }
+}
+
 /// An error with its sources, each once.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

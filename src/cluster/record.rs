@@ -222,8 +222,15 @@ impl Record {
             other => Error::of_record(&what, other),
         })?;
         self.campaign.metadata = written.metadata;
-        self.own = own;
-        Ok(())
+        let kept = written.status.map_or(0, |status| status.slices);
+        let is_kept = kept == own.slices;
+        self.own = MaintenanceCampaignStatus { slices: kept, ..own };
+        if is_kept {
+            return Ok(());
+        }
+        // Whoever reads it would find no slices, and take their nodes for ones that haven't begun.
+        super::ensure_definitions(client).await.map_err(Error::lasting)?;
+        Err(Error::forgotten(&what))
     }
 
     async fn write_slice(&mut self, client: &Client, at: usize, part: Part) -> Result<(), Error> {
@@ -352,18 +359,20 @@ fn youngest<T: Entry>(entries: Vec<Arc<T>>) -> Vec<Arc<T>> {
 
 /// The records of a plan's campaigns among these objects, whole.
 pub fn records_among(objects: &[serde_json::Value], plan: &str) -> Vec<MaintenanceCampaignStatus> {
-    // One that can't be read teaches nothing.
-    let mut parts: BTreeMap<String, BTreeMap<u32, Part>> = BTreeMap::new();
+    // One that can't be read teaches nothing; nor does one that another campaign of that name has left behind.
+    let mut parts: BTreeMap<&str, BTreeMap<u32, Part>> = BTreeMap::new();
     for slice in objects.iter().filter(|o| o["kind"] == "MaintenanceCampaignSlice") {
-        if let Ok(spec) = serde_json::from_value::<MaintenanceCampaignSliceSpec>(slice["spec"].clone()) {
-            parts.entry(spec.campaign.clone()).or_default().insert(spec.number, Part::of(spec));
+        let owner = slice.pointer("/metadata/ownerReferences/0/uid").and_then(serde_json::Value::as_str);
+        let spec = serde_json::from_value::<MaintenanceCampaignSliceSpec>(slice["spec"].clone());
+        if let (Some(owner), Ok(spec)) = (owner, spec) {
+            parts.entry(owner).or_default().insert(spec.number, Part::of(spec));
         }
     }
     let of_plan =
         |o: &&serde_json::Value| o["kind"] == "MaintenanceCampaign" && o["spec"]["planName"] == plan;
     let records = objects.iter().filter(of_plan).filter_map(|o| {
         let own: MaintenanceCampaignStatus = serde_json::from_value(o["status"].clone()).ok()?;
-        let slices = o["metadata"]["name"].as_str().and_then(|name| parts.get(name));
+        let slices = o["metadata"]["uid"].as_str().and_then(|uid| parts.get(uid));
         Some(join(own, slices.into_iter().flat_map(BTreeMap::values)))
     });
     records.collect()

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Client;
-use kube::api::{Api, DeleteParams, ListParams};
+use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use serde_json::json;
 use tokio::sync::watch;
 use virtroll::cluster;
@@ -149,6 +150,34 @@ async fn a_copy_of_a_cluster_has_the_whole_record() {
     campaigns.delete("p-1", &DeleteParams::default()).await.expect("deleted");
     tokio::time::sleep(Duration::from_secs(120)).await;
     assert_eq!(copy.objects("maintenancecampaignslices.virtroll.dev").len(), 0);
+}
+
+/// Somebody puts back a definition from before there were slices: the API server drops the field that says how many there are.
+#[tokio::test(start_paused = true)]
+async fn a_definition_that_drops_a_part_of_the_record_is_told_and_brought_up_to_date() {
+    let scene = Scene::new(1).await;
+    let client = scene.cluster.client();
+    cluster::ensure_definitions(&client).await.expect("defined");
+    cluster::begin(&client, "p", &plan("").spec, None).await.expect("begun");
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let name = "maintenancecampaigns.virtroll.dev";
+    let mut older = serde_json::to_value(definitions.get(name).await.expect("there")).expect("JSON");
+    older["metadata"]["annotations"] = json!({"virtroll.dev/definition": "3"});
+    let status = older.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/status/properties");
+    status.and_then(|s| s.as_object_mut()?.remove("slices")).expect("in the schema");
+    let older = serde_json::from_value(older).expect("a definition");
+    definitions.replace(name, &PostParams::default(), &older).await.expect("put back");
+    let nodes = (0..1500).map(|n| Arc::new(CampaignNode { name: format!("n{n}"), ..CampaignNode::default() }));
+    let status = MaintenanceCampaignStatus { nodes: nodes.collect(), ..MaintenanceCampaignStatus::default() };
+    let mut record = cluster::campaign(&client, "p-1").await.expect("read");
+    let refused = cluster::record(&client, &mut record, &status).await;
+    let words = refused.as_ref().map_or_else(ToString::to_string, |()| "written".to_owned());
+    assert!(matches!(refused, Err(cluster::Error::Unwritable { .. })), "{words}");
+    assert!(words.starts_with("record campaign p-1: the API server dropped status.slices"), "{words}");
+    assert_eq!(scene.cluster.objects("maintenancecampaignslices.virtroll.dev").len(), 0);
+    cluster::record(&client, &mut record, &status).await.expect("the definition is this virtroll's again");
+    let read = cluster::campaign(&client, "p-1").await.expect("read").campaign.status;
+    assert_eq!(read, Some(status));
 }
 
 /// Refuses the records of campaigns while it is told to. The answer to the first that is taken then is lost.
