@@ -3,6 +3,7 @@
 mod api;
 mod copies;
 mod definitions;
+mod endpoints;
 mod generated;
 mod refused;
 mod scheduling;

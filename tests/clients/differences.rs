@@ -45,8 +45,8 @@ fn word(word: &str) -> String {
         "TIME".to_owned()
     } else if is_uid(core) {
         "UID".to_owned()
-    } else if is_ip(core) {
-        "IP".to_owned()
+    } else if let Some(addresses) = addresses(core) {
+        addresses
     } else if let Some(at) = core.find("controller-uid=") {
         format!("{}UID", &core[..at + "controller-uid=".len()])
     } else if let Some((port, protocol)) = node_port(core) {
@@ -84,6 +84,16 @@ fn node_port(word: &str) -> Option<(&str, &str)> {
 
 fn is_ip(word: &str) -> bool {
     word.split('.').count() == 4 && word.split('.').all(|p| p.parse::<u8>().is_ok())
+}
+
+/// `10.0.0.1`, `10.0.0.1:80,10.0.0.2:80`: how many there are, and their ports, are the same in both.
+fn addresses(word: &str) -> Option<String> {
+    let one = |part: &str| match part.split_once(':') {
+        Some((ip, port)) => (is_ip(ip) && port.parse::<u16>().is_ok()).then(|| format!("IP:{port}")),
+        None => is_ip(part).then(|| "IP".to_owned()),
+    };
+    let all: Option<Vec<String>> = word.split(',').map(one).collect();
+    all.map(|all| all.join(","))
 }
 
 /// Names with a template's hash and a random end lose both.
@@ -132,6 +142,8 @@ fn what_differs_between_any_two_clusters_is_gone_and_nothing_else() {
     assert_eq!(normal("node/w1 kube-system story-controller"), "node/w1 kube-system story-controller");
     assert_eq!(normal("Start Time:   Tue, 24 Nov 2026 17:40:19 +0000"), "Start Time: TIME");
     assert_eq!(normal("IP: 10.115.38.15"), "IP: IP");
+    assert_eq!(normal("w2 10.0.0.7:80,10.0.0.9:80 5s"), "w2 IP:80,IP:80 AGE");
+    assert_eq!(normal("web 10.0.0.7:80,nothing"), "web 10.0.0.7:80,nothing");
     assert_eq!(normal("d2 NodePort 90:31359/TCP"), "d2 NodePort 90:NODEPORT/TCP");
     assert_eq!(
         normal("batch.kubernetes.io/controller-uid=707485dc-974f-4755-a274-2709da173007"),

@@ -167,7 +167,8 @@ async fn a_definition_that_drops_a_part_of_the_record_is_told_and_brought_up_to_
     status.and_then(|s| s.as_object_mut()?.remove("slices")).expect("in the schema");
     let older = serde_json::from_value(older).expect("a definition");
     definitions.replace(name, &PostParams::default(), &older).await.expect("put back");
-    let nodes = (0..1500).map(|n| Arc::new(CampaignNode { name: format!("n{n}"), ..CampaignNode::default() }));
+    let nodes =
+        (0..1500).map(|n| Arc::new(CampaignNode { name: format!("n{n}"), ..CampaignNode::default() }));
     let status = MaintenanceCampaignStatus { nodes: nodes.collect(), ..MaintenanceCampaignStatus::default() };
     let mut record = cluster::campaign(&client, "p-1").await.expect("read");
     let refused = cluster::record(&client, &mut record, &status).await;

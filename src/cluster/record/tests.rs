@@ -378,7 +378,8 @@ async fn records_in_a_file_are_read_whole() {
     let status = grown(2300, 1500, 3);
     record(&server.client(), &mut known, &status).await.expect("written");
     let mut objects: Vec<Value> = server.kept(|k| k.objects.values().cloned().collect());
-    let mut foreign = objects.iter().find(|o| o["kind"] == "MaintenanceCampaignSlice").expect("there").clone();
+    let mut foreign =
+        objects.iter().find(|o| o["kind"] == "MaintenanceCampaignSlice").expect("there").clone();
     foreign["metadata"]["ownerReferences"][0]["uid"] = json!("u-0");
     foreign["spec"]["number"] = json!(3);
     foreign["spec"]["nodes"] = json!([{"name": "n7", "phase": "Failed"}]);

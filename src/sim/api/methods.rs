@@ -23,6 +23,9 @@ pub(super) fn check(call: &Call, route: &Route) -> Result<(), Refusal> {
     if nowhere || everywhere && route.name.is_some() {
         return Err(Refusal::no_such_resource());
     }
+    if !route.has_subresource() {
+        return Err(route.no_subresource());
+    }
     let takes = match (route.name.is_some(), route.subresource.as_deref()) {
         (false, _) if everywhere => read,
         (false, _) => match call.method {
@@ -33,9 +36,7 @@ pub(super) fn check(call: &Call, route: &Route) -> Result<(), Refusal> {
             _ => [Method::GET, Method::POST].contains(&call.method),
         },
         (true, Some("eviction" | "binding")) if kind.name == "pods" => call.method == Method::POST,
-        (true, Some("status" | "scale")) if route.has_subresource() => {
-            [Method::GET, Method::PUT, Method::PATCH].contains(&call.method)
-        }
+        (true, Some("status" | "scale")) => [Method::GET, Method::PUT, Method::PATCH].contains(&call.method),
         (true, None) => [Method::GET, Method::PUT, Method::PATCH, Method::DELETE].contains(&call.method),
         (true, Some(_)) => true,
     };

@@ -6,6 +6,28 @@ use std::sync::Arc;
 use crate::sim::json::{Value, json};
 use crate::sim::store::{Refusal, Resource, ScalePaths, Store, full_name};
 
+/// Subresources other than `status` and `scale`, modelled or not.
+const SUBRESOURCES: [(&str, &[&str]); 5] = [
+    ("namespaces", &["finalize"]),
+    ("nodes", &["proxy"]),
+    (
+        "pods",
+        &[
+            "attach",
+            "binding",
+            "ephemeralcontainers",
+            "eviction",
+            "exec",
+            "log",
+            "portforward",
+            "proxy",
+            "resize",
+        ],
+    ),
+    ("serviceaccounts", &["token"]),
+    ("services", &["proxy"]),
+];
+
 /// Kinds that a real API server has and this one doesn't.
 const UNMODELLED: [&str; 31] = [
     "apiservices.apiregistration.k8s.io",
@@ -101,12 +123,13 @@ impl Route {
         })
     }
 
-    /// Whether the kind has the `status` or `scale` that is asked for.
+    /// Whether the kind has the subresource that is asked for in a real cluster.
     pub fn has_subresource(&self) -> bool {
-        match self.subresource.as_deref() {
-            Some("status") => self.resource.has_status,
-            Some("scale") => self.resource.has_scale,
-            _ => true,
+        let Some(asked) = self.subresource.as_deref() else { return true };
+        match asked {
+            "status" => self.resource.has_status,
+            "scale" => self.resource.has_scale,
+            _ => SUBRESOURCES.iter().any(|(kind, all)| *kind == self.resource.name && all.contains(&asked)),
         }
     }
 

@@ -445,9 +445,6 @@ fn typed(mut response: Response<ResponseBody>, media: &'static str) -> Response<
 
 fn read(store: &Store, call: &Call, route: &Route) -> Result<Value, Refusal> {
     if let Some(name) = &route.name {
-        if !route.has_subresource() {
-            return Err(route.no_subresource());
-        }
         let asked = call.query.get("resourceVersion").map_or("", String::as_str);
         let asked = super::list::version(asked).map_err(|mut refusal| {
             // Reading one object, the same mistake counts as the server's own.

@@ -247,9 +247,7 @@ fn creates_on_update(resource: &Resource) -> bool {
 fn check_subresource(route: &Route) -> Result<(), Refusal> {
     match route.subresource.as_deref() {
         None => Ok(()),
-        Some("status" | "scale") if !route.has_subresource() => Err(route.no_subresource()),
-        Some("status") if route.resource.has_status => Ok(()),
-        Some("scale") if route.resource.has_scale => Ok(()),
+        Some("status" | "scale") => Ok(()),
         Some(other) => Err(Refusal::not_modelled(&format!("{}/{other}", route.resource.name))),
     }
 }

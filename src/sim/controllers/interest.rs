@@ -1,6 +1,6 @@
 //! Whose work a change is.
 
-use super::{Controller, Work, adoption, daemon_set, garbage, node, pods, volume};
+use super::{Controller, Work, adoption, daemon_set, garbage, namespace, node, pods, volume};
 use crate::sim::json::Value;
 use crate::sim::store::{Change, ChangeKind, DEFINITIONS, Key, Object, Store};
 
@@ -23,7 +23,12 @@ pub(super) fn of(store: &Store, change: &Change, key: &Key) -> Vec<Work> {
     }
     of_quotas(store, change, key, &mut work);
     if change.kind == ChangeKind::Deleted {
-        if store.is_terminating(&key.namespace) {
+        let is_furniture = match &*change.resource {
+            "configmaps" => key.name == namespace::ROOT_CERTIFICATE,
+            "serviceaccounts" => key.name == "default",
+            _ => false,
+        };
+        if is_furniture || store.is_terminating(&key.namespace) {
             work.push((Controller::Namespace, Key::new("", &key.namespace)));
         }
         let definition = store.get(DEFINITIONS, "", &change.resource);

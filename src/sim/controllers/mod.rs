@@ -11,6 +11,7 @@ mod cron_job;
 mod daemon_set;
 mod definition;
 mod deployment;
+mod endpoints;
 mod garbage;
 mod interest;
 mod job;
@@ -66,6 +67,8 @@ pub(in crate::sim) enum Controller {
     CronJob,
     Budget,
     Quota,
+    /// Of Services.
+    Endpoints,
     /// Of CustomResourceDefinitions.
     Definition,
 }
@@ -80,6 +83,7 @@ impl Controller {
             | Self::Reclaim
             | Self::Attachment
             | Self::Quota
+            | Self::Endpoints
             | Self::AdoptPod
             | Self::AdoptSet => 20,
             Self::Garbage | Self::Namespace | Self::Definition => 50,
@@ -182,6 +186,11 @@ impl Manager {
             for (controller, key) in interest::of(store, &change, &key) {
                 put(controller, key);
             }
+            if self.recorder.is_some() {
+                for (controller, key) in endpoints::interest(store, &change, &key) {
+                    put(controller, key);
+                }
+            }
         }
     }
 
@@ -208,6 +217,7 @@ impl Manager {
             Controller::CronJob => return cron_job::reconcile(store, key, now),
             Controller::Budget => return budget::reconcile(store, key, now),
             Controller::Quota => quota::reconcile(store, key),
+            Controller::Endpoints => endpoints::reconcile(store, key, now),
             Controller::AdoptPod => adoption::reconcile(store, "pods", key),
             Controller::AdoptSet => adoption::reconcile(store, "replicasets.apps", key),
         }

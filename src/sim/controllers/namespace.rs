@@ -5,19 +5,19 @@ use crate::sim::json::{Value, json};
 use crate::sim::store::{DeleteOptions, Key, Store};
 
 const FINALIZER: &str = "kubernetes";
+/// The ConfigMap that every namespace has.
+pub(super) const ROOT_CERTIFICATE: &str = "kube-root-ca.crt";
 
 /// One round of a namespace. `served` ones have what clients look for; it is nothing to a campaign.
 pub(super) fn reconcile(store: &mut Store, key: &Key, served: bool) {
     let deleting =
         store.get_key("namespaces", key).is_some_and(|n| !n["metadata"]["deletionTimestamp"].is_null());
     if !deleting {
-        let account = json!({"metadata": {"name": "default", "namespace": key.name}});
-        let is_there = store.get("serviceaccounts", &key.name, "default").is_some();
-        if served && !is_there && store.get_key("namespaces", key).is_some() {
-            let _ = store.create("serviceaccounts", account);
+        if served && store.get_key("namespaces", key).is_some() {
+            furnish(store, &key.name);
         }
         if served && key.name == "default" {
-            furnish(store);
+            furnish_cluster(store);
         }
         return;
     }
@@ -40,8 +40,25 @@ pub(super) fn reconcile(store: &mut Store, key: &Key, served: bool) {
     });
 }
 
+/// What every namespace has: an account, and what its pods know the API server by.
+fn furnish(store: &mut Store, namespace: &str) {
+    let account = json!({"metadata": {"name": "default", "namespace": namespace}});
+    let why = "What pods would verify the API server by; this cluster's is served without TLS.";
+    let certificate = json!({
+        "metadata": {
+            "name": ROOT_CERTIFICATE, "namespace": namespace, "annotations": {"kubernetes.io/description": why},
+        },
+        "data": {"ca.crt": ""},
+    });
+    for (resource, object) in [("serviceaccounts", account), ("configmaps", certificate)] {
+        if store.get_key(resource, &Key::of(&object)).is_none() {
+            let _ = store.create(resource, object);
+        }
+    }
+}
+
 /// What every cluster has: the way to its API server, and the two classes of pods that a node or a cluster needs.
-fn furnish(store: &mut Store) {
+fn furnish_cluster(store: &mut Store) {
     const SERVICES: &str = "services";
     const CLASSES: &str = "priorityclasses.scheduling.k8s.io";
     let service = json!({

@@ -65,7 +65,10 @@ impl Recorder {
             "volumeattachments.storage.k8s.io" => node::tell_of_attachment(store, change, &mut told),
             "persistentvolumeclaims" => node::tell_of_claim(store, change, &mut told),
             "replicasets.apps" => workload::tell_of_replica_set(change, &mut told),
-            "jobs.batch" => workload::tell_of_job(change, &mut told),
+            "jobs.batch" => {
+                workload::tell_of_job(change, &mut told);
+                workload::tell_of_cron_job(change, &mut told);
+            }
             _ => {}
         }
         for told in told {
@@ -170,6 +173,15 @@ fn text(value: &Value) -> &str {
 
 fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
+}
+
+/// A reference to an object's controller.
+fn controller_reference(object: &Value, controller: &Value) -> Value {
+    let mut reference = reference(object);
+    for field in ["kind", "apiVersion", "name", "uid"] {
+        reference[field] = controller[field].clone();
+    }
+    reference
 }
 
 /// Whether an object is being deleted since this change.

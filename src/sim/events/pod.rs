@@ -118,7 +118,7 @@ fn tell_owner(store: &Store, pod: &Value, came: bool, told: &mut Vec<Told>) {
     };
     let found = store.get(resource, text(&pod["metadata"]["namespace"]), text(&owner["name"]));
     let Some(owner) = found.filter(|o| o["metadata"]["uid"] == owner["uid"]) else { return };
-    if !came && !has_too_many(store, owner) {
+    if !came && !has_too_many(store, owner) && !is_outdated(store, owner, pod) {
         return;
     }
     let name = text(&pod["metadata"]["name"]);
@@ -135,6 +135,26 @@ fn tell_owner(store: &Store, pod: &Value, came: bool, told: &mut Vec<Told>) {
         (false, _) => ("SuccessfulDelete", format!("Deleted pod: {name}")),
     };
     told.push(Told::normal(reference(owner), from, reason, message));
+}
+
+/// Whether it is of an older template than its controller rolls out.
+fn is_outdated(store: &Store, owner: &Value, pod: &Value) -> bool {
+    const REVISION: &str = "controller-revision-hash";
+    if owner["spec"]["updateStrategy"]["type"] != "RollingUpdate" {
+        return false;
+    }
+    let newest = match text(&owner["kind"]) {
+        "StatefulSet" => owner["status"]["updateRevision"].as_str(),
+        "DaemonSet" => {
+            let revisions = store.owned_by(text(&owner["metadata"]["uid"]), "controllerrevisions.apps");
+            let newest = revisions.max_by_key(|r| r["revision"].as_i64());
+            // Its name is the set's with the hash.
+            let name = newest.and_then(|r| r["metadata"]["name"].as_str());
+            name.and_then(|name| name.strip_prefix(text(&owner["metadata"]["name"]))?.strip_prefix('-'))
+        }
+        _ => None,
+    };
+    newest.is_some_and(|newest| pod["metadata"]["labels"][REVISION] != newest)
 }
 
 /// Whether as many pods as wanted stay without the one that goes: then its controller sent it away.

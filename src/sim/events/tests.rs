@@ -1,6 +1,7 @@
 //! A story of two nodes and a Deployment, as its events tell it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::sim::json::{Value, json};
@@ -223,6 +224,94 @@ async fn a_refused_pod_is_a_warning_of_its_workload() {
     assert!(conditions.iter().all(|c| c["type"] != "ReplicaFailure"), "{conditions:?}");
 }
 
+/// A rollout takes the old pods of sets away, and a CronJob its turns.
+#[tokio::test(start_paused = true)]
+async fn sets_and_cron_jobs_tell_of_what_they_do() {
+    let sets = r#"
+apiVersion: v1
+kind: Node
+metadata: {name: w1}
+status: {allocatable: {cpu: "2", memory: 8Gi, pods: "110"}}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db, namespace: shop}
+spec:
+  selector: {matchLabels: {app: db}}
+  template: {metadata: {labels: {app: db}}, spec: {containers: [{name: a, image: a}]}}
+---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: agent, namespace: shop}
+spec:
+  selector: {matchLabels: {app: agent}}
+  template: {metadata: {labels: {app: agent}}, spec: {containers: [{name: a, image: a}]}}
+---
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: nightly, namespace: shop}
+spec:
+  schedule: "*/10 * * * *"
+  jobTemplate: {spec: {template: {spec: {restartPolicy: Never, containers: [{name: a, image: a}]}}}}
+"#;
+    let settings = Settings { events: true, ..Settings::default() };
+    let cluster = EmbeddedCluster::from_manifests("test.yaml", sets, settings).expect("loads");
+    cluster.start().await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let told = |reason: &str| -> Vec<(String, i64)> {
+        let events = cluster.objects("events").into_iter().filter(|e| e["reason"] == reason);
+        let line = |e: Arc<serde_json::Value>| {
+            let text = |v: &serde_json::Value| v.as_str().unwrap_or_default().to_owned();
+            let message = text(&e["message"]);
+            // Names end in what is random, or in the time.
+            let message = message.split_inclusive("agent-").next().unwrap_or_default().to_owned();
+            let message = message.split_inclusive("nightly-").next().unwrap_or_default().to_owned();
+            (format!("{} {message}", text(&e["involvedObject"]["kind"])), e["count"].as_i64().unwrap_or(0))
+        };
+        let mut told: Vec<_> = events.map(line).collect();
+        told.sort();
+        told
+    };
+    assert_eq!(told("SuccessfulDelete"), []);
+    // A pod that somebody deletes isn't one that its set took away.
+    let key = Key::new("shop", "db-0");
+    cluster.store.lock().expect("a store").delete("pods", &key, &Default::default()).expect("deleted");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(told("SuccessfulDelete"), []);
+    for (resource, name) in [("statefulsets.apps", "db"), ("daemonsets.apps", "agent")] {
+        change(&cluster, resource, &Key::new("shop", name), |set| {
+            set["spec"]["template"]["spec"]["containers"][0]["image"] = json!("b");
+            set["metadata"]["generation"] = json!(2);
+        });
+    }
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let deleted = [
+        ("DaemonSet Deleted pod: agent-".to_owned(), 1),
+        ("StatefulSet Delete Pod db-0 in StatefulSet db successful".to_owned(), 1),
+    ];
+    assert_eq!(told("SuccessfulDelete"), deleted);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let created = told("SuccessfulCreate").into_iter().filter(|(line, _)| line.starts_with("CronJob"));
+    assert_eq!(created.collect::<Vec<_>>(), [("CronJob Created job nightly-".to_owned(), 1)]);
+    assert_eq!(told("SawCompletedJob"), [("CronJob Saw completed job: nightly-".to_owned(), 1)]);
+    let cron_job = cluster.objects("cronjobs.batch").remove(0);
+    let mut job = json!({
+        "apiVersion": "batch/v1", "kind": "Job", "metadata": {
+            "name": "by-hand", "namespace": "shop", "annotations": {"cronjob.kubernetes.io/instantiate": "manual"},
+            "ownerReferences": [{
+                "apiVersion": "batch/v1", "kind": "CronJob", "name": "nightly", "controller": true,
+            }],
+        },
+        "spec": {"template": {"metadata": {}, "spec": {"containers": []}}},
+    });
+    job["metadata"]["ownerReferences"][0]["uid"] =
+        json!(cron_job["metadata"]["uid"].as_str().expect("a UID"));
+    cluster.store.lock().expect("a store").create("jobs.batch", job).expect("created");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let words = "CronJob Saw a job that the controller did not create or forgot: by-hand".to_owned();
+    assert_eq!(told("UnexpectedJob"), [(words, 1)]);
+}
+
 /// What a newcomer finds in any cluster. A rehearsal, which nobody looks into, has none of it.
 #[tokio::test(start_paused = true)]
 async fn a_cluster_has_what_every_cluster_has() {
@@ -246,7 +335,20 @@ async fn a_cluster_has_what_every_cluster_has() {
         .collect();
     let expected = [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)];
     assert_eq!(classes, expected.map(|(name, value)| (name.to_owned(), value)).into_iter().collect());
+    let certificates = || -> BTreeSet<(String, String)> {
+        let text = |v: &serde_json::Value| v.as_str().unwrap_or_default().to_owned();
+        let maps = cluster.objects("configmaps");
+        maps.iter().map(|c| (text(&c["metadata"]["namespace"]), text(&c["metadata"]["name"]))).collect()
+    };
+    let in_shop = ("shop".to_owned(), "kube-root-ca.crt".to_owned());
+    assert!(certificates().contains(&in_shop), "{:?}", certificates());
+    let key = Key::new("shop", "kube-root-ca.crt");
+    let deleted =
+        cluster.store.lock().expect("a store").delete("configmaps", &key, &Default::default()).is_ok();
+    assert!(deleted && !certificates().contains(&in_shop));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(certificates().contains(&in_shop), "it comes back");
     let quiet = running(false).await;
-    assert!(quiet.objects("services").is_empty());
+    assert!(quiet.objects("services").is_empty() && quiet.objects("configmaps").is_empty());
     assert!(quiet.objects("priorityclasses.scheduling.k8s.io").is_empty());
 }

@@ -306,12 +306,8 @@ fn by_default(store: &Store, pod: &Value) -> Vec<Constraint> {
     let namespace = pod["metadata"]["namespace"].as_str().unwrap_or_default();
     let labels = &pod["metadata"]["labels"];
     let mut selector = Selector::read(&crate::sim::json::json!({}));
-    for service in store.list_in("services", namespace) {
-        let own = &service["spec"]["selector"];
-        let mut pairs = own.as_object().into_iter().flatten();
-        if own.as_object().is_some_and(|o| !o.is_empty()) && pairs.all(|(key, value)| &labels[key] == value) {
-            selector.add_labels(own);
-        }
+    for service in store.services_of(namespace, labels) {
+        selector.add_labels(&service["spec"]["selector"]);
     }
     let owners = pod["metadata"]["ownerReferences"].as_array().into_iter().flatten();
     if let Some(owner) = owners.into_iter().find(|o| o["controller"] == true) {

@@ -1,4 +1,4 @@
-//! Which budgets (PodDisruptionBudgets) select which pods, without holding every one against every other.
+//! Which budgets (PodDisruptionBudgets) and Services select which pods, without holding every one against every other.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -11,6 +11,21 @@ use crate::sim::json::{Text, Value};
 /// The kind of budgets.
 pub(super) const BUDGETS: &str = "poddisruptionbudgets.policy";
 
+/// The kind of Services.
+pub(super) const SERVICES: &str = "services";
+
+/// The labels that a budget, or a Service, requires of pods.
+fn required<'a>(resource: &str, object: &'a Value) -> &'a Value {
+    let selector = &object["spec"]["selector"];
+    if resource == SERVICES { selector } else { &selector["matchLabels"] }
+}
+
+/// Whether a pod with these labels is behind a Service. One without a selector has its endpoints from somebody else.
+fn serves(service: &Value, labels: &Value) -> bool {
+    let selector = service["spec"]["selector"].as_object().filter(|s| !s.is_empty());
+    selector.is_some_and(|s| s.iter().all(|(key, value)| labels[key] == *value))
+}
+
 /// A label in a namespace; with an empty key, none.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 struct Label {
@@ -20,11 +35,10 @@ struct Label {
 }
 
 impl Label {
-    /// One that a budget's selector requires.
-    fn required(namespace: &Text, budget: &Value) -> Self {
-        let labels = budget["spec"]["selector"]["matchLabels"].as_object();
-        let first =
-            labels.and_then(|l| l.iter().next()).and_then(|(k, v)| Some((k.clone(), v.as_text()?.clone())));
+    /// The first of those that a selector requires.
+    fn required(namespace: &Text, labels: &Value) -> Self {
+        let first = labels.as_object().and_then(|l| l.iter().next());
+        let first = first.and_then(|(k, v)| Some((k.clone(), v.as_text()?.clone())));
         let (key, value) = first.unwrap_or_default();
         Self { namespace: namespace.clone(), key, value }
     }
@@ -43,26 +57,30 @@ fn is_one_label(selector: &Value) -> bool {
         && selector["matchExpressions"].is_null()
 }
 
-/// Budgets by a label that their selectors require, and the pods that have such a label. Nothing goes through the maps.
+/// Budgets and Services by a label that their selectors require, and the pods that have such a label. Nothing goes through the
+/// maps.
 #[derive(Debug, Default)]
 pub(super) struct Selected {
     budgets: HashMap<Label, BTreeSet<Key>>,
+    services: HashMap<Label, BTreeSet<Key>>,
     pods: HashMap<Label, Vec<(Key, Place)>>,
 }
 
 impl Selected {
-    /// Takes in that a budget has changed. True if pods have to be looked through for a label that none was asked for yet.
-    pub(super) fn budget(&mut self, key: &Key, old: Option<&Value>, new: Option<&Value>) -> bool {
-        let label = |budget: &Value| Label::required(&key.namespace, budget);
+    /// Takes in that a budget or a Service has changed. True if pods have to be looked through for a label that none was asked for
+    /// yet.
+    fn selecting(&mut self, resource: &str, key: &Key, old: Option<&Value>, new: Option<&Value>) -> bool {
+        let label = |object: &Value| Label::required(&key.namespace, required(resource, object));
         let (old, new) = (old.map(label), new.map(label));
         if old == new {
             return false;
         }
-        if let Some(names) = old.as_ref().and_then(|old| self.budgets.get_mut(old)) {
+        let by_label = if resource == SERVICES { &mut self.services } else { &mut self.budgets };
+        if let Some(names) = old.as_ref().and_then(|old| by_label.get_mut(old)) {
             names.remove(key);
         }
         let Some(new) = new else { return false };
-        self.budgets.entry(new.clone()).or_default().insert(key.clone());
+        by_label.entry(new.clone()).or_default().insert(key.clone());
         let is_unknown = !new.key.is_empty() && !self.pods.contains_key(&new);
         if is_unknown {
             self.pods.insert(new, Vec::new());
@@ -87,8 +105,12 @@ impl Selected {
         }
     }
 
-    fn candidates(&self, namespace: &Text, labels: &Value) -> Vec<&Key> {
-        let of = |label: &Label| self.budgets.get(label).into_iter().flatten();
+    fn candidates<'a>(
+        by_label: &'a HashMap<Label, BTreeSet<Key>>,
+        namespace: &Text,
+        labels: &Value,
+    ) -> Vec<&'a Key> {
+        let of = |label: &Label| by_label.get(label).into_iter().flatten();
         let anybody = of(&Label { namespace: namespace.clone(), ..Label::default() });
         let named =
             labels.as_object().into_iter().flatten().flat_map(|label| of(&Label::of(namespace, label)));
@@ -102,16 +124,35 @@ impl Selected {
 impl Store {
     /// The budgets that select a pod with these labels, in order of their names.
     pub fn budgets_of(&self, namespace: &str, labels: &Value) -> impl Iterator<Item = &Object> {
-        let candidates = self.selected.candidates(&Text::new(namespace), labels);
+        let candidates = Selected::candidates(&self.selected.budgets, &Text::new(namespace), labels);
         let budgets = candidates.into_iter().filter_map(|key| self.get_key(BUDGETS, key));
         budgets.filter(|b| selects(&b["spec"]["selector"], labels))
+    }
+
+    /// The Services that a pod with these labels is behind, in order of their names.
+    pub(in crate::sim) fn services_of(
+        &self,
+        namespace: &str,
+        labels: &Value,
+    ) -> impl Iterator<Item = &Object> {
+        let candidates = Selected::candidates(&self.selected.services, &Text::new(namespace), labels);
+        let services = candidates.into_iter().filter_map(|key| self.get_key(SERVICES, key));
+        services.filter(|service| serves(service, labels))
+    }
+
+    /// The pods behind a Service, in order of their names.
+    pub(in crate::sim) fn behind(&self, service: &Value) -> Vec<Object> {
+        let label = Label::required(&Key::of(service).namespace, required(SERVICES, service));
+        let places = self.selected.pods.get(&label).into_iter().flatten().map(|(_, place)| *place);
+        let pods = self.pods_at(places).filter(|(_, facts)| serves(service, &facts.labels));
+        pods.map(|(pod, _)| pod.clone()).collect()
     }
 
     /// The pods that a budget selects, in order of their names, with their facts.
     pub(in crate::sim) fn selected_by(&self, budget: &Value) -> Vec<(Object, Facts)> {
         let (namespace, selector) = (Key::of(budget).namespace, &budget["spec"]["selector"]);
         let owned = |(pod, facts): (&Object, &Facts)| (pod.clone(), facts.clone());
-        match self.selected.pods.get(&Label::required(&namespace, budget)) {
+        match self.selected.pods.get(&Label::required(&namespace, required(BUDGETS, budget))) {
             Some(pods) => {
                 let all = is_one_label(selector);
                 let pods = self.pods_at(pods.iter().map(|(_, place)| *place));
@@ -135,8 +176,9 @@ impl Store {
     ) {
         match resource {
             "pods" => self.selected.pod((key, place), old, new),
-            BUDGETS if self.selected.budget(key, old, new) => {
-                let label = Label::required(&key.namespace, new.unwrap_or(&Value::Null));
+            BUDGETS | SERVICES if self.selected.selecting(resource, key, old, new) => {
+                let new = new.unwrap_or(&Value::Null);
+                let label = Label::required(&key.namespace, required(resource, new));
                 let has = |p: &&Object| p["metadata"]["labels"][&label.key] == label.value.as_str();
                 let keys = self.list_in("pods", &key.namespace).filter(has).map(|p| Key::of(p));
                 let pods = self.collections.get("pods");

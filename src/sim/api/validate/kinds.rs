@@ -1,7 +1,7 @@
 //! The kinds' own fields.
 
 use super::workload::{count_or_percent, not_negative, selector};
-use super::{Causes, limits, names, pod, workload};
+use super::{Causes, limits, names, pod, service, workload};
 use crate::sim::json::{Value, json};
 use crate::sim::store::Resource;
 
@@ -35,6 +35,7 @@ pub(super) fn whole(resource: &Resource, object: &Value, causes: &mut Causes) {
         "poddisruptionbudgets.policy" => budget(spec, causes),
         "configmaps" | "secrets" => data(resource, object, causes),
         "nodes" => node(spec, causes),
+        "services" => service::service(spec, causes),
         "resourcequotas" => limits::quota(spec, causes),
         "limitranges" => limits::range(spec, causes),
         "leases.coordination.k8s.io" => lease(spec, causes),

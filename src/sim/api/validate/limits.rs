@@ -131,4 +131,37 @@ pub(super) fn quota(spec: &Value, causes: &mut Causes) {
         }
         causes.invalid(&at, &json!(name), "must be a standard resource for quota");
     }
+    scopes(spec, &KNOWN, causes);
+}
+
+/// What a quota's scopes can be asked of: which pods they are.
+fn scopes(spec: &Value, known: &[&str], causes: &mut Causes) {
+    const AT: &str = "spec.scopes";
+    const OF_PODS: [&str; 7] =
+        ["cpu", "limits.cpu", "limits.memory", "memory", "pods", "requests.cpu", "requests.memory"];
+    const PAIRS: [[&str; 2]; 2] = [["BestEffort", "NotBestEffort"], ["Terminating", "NotTerminating"]];
+    let all: Vec<&str> = spec["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    for scope in &all {
+        let fits: &[&str] = match *scope {
+            "BestEffort" => &["pods"],
+            "NotBestEffort"
+            | "Terminating"
+            | "NotTerminating"
+            | "PriorityClass"
+            | "CrossNamespacePodAffinity" => &OF_PODS,
+            "VolumeAttributesClass" => &["persistentvolumeclaims", "requests.storage"],
+            _ => {
+                causes.invalid(AT, &spec["scopes"], "unsupported scope");
+                known
+            }
+        };
+        for (name, _) in spec["hard"].as_object().into_iter().flatten() {
+            if known.contains(&name.as_str()) && !fits.contains(&name.as_str()) {
+                causes.invalid(AT, &spec["scopes"], "unsupported scope applied to resource");
+            }
+        }
+    }
+    if PAIRS.iter().any(|pair| pair.iter().all(|scope| all.contains(scope))) {
+        causes.invalid(AT, &spec["scopes"], "conflicting scopes");
+    }
 }

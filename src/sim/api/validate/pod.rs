@@ -5,7 +5,40 @@ use std::collections::BTreeSet;
 use super::metadata::labels;
 use super::{Causes, names};
 use crate::sim::api::quantity;
-use crate::sim::json::{Text, Value, json};
+use crate::sim::json::{Value, json};
+
+/// What a volume can be, in the order in which the API server looks: of several, it takes the first.
+const SOURCES: [&str; 29] = [
+    "emptyDir",
+    "hostPath",
+    "gitRepo",
+    "gcePersistentDisk",
+    "awsElasticBlockStore",
+    "secret",
+    "nfs",
+    "iscsi",
+    "glusterfs",
+    "flocker",
+    "persistentVolumeClaim",
+    "rbd",
+    "cinder",
+    "cephfs",
+    "quobyte",
+    "downwardAPI",
+    "fc",
+    "configMap",
+    "azureFile",
+    "vsphereVolume",
+    "photonPersistentDisk",
+    "portworxVolume",
+    "azureDisk",
+    "storageos",
+    "projected",
+    "scaleIO",
+    "csi",
+    "ephemeral",
+    "image",
+];
 
 fn list<'a>(object: &'a Value, field: &str) -> impl Iterator<Item = (usize, &'a Value)> {
     object[field].as_array().into_iter().flatten().enumerate()
@@ -75,13 +108,17 @@ fn volumes(spec: &Value, at: &str, causes: &mut Causes) -> BTreeSet<String> {
     for (index, volume) in list(spec, "volumes") {
         let at = format!("{at}.volumes[{index}]");
         let name = text(volume, "name");
-        let sources = volume.as_object().map_or(0, |v| v.keys().filter(|k| *k != "name").count());
-        if sources > 1 {
-            let mut kinds: Vec<&Text> = volume.as_object().into_iter().flatten().map(|(k, _)| k).collect();
-            kinds.retain(|k| *k != "name");
-            for kind in kinds.iter().skip(1) {
-                causes.forbidden(format!("{at}.{kind}"), "may not specify more than 1 volume type");
-            }
+        let mut sources: Vec<&str> = volume
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(k, _)| k.as_str())
+            .filter(|k| *k != "name")
+            .collect();
+        // Those that aren't in the list come last, by name.
+        sources.sort_by_key(|source| SOURCES.iter().position(|s| s == source).unwrap_or(SOURCES.len()));
+        for source in sources.iter().skip(1) {
+            causes.forbidden(format!("{at}.{source}"), "may not specify more than 1 volume type");
         }
         if let Some(claim) = volume.get("persistentVolumeClaim")
             && text(claim, "claimName").is_empty()
