@@ -224,9 +224,22 @@ async fn a_refused_pod_is_a_warning_of_its_workload() {
     assert!(conditions.iter().all(|c| c["type"] != "ReplicaFailure"), "{conditions:?}");
 }
 
-/// A rollout takes the old pods of sets away, and a CronJob its turns.
-#[tokio::test(start_paused = true)]
-async fn sets_and_cron_jobs_tell_of_what_they_do() {
+/// What is told for a reason: whose it is, the words up to a name's random end, how often.
+fn said(cluster: &EmbeddedCluster, reason: &str) -> Vec<(String, i64)> {
+    let line = |e: Arc<serde_json::Value>| {
+        let text = |v: &serde_json::Value| v.as_str().unwrap_or_default().to_owned();
+        let message = text(&e["message"]);
+        let message = message.split_inclusive("agent-").next().unwrap_or_default();
+        let message = message.split_inclusive("nightly-").next().unwrap_or_default();
+        (format!("{} {message}", text(&e["involvedObject"]["kind"])), e["count"].as_i64().unwrap_or(0))
+    };
+    let events = cluster.objects("events").into_iter().filter(|e| e["reason"] == reason);
+    let mut said: Vec<_> = events.map(line).collect();
+    said.sort();
+    said
+}
+
+async fn with_sets() -> EmbeddedCluster {
     let sets = r#"
 apiVersion: v1
 kind: Node
@@ -258,26 +271,18 @@ spec:
     let cluster = EmbeddedCluster::from_manifests("test.yaml", sets, settings).expect("loads");
     cluster.start().await;
     tokio::time::sleep(Duration::from_secs(30)).await;
-    let told = |reason: &str| -> Vec<(String, i64)> {
-        let events = cluster.objects("events").into_iter().filter(|e| e["reason"] == reason);
-        let line = |e: Arc<serde_json::Value>| {
-            let text = |v: &serde_json::Value| v.as_str().unwrap_or_default().to_owned();
-            let message = text(&e["message"]);
-            // Names end in what is random, or in the time.
-            let message = message.split_inclusive("agent-").next().unwrap_or_default().to_owned();
-            let message = message.split_inclusive("nightly-").next().unwrap_or_default().to_owned();
-            (format!("{} {message}", text(&e["involvedObject"]["kind"])), e["count"].as_i64().unwrap_or(0))
-        };
-        let mut told: Vec<_> = events.map(line).collect();
-        told.sort();
-        told
-    };
-    assert_eq!(told("SuccessfulDelete"), []);
+    cluster
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollout_takes_the_old_pods_of_sets_away() {
+    let cluster = with_sets().await;
+    assert_eq!(said(&cluster, "SuccessfulDelete"), []);
     // A pod that somebody deletes isn't one that its set took away.
     let key = Key::new("shop", "db-0");
     cluster.store.lock().expect("a store").delete("pods", &key, &Default::default()).expect("deleted");
     tokio::time::sleep(Duration::from_secs(60)).await;
-    assert_eq!(told("SuccessfulDelete"), []);
+    assert_eq!(said(&cluster, "SuccessfulDelete"), []);
     for (resource, name) in [("statefulsets.apps", "db"), ("daemonsets.apps", "agent")] {
         change(&cluster, resource, &Key::new("shop", name), |set| {
             set["spec"]["template"]["spec"]["containers"][0]["image"] = json!("b");
@@ -289,27 +294,32 @@ spec:
         ("DaemonSet Deleted pod: agent-".to_owned(), 1),
         ("StatefulSet Delete Pod db-0 in StatefulSet db successful".to_owned(), 1),
     ];
-    assert_eq!(told("SuccessfulDelete"), deleted);
-    tokio::time::sleep(Duration::from_secs(600)).await;
-    let created = told("SuccessfulCreate").into_iter().filter(|(line, _)| line.starts_with("CronJob"));
+    assert_eq!(said(&cluster, "SuccessfulDelete"), deleted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cron_job_tells_of_its_jobs_and_of_those_of_others() {
+    let cluster = with_sets().await;
+    tokio::time::sleep(Duration::from_secs(660)).await;
+    let created =
+        said(&cluster, "SuccessfulCreate").into_iter().filter(|(line, _)| line.starts_with("CronJob"));
     assert_eq!(created.collect::<Vec<_>>(), [("CronJob Created job nightly-".to_owned(), 1)]);
-    assert_eq!(told("SawCompletedJob"), [("CronJob Saw completed job: nightly-".to_owned(), 1)]);
+    assert_eq!(said(&cluster, "SawCompletedJob"), [("CronJob Saw completed job: nightly-".to_owned(), 1)]);
     let cron_job = cluster.objects("cronjobs.batch").remove(0);
-    let mut job = json!({
+    let job = json!({
         "apiVersion": "batch/v1", "kind": "Job", "metadata": {
             "name": "by-hand", "namespace": "shop", "annotations": {"cronjob.kubernetes.io/instantiate": "manual"},
             "ownerReferences": [{
                 "apiVersion": "batch/v1", "kind": "CronJob", "name": "nightly", "controller": true,
+                "uid": cron_job["metadata"]["uid"].as_str().expect("a UID"),
             }],
         },
         "spec": {"template": {"metadata": {}, "spec": {"containers": []}}},
     });
-    job["metadata"]["ownerReferences"][0]["uid"] =
-        json!(cron_job["metadata"]["uid"].as_str().expect("a UID"));
     cluster.store.lock().expect("a store").create("jobs.batch", job).expect("created");
     tokio::time::sleep(Duration::from_secs(1)).await;
     let words = "CronJob Saw a job that the controller did not create or forgot: by-hand".to_owned();
-    assert_eq!(told("UnexpectedJob"), [(words, 1)]);
+    assert_eq!(said(&cluster, "UnexpectedJob"), [(words, 1)]);
 }
 
 /// What a newcomer finds in any cluster. A rehearsal, which nobody looks into, has none of it.

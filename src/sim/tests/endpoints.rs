@@ -148,7 +148,7 @@ async fn what_leaves_is_shown_as_leaving_and_then_not_at_all() {
     assert_eq!(in_slices(&cluster, "direct"), told(&[("bad true false false", 9090)]));
     assert_eq!(all(&cluster, SLICES, "shop").len(), 3);
     change(&cluster, "services", "shop", "web", |service| {
-        service["spec"]["selector"] = json!({"app": "none"})
+        service["spec"]["selector"] = json!({"app": "none"});
     });
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!((in_slices(&cluster, "web"), &of("web")["subsets"]), (vec![], &Value::Null));

@@ -47,11 +47,12 @@ pub(super) fn service(spec: &Value, causes: &mut Causes) {
 /// A name of another domain is all that such a Service is.
 fn external_name(spec: &Value, causes: &mut Causes) {
     let name = text(&spec["externalName"]);
-    let wrong = names::subdomain(name.strip_suffix('.').unwrap_or(name));
     if name.is_empty() {
         causes.required("spec.externalName", "");
     } else {
-        wrong.iter().for_each(|why| causes.invalid("spec.externalName", &spec["externalName"], why));
+        for why in names::subdomain(name.strip_suffix('.').unwrap_or(name)) {
+            causes.invalid("spec.externalName", &spec["externalName"], &why);
+        }
     }
 }
 
