@@ -107,6 +107,7 @@ fn kubectl_says_the_same_on_both_clusters() {
     let mut wrong = clusters.tell(include_str!("kubectl/ordinary-hour.story"));
     wrong.extend(clusters.tell(include_str!("kubectl/second-hour.story")));
     wrong.extend(clusters.tell(include_str!("kubectl/third-hour.story")));
+    wrong.extend(clusters.tell(include_str!("kubectl/fourth-hour.story")));
     assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
 }
 

@@ -11,10 +11,8 @@ pub(super) fn reconcile(store: &mut Store, key: &Key, served: bool) {
     let deleting =
         store.get_key("namespaces", key).is_some_and(|n| !n["metadata"]["deletionTimestamp"].is_null());
     if !deleting {
-        let account = json!({"metadata": {"name": "default", "namespace": key.name}});
-        let is_there = store.get("serviceaccounts", &key.name, "default").is_some();
-        if served && !is_there && store.get_key("namespaces", key).is_some() {
-            let _ = store.create("serviceaccounts", account);
+        if served && store.get_key("namespaces", key).is_some() {
+            equip(store, &key.name);
         }
         if served && key.name == "default" {
             furnish(store);
@@ -40,6 +38,24 @@ pub(super) fn reconcile(store: &mut Store, key: &Key, served: bool) {
     });
 }
 
+/// What every namespace has: an account, and the certificate by which its pods would know the API server.
+fn equip(store: &mut Store, namespace: &str) {
+    let about = "kubernetes.io/description";
+    let certificate = json!({
+        "metadata": {
+            "name": "kube-root-ca.crt", "namespace": namespace,
+            "annotations": {about: "Would hold the certificate of the API server, which has none here."},
+        },
+        "data": {"ca.crt": ""},
+    });
+    let account = json!({"metadata": {"name": "default", "namespace": namespace}});
+    for (resource, object) in [("serviceaccounts", account), ("configmaps", certificate)] {
+        if store.get_key(resource, &Key::of(&object)).is_none() {
+            let _ = store.create(resource, object);
+        }
+    }
+}
+
 /// What every cluster has: the way to its API server, and the two classes of pods that a node or a cluster needs.
 fn furnish(store: &mut Store) {
     const SERVICES: &str = "services";
@@ -51,6 +67,7 @@ fn furnish(store: &mut Store) {
         "spec": {
             "clusterIP": "10.96.0.1", "clusterIPs": ["10.96.0.1"], "type": "ClusterIP",
             "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": 6443}],
+            "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack",
         },
     });
     let class = |name: &str, value: i64, description: &str| json!({"metadata": {"name": name}, "value": value, "description": description});

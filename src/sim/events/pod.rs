@@ -118,7 +118,7 @@ fn tell_owner(store: &Store, pod: &Value, came: bool, told: &mut Vec<Told>) {
     };
     let found = store.get(resource, text(&pod["metadata"]["namespace"]), text(&owner["name"]));
     let Some(owner) = found.filter(|o| o["metadata"]["uid"] == owner["uid"]) else { return };
-    if !came && !has_too_many(store, owner) {
+    if !came && !has_too_many(store, owner) && !is_outdated(store, owner, pod) {
         return;
     }
     let name = text(&pod["metadata"]["name"]);
@@ -135,6 +135,22 @@ fn tell_owner(store: &Store, pod: &Value, came: bool, told: &mut Vec<Told>) {
         (false, _) => ("SuccessfulDelete", format!("Deleted pod: {name}")),
     };
     told.push(Told::normal(reference(owner), from, reason, message));
+}
+
+/// Whether a rolling update replaces the pod: it is of an older template than its set has now.
+fn is_outdated(store: &Store, owner: &Value, pod: &Value) -> bool {
+    let metadata = &owner["metadata"];
+    let revisions = store.owned_by(text(&metadata["uid"]), "controllerrevisions.apps");
+    let Some(newest) = revisions.max_by_key(|r| r["revision"].as_i64()) else { return false };
+    let strategy = &owner["spec"]["updateStrategy"];
+    let ordinal = text(&pod["metadata"]["name"]).rsplit('-').next().and_then(|n| n.parse::<i64>().ok());
+    let is_kept = strategy["rollingUpdate"]["partition"].as_i64().is_some_and(|first| ordinal < Some(first));
+    if strategy["type"] == "OnDelete" || is_kept {
+        return false;
+    }
+    let hash = text(&pod["metadata"]["labels"]["controller-revision-hash"]);
+    let newest = text(&newest["metadata"]["name"]);
+    newest != hash && newest != format!("{}-{hash}", text(&metadata["name"]))
 }
 
 /// Whether as many pods as wanted stay without the one that goes: then its controller sent it away.

@@ -120,15 +120,48 @@ pub(super) fn quota(spec: &Value, causes: &mut Causes) {
         "services.loadbalancers",
         "services.nodeports",
     ];
-    for (name, _) in spec["hard"].as_object().into_iter().flatten() {
+    for (name, amount) in spec["hard"].as_object().into_iter().flatten() {
         let pages = name.strip_prefix("requests.").unwrap_or(name).starts_with("hugepages-");
-        if name.contains('/') || pages || KNOWN.contains(&name.as_str()) {
-            continue;
-        }
+        let known = name.contains('/') || pages || KNOWN.contains(&name.as_str());
         let at = format!("spec.hard[{name}]");
-        if name.as_str() != "storage" {
+        if !known && name.as_str() != "storage" {
             causes.invalid(&at, &json!(name), "must be a standard resource type or fully qualified");
         }
-        causes.invalid(&at, &json!(name), "must be a standard resource for quota");
+        if !known {
+            causes.invalid(&at, &json!(name), "must be a standard resource for quota");
+        }
+        let size = amount.as_str().map(str::to_owned).unwrap_or_else(|| amount.to_string());
+        if quantity::value(&size).is_some_and(|size| size < 0.0) {
+            causes.invalid(&at, &json!(size), "must be greater than or equal to 0");
+        }
+    }
+    scopes(spec, causes);
+}
+
+/// Which pods a quota counts. Those without requests have nothing but themselves to be counted.
+fn scopes(spec: &Value, causes: &mut Causes) {
+    const KNOWN: [&str; 6] = [
+        "BestEffort",
+        "CrossNamespacePodAffinity",
+        "NotBestEffort",
+        "NotTerminating",
+        "PriorityClass",
+        "Terminating",
+    ];
+    let scopes = &spec["scopes"];
+    let named: Vec<&str> = scopes.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    for scope in &named {
+        if !KNOWN.contains(scope) {
+            causes.invalid("spec.scopes", scopes, "unsupported scope");
+        }
+        let other = |hard: &str| *scope == "BestEffort" && hard != "pods";
+        for _ in spec["hard"].as_object().into_iter().flatten().filter(|(name, _)| other(name)) {
+            causes.invalid("spec.scopes", scopes, "unsupported scope applied to resource");
+        }
+    }
+    for pair in [["BestEffort", "NotBestEffort"], ["Terminating", "NotTerminating"]] {
+        if pair.iter().all(|scope| named.contains(scope)) {
+            causes.invalid("spec.scopes", scopes, "conflicting scopes");
+        }
     }
 }

@@ -9,6 +9,7 @@ mod metadata;
 pub(super) mod names;
 mod pod;
 mod pod_update;
+mod service;
 mod update;
 mod workload;
 
