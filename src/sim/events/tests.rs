@@ -246,7 +246,72 @@ async fn a_cluster_has_what_every_cluster_has() {
         .collect();
     let expected = [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)];
     assert_eq!(classes, expected.map(|(name, value)| (name.to_owned(), value)).into_iter().collect());
+    let certificates: Vec<_> = cluster.objects("configmaps").iter().map(|c| c["metadata"].clone()).collect();
+    let places: BTreeSet<&str> = certificates.iter().filter_map(|m| m["namespace"].as_str()).collect();
+    assert!(certificates.iter().all(|m| m["name"] == "kube-root-ca.crt"), "{certificates:#?}");
+    assert!(["default", "kube-system", "shop"].iter().all(|n| places.contains(n)), "{places:?}");
     let quiet = running(false).await;
-    assert!(quiet.objects("services").is_empty());
+    assert!(quiet.objects("services").is_empty() && quiet.objects("configmaps").is_empty());
     assert!(quiet.objects("priorityclasses.scheduling.k8s.io").is_empty());
+}
+
+/// Of the pods of sets, those that a rolling update or a smaller number takes away are told of, and none that a user deletes.
+#[tokio::test(start_paused = true)]
+async fn sets_tell_whom_a_rolling_update_deletes() {
+    let set = |kind: &str, name: &str, more: &str| {
+        format!(
+            "---\napiVersion: apps/v1\nkind: {kind}\nmetadata: {{name: {name}, namespace: shop}}\nspec:\n  {more}\n  \
+             selector: {{matchLabels: {{app: {name}}}}}\n  template: {{metadata: {{labels: {{app: {name}}}}}, \
+             spec: {{containers: [{{name: c, image: c}}]}}}}\n"
+        )
+    };
+    let partition = "replicas: 2\n  updateStrategy: {rollingUpdate: {partition: 1}}";
+    let sets = set("StatefulSet", "db", "replicas: 2")
+        + &set("StatefulSet", "part", partition)
+        + &set("DaemonSet", "agent", "updateStrategy: {type: RollingUpdate}")
+        + &set("DaemonSet", "still", "updateStrategy: {type: OnDelete}");
+    let settings = Settings { events: true, ..Settings::default() };
+    let text = format!("{CLUSTER}{sets}");
+    let cluster = EmbeddedCluster::from_manifests("test.yaml", &text, settings).expect("loads");
+    cluster.start().await;
+    cluster.settle(Duration::from_secs(5), Duration::from_secs(120)).await;
+    let deleted = || -> BTreeSet<String> {
+        let lines = told(&cluster).into_iter().filter(|l| l.contains("SuccessfulDelete"));
+        lines.map(|l| l.rsplit_once("agent-").map_or(l.clone(), |(b, _)| format!("{b}agent-POD"))).collect()
+    };
+    {
+        let mut store = cluster.store.lock().expect("a store");
+        let options = Default::default();
+        store.delete("pods", &Key::new("shop", "db-0"), &options).expect("deleted");
+        let agents: Vec<Key> = store.list("pods").map(|p| Key::of(p)).collect();
+        for key in agents.iter().filter(|k| k.name.starts_with("agent-") || k.name.starts_with("still-")) {
+            store.delete("pods", key, &options).expect("deleted");
+        }
+    }
+    cluster.settle(Duration::from_secs(5), Duration::from_secs(120)).await;
+    assert_eq!(deleted(), BTreeSet::new());
+    for (resource, name) in [
+        ("statefulsets.apps", "db"),
+        ("statefulsets.apps", "part"),
+        ("daemonsets.apps", "agent"),
+        ("daemonsets.apps", "still"),
+    ] {
+        change(&cluster, resource, &Key::new("shop", name), |set| {
+            set["spec"]["template"]["spec"]["containers"][0]["image"] = json!("d");
+        });
+    }
+    cluster.settle(Duration::from_secs(5), Duration::from_secs(240)).await;
+    for name in ["part-0", "still"] {
+        let mut store = cluster.store.lock().expect("a store");
+        let key = store.list("pods").map(|p| Key::of(p)).find(|k| k.name.starts_with(name)).expect("a pod");
+        store.delete("pods", &key, &Default::default()).expect("deleted");
+    }
+    cluster.settle(Duration::from_secs(5), Duration::from_secs(120)).await;
+    let expected = [
+        "DaemonSet SuccessfulDelete daemonset-controller: Deleted pod: agent-POD",
+        "StatefulSet SuccessfulDelete statefulset-controller: Delete Pod db-0 in StatefulSet db successful",
+        "StatefulSet SuccessfulDelete statefulset-controller: Delete Pod db-1 in StatefulSet db successful",
+        "StatefulSet SuccessfulDelete statefulset-controller: Delete Pod part-1 in StatefulSet part successful",
+    ];
+    assert_eq!(deleted(), expected.map(str::to_owned).into());
 }
