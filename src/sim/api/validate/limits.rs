@@ -97,32 +97,38 @@ fn amounts(item: &Value, at: &str, causes: &mut Causes) {
     }
 }
 
+/// What a quota counts without a domain in its name.
+const COUNTED: [&str; 19] = [
+    "configmaps",
+    "cpu",
+    "ephemeral-storage",
+    "limits.cpu",
+    "limits.ephemeral-storage",
+    "limits.memory",
+    "memory",
+    "persistentvolumeclaims",
+    "pods",
+    "replicationcontrollers",
+    "requests.cpu",
+    "requests.ephemeral-storage",
+    "requests.memory",
+    "requests.storage",
+    "resourcequotas",
+    "secrets",
+    "services",
+    "services.loadbalancers",
+    "services.nodeports",
+];
+
+/// Of these, what pods ask for.
+const OF_PODS: [&str; 6] =
+    ["cpu", "limits.cpu", "limits.memory", "memory", "requests.cpu", "requests.memory"];
+
 /// A ResourceQuota counts what it knows, and anything else by a name with a domain.
 pub(super) fn quota(spec: &Value, causes: &mut Causes) {
-    const KNOWN: [&str; 19] = [
-        "configmaps",
-        "cpu",
-        "ephemeral-storage",
-        "limits.cpu",
-        "limits.ephemeral-storage",
-        "limits.memory",
-        "memory",
-        "persistentvolumeclaims",
-        "pods",
-        "replicationcontrollers",
-        "requests.cpu",
-        "requests.ephemeral-storage",
-        "requests.memory",
-        "requests.storage",
-        "resourcequotas",
-        "secrets",
-        "services",
-        "services.loadbalancers",
-        "services.nodeports",
-    ];
     for (name, amount) in spec["hard"].as_object().into_iter().flatten() {
         let pages = name.strip_prefix("requests.").unwrap_or(name).starts_with("hugepages-");
-        let known = name.contains('/') || pages || KNOWN.contains(&name.as_str());
+        let known = name.contains('/') || pages || COUNTED.contains(&name.as_str());
         let at = format!("spec.hard[{name}]");
         if !known && name.as_str() != "storage" {
             causes.invalid(&at, &json!(name), "must be a standard resource type or fully qualified");
@@ -154,8 +160,9 @@ fn scopes(spec: &Value, causes: &mut Causes) {
         if !KNOWN.contains(scope) {
             causes.invalid("spec.scopes", scopes, "unsupported scope");
         }
-        let other = |hard: &str| *scope == "BestEffort" && hard != "pods";
-        for _ in spec["hard"].as_object().into_iter().flatten().filter(|(name, _)| other(name)) {
+        let fits = |hard: &str| hard == "pods" || (*scope != "BestEffort" && OF_PODS.contains(&hard));
+        let misses = |hard: &str| KNOWN.contains(scope) && COUNTED.contains(&hard) && !fits(hard);
+        for _ in spec["hard"].as_object().into_iter().flatten().filter(|(name, _)| misses(name)) {
             causes.invalid("spec.scopes", scopes, "unsupported scope applied to resource");
         }
     }

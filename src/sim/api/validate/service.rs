@@ -56,11 +56,10 @@ pub(super) fn service(spec: &Value, causes: &mut Causes) {
 fn one_port(port: &Value, at: &str, named: bool, seen: &mut Vec<String>, causes: &mut Causes) {
     let name = text(port, "name");
     if !name.is_empty() {
-        let wrong = names::label(name);
-        for why in &wrong {
-            causes.invalid(format!("{at}.name"), &port["name"], why);
+        for why in names::label(name) {
+            causes.invalid(format!("{at}.name"), &port["name"], &why);
         }
-        if wrong.is_empty() && seen.iter().any(|n| n == name) {
+        if seen.iter().any(|n| n == name) {
             causes.duplicate(format!("{at}.name"), &port["name"]);
         }
         seen.push(name.to_owned());
