@@ -108,6 +108,7 @@ fn kubectl_says_the_same_on_both_clusters() {
     wrong.extend(clusters.tell(include_str!("kubectl/second-hour.story")));
     wrong.extend(clusters.tell(include_str!("kubectl/third-hour.story")));
     wrong.extend(clusters.tell(include_str!("kubectl/fourth-hour.story")));
+    wrong.extend(clusters.tell(include_str!("kubectl/fifth-hour.story")));
     assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
 }
 

@@ -16,8 +16,8 @@ const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz";
 /// Words of Kubernetes and KubeVirt themselves, which name nothing of anybody's.
 const COMMON: &str = "
     app apps api arch amd64 arm64 s390x beta batch claim class cluster clusters cni component container containers control controller
-    core cpu created critical csi data default deployment deployments disk dns domain evacuation false group hash host hostname hotplug
-    hp index instance io job k8s kube kubelet kubernetes kubevirt launcher lease linux local managed manager master memory metadata
+    core cpu created critical csi data default deployment deployments disk dns domain evacuation false generation group hash host hostname
+    hotplug hp index instance io job k8s kube kubelet kubernetes kubevirt launcher lease linux local managed manager master memory metadata
     migrate migration name namespace network node nodes os part persistent plane pod pods private pv pvc public release replica revision
     role root scheduler service set snapshot spec stateful storage system target template tier topology true user version virt vm vmi
     volume worker workers x z zone region org com net example virtroll dev compute init main proxy";

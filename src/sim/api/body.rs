@@ -195,10 +195,14 @@ fn unknown(call: &Call, kind: &str, why: &str) -> Refusal {
         }
     } else {
         use std::fmt::Write;
-        call.body.iter().fold(String::new(), |mut text, b| {
+        let mut text = call.body.iter().take(30).fold(String::new(), |mut text, b| {
             let _ = write!(text, "{b:02x}");
             text
-        })
+        });
+        if call.body.len() > 30 {
+            text.push_str(" ...");
+        }
+        text
     };
     let message = format!("the object provided is unrecognized (must be of type {kind}): {why} ({shown})");
     Refusal::bad_request(message)

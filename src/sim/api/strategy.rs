@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use super::validate::{Causes, refuse};
 use crate::sim::json::{Value, json};
 use crate::sim::store::{Refusal, Resource, Store};
 
 /// A new object.
 ///
 /// # Errors
-/// 403 for a pod whose priority class doesn't exist, and for a second class that is the default.
+/// 403 for a pod whose priority class doesn't exist, and for a second class that is the default; 422 for a port of nodes that
+/// isn't to be had.
 pub(super) fn new(store: &Store, resource: &Resource, object: &mut Value) -> Result<(), Refusal> {
     match resource.name.as_str() {
         "pods" => priority(store, object)?,
@@ -29,6 +31,7 @@ pub(super) fn new(store: &Store, resource: &Resource, object: &mut Value) -> Res
             }
         }
         "services" => {
+            free_node_ports(store, resource, object)?;
             address(store, object);
             node_ports(store, object);
         }
@@ -102,6 +105,31 @@ fn address(store: &Store, object: &mut Value) {
     }
 }
 
+/// What ports nodes offer services at.
+const NODE_PORTS: std::ops::RangeInclusive<i64> = 30_000..=32_767;
+
+/// Ports of nodes that a new service names have to be such, and no other's.
+fn free_node_ports(store: &Store, resource: &Resource, service: &Value) -> Result<(), Refusal> {
+    let ports = |s: &Value| s["spec"]["ports"].as_array().cloned().unwrap_or_default();
+    let is_taken = |number: i64| {
+        store.list("services").any(|s| ports(s).iter().any(|p| p["nodePort"].as_i64() == Some(number)))
+    };
+    for (index, port) in ports(service).iter().enumerate() {
+        let Some(number) = port["nodePort"].as_i64().filter(|n| *n != 0) else { continue };
+        let why = if !NODE_PORTS.contains(&number) {
+            "provided port is not in the valid range. The range of valid ports is 30000-32767"
+        } else if is_taken(number) {
+            "provided port is already allocated"
+        } else {
+            continue;
+        };
+        let mut causes = Causes::default();
+        causes.invalid(format!("spec.ports[{index}].nodePort"), &port["nodePort"], why);
+        return refuse(resource, service["metadata"]["name"].as_str().unwrap_or_default(), causes);
+    }
+    Ok(())
+}
+
 /// The ports at which nodes offer a service, of the first that are free.
 fn node_ports(store: &Store, service: &mut Value) {
     let spec = &mut service["spec"];
@@ -118,7 +146,7 @@ fn node_ports(store: &Store, service: &mut Value) {
     let others = store.list("services").flat_map(|s| ports(&s["spec"]));
     let taken: BTreeSet<i64> =
         others.chain(ports(spec)).filter_map(|port| port["nodePort"].as_i64()).collect();
-    let mut free = (30_000..=32_767).filter(|n| !taken.contains(n));
+    let mut free = NODE_PORTS.filter(|n| !taken.contains(n));
     let open = spec["ports"].as_array_mut().into_iter().flatten().filter(|p| is_open(p));
     for port in open {
         if let Some(number) = free.next() {

@@ -21,6 +21,9 @@ const TOLERATED: [(&str, &str); 6] = [
     ("node.kubernetes.io/unschedulable", "NoSchedule"),
 ];
 
+/// Which template a pod is of, by number: the older way to tell, still kept by the real one.
+const GENERATION: &str = "deprecated.daemonset.template.generation";
+
 /// A pod of the set for any node.
 fn pod_for(set: &Value) -> Value {
     let mut pod = pods::from_template(set);
@@ -90,6 +93,10 @@ pub(super) fn reconcile(store: &mut Store, key: &Key, now: Timestamp) -> Option<
     let hash = revision.strip_prefix(&format!("{}-", key.name)).unwrap_or(&revision).to_owned();
     let mut template = pod_for(&set);
     template["metadata"]["labels"][LABEL] = json!(hash);
+    let generation = &set["metadata"]["annotations"][GENERATION];
+    if generation.is_string() {
+        template["metadata"]["labels"]["pod-template-generation"] = generation.clone();
+    }
     let round = Round { set, template, hash, now };
     let mut by_node = round.by_node(store);
     let nodes: Vec<Object> = store.list("nodes").cloned().collect();

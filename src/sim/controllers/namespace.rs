@@ -68,6 +68,7 @@ fn furnish_cluster(store: &mut Store) {
         "spec": {
             "clusterIP": "10.96.0.1", "clusterIPs": ["10.96.0.1"], "type": "ClusterIP",
             "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": 6443}],
+            "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack",
         },
     });
     let class = |name: &str, value: i64, description: &str| json!({"metadata": {"name": name}, "value": value, "description": description});

@@ -137,24 +137,20 @@ fn tell_owner(store: &Store, pod: &Value, came: bool, told: &mut Vec<Told>) {
     told.push(Told::normal(reference(owner), from, reason, message));
 }
 
-/// Whether it is of an older template than its controller rolls out.
+/// Whether a rolling update replaces the pod: it is of an older template than its set has now.
 fn is_outdated(store: &Store, owner: &Value, pod: &Value) -> bool {
-    const REVISION: &str = "controller-revision-hash";
-    if owner["spec"]["updateStrategy"]["type"] != "RollingUpdate" {
+    let metadata = &owner["metadata"];
+    let revisions = store.owned_by(text(&metadata["uid"]), "controllerrevisions.apps");
+    let Some(newest) = revisions.max_by_key(|r| r["revision"].as_i64()) else { return false };
+    let strategy = &owner["spec"]["updateStrategy"];
+    let ordinal = text(&pod["metadata"]["name"]).rsplit('-').next().and_then(|n| n.parse::<i64>().ok());
+    let is_kept = strategy["rollingUpdate"]["partition"].as_i64().is_some_and(|first| ordinal < Some(first));
+    if strategy["type"] == "OnDelete" || is_kept {
         return false;
     }
-    let newest = match text(&owner["kind"]) {
-        "StatefulSet" => owner["status"]["updateRevision"].as_str(),
-        "DaemonSet" => {
-            let revisions = store.owned_by(text(&owner["metadata"]["uid"]), "controllerrevisions.apps");
-            let newest = revisions.max_by_key(|r| r["revision"].as_i64());
-            // Its name is the set's with the hash.
-            let name = newest.and_then(|r| r["metadata"]["name"].as_str());
-            name.and_then(|name| name.strip_prefix(text(&owner["metadata"]["name"]))?.strip_prefix('-'))
-        }
-        _ => None,
-    };
-    newest.is_some_and(|newest| pod["metadata"]["labels"][REVISION] != newest)
+    let hash = text(&pod["metadata"]["labels"]["controller-revision-hash"]);
+    let newest = text(&newest["metadata"]["name"]);
+    newest != hash && newest != format!("{}-{hash}", text(&metadata["name"]))
 }
 
 /// Whether as many pods as wanted stay without the one that goes: then its controller sent it away.

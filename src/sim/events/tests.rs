@@ -229,7 +229,6 @@ fn said(cluster: &EmbeddedCluster, reason: &str) -> Vec<(String, i64)> {
     let line = |e: Arc<serde_json::Value>| {
         let text = |v: &serde_json::Value| v.as_str().unwrap_or_default().to_owned();
         let message = text(&e["message"]);
-        let message = message.split_inclusive("agent-").next().unwrap_or_default();
         let message = message.split_inclusive("nightly-").next().unwrap_or_default();
         (format!("{} {message}", text(&e["involvedObject"]["kind"])), e["count"].as_i64().unwrap_or(0))
     };
@@ -239,26 +238,12 @@ fn said(cluster: &EmbeddedCluster, reason: &str) -> Vec<(String, i64)> {
     said
 }
 
-async fn with_sets() -> EmbeddedCluster {
-    let sets = r#"
+async fn with_a_cron_job() -> EmbeddedCluster {
+    let text = r#"
 apiVersion: v1
 kind: Node
 metadata: {name: w1}
 status: {allocatable: {cpu: "2", memory: 8Gi, pods: "110"}}
----
-apiVersion: apps/v1
-kind: StatefulSet
-metadata: {name: db, namespace: shop}
-spec:
-  selector: {matchLabels: {app: db}}
-  template: {metadata: {labels: {app: db}}, spec: {containers: [{name: a, image: a}]}}
----
-apiVersion: apps/v1
-kind: DaemonSet
-metadata: {name: agent, namespace: shop}
-spec:
-  selector: {matchLabels: {app: agent}}
-  template: {metadata: {labels: {app: agent}}, spec: {containers: [{name: a, image: a}]}}
 ---
 apiVersion: batch/v1
 kind: CronJob
@@ -268,38 +253,15 @@ spec:
   jobTemplate: {spec: {template: {spec: {restartPolicy: Never, containers: [{name: a, image: a}]}}}}
 "#;
     let settings = Settings { events: true, ..Settings::default() };
-    let cluster = EmbeddedCluster::from_manifests("test.yaml", sets, settings).expect("loads");
+    let cluster = EmbeddedCluster::from_manifests("test.yaml", text, settings).expect("loads");
     cluster.start().await;
     tokio::time::sleep(Duration::from_secs(30)).await;
     cluster
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rollout_takes_the_old_pods_of_sets_away() {
-    let cluster = with_sets().await;
-    assert_eq!(said(&cluster, "SuccessfulDelete"), []);
-    // A pod that somebody deletes isn't one that its set took away.
-    let key = Key::new("shop", "db-0");
-    cluster.store.lock().expect("a store").delete("pods", &key, &Default::default()).expect("deleted");
-    tokio::time::sleep(Duration::from_secs(60)).await;
-    assert_eq!(said(&cluster, "SuccessfulDelete"), []);
-    for (resource, name) in [("statefulsets.apps", "db"), ("daemonsets.apps", "agent")] {
-        change(&cluster, resource, &Key::new("shop", name), |set| {
-            set["spec"]["template"]["spec"]["containers"][0]["image"] = json!("b");
-            set["metadata"]["generation"] = json!(2);
-        });
-    }
-    tokio::time::sleep(Duration::from_secs(120)).await;
-    let deleted = [
-        ("DaemonSet Deleted pod: agent-".to_owned(), 1),
-        ("StatefulSet Delete Pod db-0 in StatefulSet db successful".to_owned(), 1),
-    ];
-    assert_eq!(said(&cluster, "SuccessfulDelete"), deleted);
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_cron_job_tells_of_its_jobs_and_of_those_of_others() {
-    let cluster = with_sets().await;
+    let cluster = with_a_cron_job().await;
     tokio::time::sleep(Duration::from_secs(660)).await;
     let created =
         said(&cluster, "SuccessfulCreate").into_iter().filter(|(line, _)| line.starts_with("CronJob"));
@@ -361,4 +323,65 @@ async fn a_cluster_has_what_every_cluster_has() {
     let quiet = running(false).await;
     assert!(quiet.objects("services").is_empty() && quiet.objects("configmaps").is_empty());
     assert!(quiet.objects("priorityclasses.scheduling.k8s.io").is_empty());
+}
+
+/// Of the pods of sets, those that a rolling update or a smaller number takes away are told of, and none that a user deletes.
+#[tokio::test(start_paused = true)]
+async fn sets_tell_whom_a_rolling_update_deletes() {
+    let set = |kind: &str, name: &str, more: &str| {
+        format!(
+            "---\napiVersion: apps/v1\nkind: {kind}\nmetadata: {{name: {name}, namespace: shop}}\nspec:\n  {more}\n  \
+             selector: {{matchLabels: {{app: {name}}}}}\n  template: {{metadata: {{labels: {{app: {name}}}}}, \
+             spec: {{containers: [{{name: c, image: c}}]}}}}\n"
+        )
+    };
+    let partition = "replicas: 2\n  updateStrategy: {rollingUpdate: {partition: 1}}";
+    let sets = set("StatefulSet", "db", "replicas: 2")
+        + &set("StatefulSet", "part", partition)
+        + &set("DaemonSet", "agent", "updateStrategy: {type: RollingUpdate}")
+        + &set("DaemonSet", "still", "updateStrategy: {type: OnDelete}");
+    let settings = Settings { events: true, ..Settings::default() };
+    let text = format!("{CLUSTER}{sets}");
+    let cluster = EmbeddedCluster::from_manifests("test.yaml", &text, settings).expect("loads");
+    cluster.start().await;
+    cluster.settle(Duration::from_secs(5), Duration::from_secs(120)).await;
+    let deleted = || -> BTreeSet<String> {
+        let lines = told(&cluster).into_iter().filter(|l| l.contains("SuccessfulDelete"));
+        lines.map(|l| l.rsplit_once("agent-").map_or(l.clone(), |(b, _)| format!("{b}agent-POD"))).collect()
+    };
+    {
+        let mut store = cluster.store.lock().expect("a store");
+        let options = Default::default();
+        store.delete("pods", &Key::new("shop", "db-0"), &options).expect("deleted");
+        let agents: Vec<Key> = store.list("pods").map(|p| Key::of(p)).collect();
+        for key in agents.iter().filter(|k| k.name.starts_with("agent-") || k.name.starts_with("still-")) {
+            store.delete("pods", key, &options).expect("deleted");
+        }
+    }
+    cluster.settle(Duration::from_secs(5), Duration::from_secs(120)).await;
+    assert_eq!(deleted(), BTreeSet::new());
+    for (resource, name) in [
+        ("statefulsets.apps", "db"),
+        ("statefulsets.apps", "part"),
+        ("daemonsets.apps", "agent"),
+        ("daemonsets.apps", "still"),
+    ] {
+        change(&cluster, resource, &Key::new("shop", name), |set| {
+            set["spec"]["template"]["spec"]["containers"][0]["image"] = json!("d");
+        });
+    }
+    cluster.settle(Duration::from_secs(5), Duration::from_secs(240)).await;
+    for name in ["part-0", "still"] {
+        let mut store = cluster.store.lock().expect("a store");
+        let key = store.list("pods").map(|p| Key::of(p)).find(|k| k.name.starts_with(name)).expect("a pod");
+        store.delete("pods", &key, &Default::default()).expect("deleted");
+    }
+    cluster.settle(Duration::from_secs(5), Duration::from_secs(120)).await;
+    let expected = [
+        "DaemonSet SuccessfulDelete daemonset-controller: Deleted pod: agent-POD",
+        "StatefulSet SuccessfulDelete statefulset-controller: Delete Pod db-0 in StatefulSet db successful",
+        "StatefulSet SuccessfulDelete statefulset-controller: Delete Pod db-1 in StatefulSet db successful",
+        "StatefulSet SuccessfulDelete statefulset-controller: Delete Pod part-1 in StatefulSet part successful",
+    ];
+    assert_eq!(deleted(), expected.map(str::to_owned).into());
 }

@@ -41,8 +41,12 @@ impl Store {
                 return Err(refusal);
             }
         }
-        if self.collection(resource)?.get(&key).is_some() {
-            return Err(Refusal::already_exists(resource, &key.name));
+        if let Some(there) = self.collection(resource)?.get(&key) {
+            let mut refusal = Refusal::already_exists(resource, &key.name);
+            if !there["metadata"]["deletionTimestamp"].is_null() {
+                refusal.message.insert_str(0, "object is being deleted: ");
+            }
+            return Err(refusal);
         }
         object["apiVersion"] = json!(kind.api_version());
         object["kind"] = json!(kind.kind);

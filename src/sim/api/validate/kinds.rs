@@ -48,7 +48,37 @@ pub(super) fn whole(resource: &Resource, object: &Value, causes: &mut Causes) {
         {
             causes.required("roleRef.name", "");
         }
+        "roles.rbac.authorization.k8s.io" | "clusterroles.rbac.authorization.k8s.io" => {
+            for (index, rule) in object["rules"].as_array().into_iter().flatten().enumerate() {
+                rights(rule, &format!("rules[{index}]"), resource.namespaced, causes);
+            }
+        }
         _ => {}
+    }
+}
+
+/// A rule of a role.
+fn rights(rule: &Value, at: &str, namespaced: bool, causes: &mut Causes) {
+    let is_empty = |field: &str| rule[field].as_array().is_none_or(Vec::is_empty);
+    if is_empty("verbs") {
+        causes.required(format!("{at}.verbs"), "verbs must contain at least one value");
+    }
+    if !is_empty("nonResourceURLs") {
+        let (field, urls) = (format!("{at}.nonResourceURLs"), &rule["nonResourceURLs"]);
+        if namespaced {
+            causes.invalid(field.as_str(), urls, "namespaced rules cannot apply to non-resource URLs");
+        }
+        if ["apiGroups", "resources", "resourceNames"].iter().any(|f| !is_empty(f)) {
+            let why = "rules cannot apply to both regular resources and non-resource URLs";
+            causes.invalid(field.as_str(), urls, why);
+        }
+        return;
+    }
+    if is_empty("apiGroups") {
+        causes.required(format!("{at}.apiGroups"), "resource rules must supply at least one api group");
+    }
+    if is_empty("resources") {
+        causes.required(format!("{at}.resources"), "resource rules must supply at least one resource");
     }
 }
 

@@ -97,71 +97,83 @@ fn amounts(item: &Value, at: &str, causes: &mut Causes) {
     }
 }
 
+/// What a quota counts without a domain in its name.
+const COUNTED: [&str; 19] = [
+    "configmaps",
+    "cpu",
+    "ephemeral-storage",
+    "limits.cpu",
+    "limits.ephemeral-storage",
+    "limits.memory",
+    "memory",
+    "persistentvolumeclaims",
+    "pods",
+    "replicationcontrollers",
+    "requests.cpu",
+    "requests.ephemeral-storage",
+    "requests.memory",
+    "requests.storage",
+    "resourcequotas",
+    "secrets",
+    "services",
+    "services.loadbalancers",
+    "services.nodeports",
+];
+
+/// Of these, what pods ask for.
+const OF_PODS: [&str; 6] =
+    ["cpu", "limits.cpu", "limits.memory", "memory", "requests.cpu", "requests.memory"];
+
 /// A ResourceQuota counts what it knows, and anything else by a name with a domain.
 pub(super) fn quota(spec: &Value, causes: &mut Causes) {
-    const KNOWN: [&str; 19] = [
-        "configmaps",
-        "cpu",
-        "ephemeral-storage",
-        "limits.cpu",
-        "limits.ephemeral-storage",
-        "limits.memory",
-        "memory",
-        "persistentvolumeclaims",
-        "pods",
-        "replicationcontrollers",
-        "requests.cpu",
-        "requests.ephemeral-storage",
-        "requests.memory",
-        "requests.storage",
-        "resourcequotas",
-        "secrets",
-        "services",
-        "services.loadbalancers",
-        "services.nodeports",
-    ];
-    for (name, _) in spec["hard"].as_object().into_iter().flatten() {
+    for (name, amount) in spec["hard"].as_object().into_iter().flatten() {
         let pages = name.strip_prefix("requests.").unwrap_or(name).starts_with("hugepages-");
-        if name.contains('/') || pages || KNOWN.contains(&name.as_str()) {
-            continue;
-        }
+        let known = name.contains('/') || pages || COUNTED.contains(&name.as_str());
         let at = format!("spec.hard[{name}]");
-        if name.as_str() != "storage" {
+        if !known && name.as_str() != "storage" {
             causes.invalid(&at, &json!(name), "must be a standard resource type or fully qualified");
         }
-        causes.invalid(&at, &json!(name), "must be a standard resource for quota");
-    }
-    scopes(spec, &KNOWN, causes);
-}
-
-/// What a quota's scopes can be asked of: which pods they are.
-fn scopes(spec: &Value, known: &[&str], causes: &mut Causes) {
-    const AT: &str = "spec.scopes";
-    const OF_PODS: [&str; 7] =
-        ["cpu", "limits.cpu", "limits.memory", "memory", "pods", "requests.cpu", "requests.memory"];
-    const PAIRS: [[&str; 2]; 2] = [["BestEffort", "NotBestEffort"], ["Terminating", "NotTerminating"]];
-    let all: Vec<&str> = spec["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    for scope in &all {
-        let fits: &[&str] = match *scope {
-            "BestEffort" => &["pods"],
-            "NotBestEffort"
-            | "Terminating"
-            | "NotTerminating"
-            | "PriorityClass"
-            | "CrossNamespacePodAffinity" => &OF_PODS,
-            "VolumeAttributesClass" => &["persistentvolumeclaims", "requests.storage"],
-            _ => {
-                causes.invalid(AT, &spec["scopes"], "unsupported scope");
-                known
-            }
-        };
-        for (name, _) in spec["hard"].as_object().into_iter().flatten() {
-            if known.contains(&name.as_str()) && !fits.contains(&name.as_str()) {
-                causes.invalid(AT, &spec["scopes"], "unsupported scope applied to resource");
-            }
+        if !known {
+            causes.invalid(&at, &json!(name), "must be a standard resource for quota");
+        }
+        let size = amount.as_str().map(str::to_owned).unwrap_or_else(|| amount.to_string());
+        if quantity::value(&size).is_some_and(|size| size < 0.0) {
+            causes.invalid(&at, &json!(size), "must be greater than or equal to 0");
         }
     }
-    if PAIRS.iter().any(|pair| pair.iter().all(|scope| all.contains(scope))) {
-        causes.invalid(AT, &spec["scopes"], "conflicting scopes");
+    scopes(spec, causes);
+}
+
+/// Which pods a quota counts. Those without requests have nothing but themselves to be counted.
+fn scopes(spec: &Value, causes: &mut Causes) {
+    const KNOWN: [&str; 7] = [
+        "BestEffort",
+        "CrossNamespacePodAffinity",
+        "NotBestEffort",
+        "NotTerminating",
+        "PriorityClass",
+        "Terminating",
+        "VolumeAttributesClass",
+    ];
+    let scopes = &spec["scopes"];
+    let named: Vec<&str> = scopes.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    for scope in &named {
+        if !KNOWN.contains(scope) {
+            causes.invalid("spec.scopes", scopes, "unsupported scope");
+        }
+        let fits = |hard: &str| match *scope {
+            "BestEffort" => hard == "pods",
+            "VolumeAttributesClass" => ["persistentvolumeclaims", "requests.storage"].contains(&hard),
+            _ => hard == "pods" || OF_PODS.contains(&hard),
+        };
+        let misses = |hard: &str| KNOWN.contains(scope) && COUNTED.contains(&hard) && !fits(hard);
+        for _ in spec["hard"].as_object().into_iter().flatten().filter(|(name, _)| misses(name)) {
+            causes.invalid("spec.scopes", scopes, "unsupported scope applied to resource");
+        }
+    }
+    for pair in [["BestEffort", "NotBestEffort"], ["Terminating", "NotTerminating"]] {
+        if pair.iter().all(|scope| named.contains(scope)) {
+            causes.invalid("spec.scopes", scopes, "conflicting scopes");
+        }
     }
 }

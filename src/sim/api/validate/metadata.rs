@@ -7,7 +7,7 @@ use crate::sim::store::Resource;
 fn name_rule(resource: &Resource, name: &str) -> Vec<String> {
     match resource.group.as_str() {
         "rbac.authorization.k8s.io" => return names::path_segment(name),
-        "" if resource.plural == "namespaces" => return names::label(name),
+        "" if ["namespaces", "services"].contains(&resource.plural.as_str()) => return names::label(name),
         _ => {}
     }
     names::subdomain(name)

@@ -1,52 +1,57 @@
-//! Services.
-
-use std::collections::BTreeSet;
+//! Services: their ports, types, addresses and selectors.
 
 use super::{Causes, metadata, names};
 use crate::sim::json::{Value, json};
 
-const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
 const TYPES: [&str; 4] = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
-/// A port's name is no longer.
-const LONGEST_PORT_NAME: usize = 15;
 
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
+fn text<'a>(object: &'a Value, field: &str) -> &'a str {
+    object[field].as_str().unwrap_or_default()
 }
 
-/// What a Service says.
+fn list<'a>(object: &'a Value, field: &str) -> impl Iterator<Item = (usize, &'a Value)> {
+    object[field].as_array().into_iter().flatten().enumerate()
+}
+
+/// A Service's spec.
 pub(super) fn service(spec: &Value, causes: &mut Causes) {
-    let ports: Vec<&Value> = spec["ports"].as_array().into_iter().flatten().collect();
-    let is_external = spec["type"] == "ExternalName";
-    if ports.is_empty() && spec["clusterIP"] != "None" && !is_external {
+    let count = spec["ports"].as_array().map_or(0, Vec::len);
+    let headless = spec["clusterIP"] == "None";
+    let kind = text(spec, "type");
+    if count == 0 && !headless && kind != "ExternalName" {
         causes.required("spec.ports", "");
     }
-    if is_external {
+    if headless && ["LoadBalancer", "NodePort"].contains(&kind) {
+        let why = format!("may not be set to 'None' for {kind} services");
+        causes.invalid("spec.clusterIPs[0]", &json!("None"), &why);
+    }
+    if kind == "ExternalName" {
         external_name(spec, causes);
     }
-    let mut seen = BTreeSet::new();
-    for (index, item) in ports.iter().enumerate() {
-        port(item, &format!("spec.ports[{index}]"), ports.len() > 1, &mut seen, causes);
+    let mut seen = Vec::new();
+    for (index, port) in list(spec, "ports") {
+        one_port(port, &format!("spec.ports[{index}]"), count > 1, &mut seen, causes);
     }
     metadata::labels(&spec["selector"], "spec.selector", causes);
-    if !["ClientIP", "None"].contains(&text(&spec["sessionAffinity"])) {
-        causes.unsupported("spec.sessionAffinity", &spec["sessionAffinity"], &["ClientIP", "None"]);
+    let affinity = &spec["sessionAffinity"];
+    if !affinity.is_null() && affinity != "ClientIP" && affinity != "None" {
+        causes.unsupported("spec.sessionAffinity", affinity, &["ClientIP", "None"]);
     }
-    if !TYPES.contains(&text(&spec["type"])) {
-        causes.unsupported("spec.type", &spec["type"], &TYPES);
-    }
-    for (index, item) in ports.iter().enumerate() {
-        let same = |other: &&&Value| other["protocol"] == item["protocol"] && other["port"] == item["port"];
-        if ports[..index].iter().any(|other| same(&other)) {
-            let which = json!({"protocol": item["protocol"], "port": item["port"]});
-            causes.duplicate(format!("spec.ports[{index}]"), &which);
+    for (index, address) in list(spec, "externalIPs") {
+        if address.as_str().is_none_or(|a| a.parse::<std::net::IpAddr>().is_err()) {
+            let why = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
+            causes.invalid(format!("spec.externalIPs[{index}]"), address, why);
         }
     }
+    if !TYPES.contains(&kind) {
+        causes.unsupported("spec.type", &spec["type"], &TYPES);
+    }
+    twice(spec, causes);
 }
 
 /// A name of another domain is all that such a Service is.
 fn external_name(spec: &Value, causes: &mut Causes) {
-    let name = text(&spec["externalName"]);
+    let name = text(spec, "externalName");
     if name.is_empty() {
         causes.required("spec.externalName", "");
     } else {
@@ -56,53 +61,53 @@ fn external_name(spec: &Value, causes: &mut Causes) {
     }
 }
 
-fn port<'a>(port: &'a Value, at: &str, needs_name: bool, seen: &mut BTreeSet<&'a str>, causes: &mut Causes) {
-    let name = text(&port["name"]);
-    if name.is_empty() {
-        if needs_name {
-            causes.required(format!("{at}.name"), "");
-        }
-    } else {
+fn one_port(port: &Value, at: &str, named: bool, seen: &mut Vec<String>, causes: &mut Causes) {
+    let name = text(port, "name");
+    if !name.is_empty() {
         for why in names::label(name) {
             causes.invalid(format!("{at}.name"), &port["name"], &why);
         }
-        if !seen.insert(name) {
+        if seen.iter().any(|n| n == name) {
             causes.duplicate(format!("{at}.name"), &port["name"]);
         }
+        seen.push(name.to_owned());
+    } else if named {
+        causes.required(format!("{at}.name"), "");
     }
     number(&port["port"], &format!("{at}.port"), causes);
-    if text(&port["protocol"]).is_empty() {
-        causes.required(format!("{at}.protocol"), "");
-    } else if !PROTOCOLS.contains(&text(&port["protocol"])) {
-        causes.unsupported(format!("{at}.protocol"), &port["protocol"], &PROTOCOLS);
+    let protocol = &port["protocol"];
+    if !["SCTP", "TCP", "UDP"].contains(&text(port, "protocol")) {
+        causes.unsupported(format!("{at}.protocol"), protocol, &["SCTP", "TCP", "UDP"]);
     }
-    match port["targetPort"].as_str() {
+    let target = &port["targetPort"];
+    match target.as_str() {
         Some(name) => {
             for why in port_name(name) {
-                causes.invalid(format!("{at}.targetPort"), &port["targetPort"], why);
+                causes.invalid(format!("{at}.targetPort"), target, why);
             }
         }
-        None => number(&port["targetPort"], &format!("{at}.targetPort"), causes),
+        None => number(target, &format!("{at}.targetPort"), causes),
     }
 }
 
 fn number(port: &Value, at: &str, causes: &mut Causes) {
     let number = port.as_i64().unwrap_or(0);
-    if !(1..=65535).contains(&number) {
+    if !(1..=65_535).contains(&number) {
         causes.invalid(at, &json!(number), "must be between 1 and 65535, inclusive");
     }
 }
 
-/// What is wrong with a port's name.
+/// What is wrong with the name of a container's port.
 fn port_name(name: &str) -> Vec<&'static str> {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let mut wrong = Vec::new();
-    if name.len() > LONGEST_PORT_NAME {
+    if name.len() > 15 {
         wrong.push("must be no more than 15 characters");
     }
-    if !name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-') || name.is_empty() {
+    if name.is_empty() || !name.chars().all(allowed) {
         wrong.push("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)");
     }
-    if !name.chars().any(|c| c.is_ascii_lowercase()) {
+    if !name.contains(|c: char| c.is_ascii_lowercase()) {
         wrong.push("must contain at least one letter (a-z)");
     }
     if name.contains("--") {
@@ -112,4 +117,26 @@ fn port_name(name: &str) -> Vec<&'static str> {
         wrong.push("must not begin or end with a hyphen");
     }
     wrong
+}
+
+/// Ports are told apart by number and protocol.
+fn twice(spec: &Value, causes: &mut Causes) {
+    let mut seen = Vec::new();
+    for (index, port) in list(spec, "ports") {
+        let this = json!({"port": port["port"], "protocol": port["protocol"]});
+        if seen.contains(&this) {
+            causes.duplicate(format!("spec.ports[{index}]"), &this);
+        }
+        seen.push(this);
+    }
+}
+
+/// An address that was given stays, as long as the type stays one that has an address.
+pub(super) fn changed(old: &Value, new: &Value, causes: &mut Causes) {
+    let kept = [old, new].iter().all(|spec| spec["type"] != "ExternalName");
+    let before = text(old, "clusterIP");
+    if kept && !before.is_empty() && text(new, "clusterIP") != before {
+        let address = json!([new["clusterIP"]]);
+        causes.invalid("spec.clusterIPs[0]", &address, "may not change once set");
+    }
 }

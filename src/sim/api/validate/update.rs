@@ -1,6 +1,8 @@
 //! What of the kinds' own fields may change, and what new values have to be.
 
-use super::{Causes, kinds, pod_update, workload};
+use std::collections::BTreeSet;
+
+use super::{Causes, kinds, pod_update, service, workload};
 use crate::sim::json::{Map, Value};
 use crate::sim::store::Resource;
 
@@ -61,6 +63,14 @@ pub(super) fn changed(resource: &Resource, old: &Value, new: &Value, causes: &mu
                 causes.forbidden("spec.providerID", why);
             }
         }
+        "services" => {
+            service::changed(&old["spec"], &new["spec"], causes);
+            kinds::whole(resource, new, causes);
+        }
+        "resourcequotas" => {
+            kinds::whole(resource, new, causes);
+            immutable_scopes(&old["spec"]["scopes"], &new["spec"]["scopes"], causes);
+        }
         "configmaps" | "secrets" => {
             kinds::whole(resource, new, causes);
             frozen(resource, old, new, causes);
@@ -104,6 +114,17 @@ fn stateful_set(old: &Value, new: &Value, causes: &mut Causes) {
         let why = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', \
                    'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
         causes.forbidden("spec", why);
+    }
+}
+
+/// What a quota is for stays; the order in which it says so may change.
+fn immutable_scopes(old: &Value, new: &Value, causes: &mut Causes) {
+    let names = |scopes: &Value| -> BTreeSet<String> {
+        let all = scopes.as_array().into_iter().flatten();
+        all.filter_map(|s| s.as_str().map(str::to_owned)).collect()
+    };
+    if names(old) != names(new) {
+        causes.invalid("spec.scopes", new, "field is immutable");
     }
 }
 
