@@ -15,6 +15,8 @@ const ENDPOINTS: &str = "endpoints";
 const SLICES: &str = "endpointslices.discovery.k8s.io";
 const OF_SERVICE: &str = "kubernetes.io/service-name";
 const HEADLESS: &str = "service.kubernetes.io/headless";
+const MANAGED: &str = "endpointslice.kubernetes.io/managed-by";
+const MANAGER: &str = "endpointslice-controller.k8s.io";
 const TRIGGERED: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 /// What one object holds at the most, as the real controllers have it by default.
 const MOST_IN_A_SLICE: usize = 100;
@@ -264,12 +266,14 @@ fn write_slices(store: &mut Store, key: &Key, service: &Value, behind: &[Object]
         parts.push((Value::Null, Value::Null));
     }
     let uid = service["metadata"]["uid"].as_str().unwrap_or_default();
-    let mut there: Vec<Key> = store.owned_by(uid, SLICES).map(|slice| Key::of(slice)).collect();
+    // Somebody else may keep slices of it, too.
+    let is_own = |slice: &&Object| slice["metadata"]["labels"][MANAGED] == MANAGER;
+    let own = store.owned_by(uid, SLICES).filter(is_own);
+    let mut there: Vec<Key> = own.map(|slice| Key::of(slice)).collect();
     for surplus in there.drain(parts.len().min(there.len())..) {
         let _ = store.delete(SLICES, &surplus, &DeleteOptions::default());
     }
-    let managed = ("endpointslice.kubernetes.io/managed-by", "endpointslice-controller.k8s.io");
-    let labels = labels(service, &[managed, (OF_SERVICE, &key.name)]);
+    let labels = labels(service, &[(MANAGED, MANAGER), (OF_SERVICE, &key.name)]);
     let mut there = there.into_iter();
     for (ports, endpoints) in parts {
         let mut wanted = json!({

@@ -1,5 +1,10 @@
 //! §5.2: what becomes of VirtualMachines, replica sets and bare instances when a guest ends, and what the actions do.
 
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt};
+use kube::api::{DynamicObject, WatchEvent, WatchParams};
+
 use super::lab::{self, Lab, pass};
 use crate::sim::json::{Value, json};
 use crate::sim::kubevirt::world::Kind;
@@ -319,17 +324,16 @@ async fn a_vm_has_the_conditions_of_its_vmi() {
 #[tokio::test(start_paused = true)]
 async fn a_migration_is_two_writes_of_its_vm() {
     let lab = Lab::new(2, &lab::vm("g", "Always", lab::MOVES, ""), 9, "").await;
-    let version = async || lab.get(Kind::Vm, "g").await["metadata"]["resourceVersion"].clone();
+    let before = lab.get(Kind::Vm, "g").await["metadata"]["resourceVersion"].clone();
     assert_eq!(lab.evict_vmi("g").await.0, 429);
-    let (mut writes, mut last) = (0, version().await);
-    for _ in 0..600 {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        let now = version().await;
-        writes += i32::from(now != last);
-        last = now;
-    }
+    pass(30).await;
     assert_eq!(lab.vmi("g").await["status"]["migrationState"]["completed"], true);
-    assert_eq!(writes, 2);
+    let which = WatchParams::default().fields("metadata.name=g");
+    let watch = lab.api(Kind::Vm).watch(&which, before.as_str().expect("a version")).await;
+    let told = watch.expect("a watch").take_until(tokio::time::sleep(Duration::from_secs(5)));
+    let told: Vec<WatchEvent<DynamicObject>> = told.try_collect().await.expect("events");
+    let writes = told.iter().filter(|event| matches!(event, WatchEvent::Modified(_))).count();
+    assert_eq!(writes, 2, "{told:#?}");
 }
 
 /// A start by hand is a request that the controller takes up, where the run strategy is kept.
