@@ -119,13 +119,19 @@ async fn a_campaign_whose_record_is_larger_than_an_object_may_be_goes_through() 
     assert_eq!(all[0].status.as_ref().map(|s| (s.nodes.len(), s.slices)), Some((1000, 1)));
 }
 
+/// A client of a cluster in which campaign p-1 has just begun.
+async fn begun(scene: &Scene) -> Client {
+    let client = scene.cluster.client();
+    cluster::ensure_definitions(&client).await.expect("defined");
+    cluster::begin(&client, "p", &plan("").spec, None).await.expect("begun");
+    client
+}
+
 /// A dump holds the slices, too; in the copy they belong to the campaign as they did.
 #[tokio::test(start_paused = true)]
 async fn a_copy_of_a_cluster_has_the_whole_record() {
     let scene = Scene::new(1).await;
-    let client = scene.cluster.client();
-    cluster::ensure_definitions(&client).await.expect("defined");
-    cluster::begin(&client, "p", &plan("").spec, None).await.expect("begun");
+    let client = begun(&scene).await;
     let node = |n: usize| CampaignNode {
         name: format!("gone-{n}"),
         phase: "Done".to_owned(),
@@ -156,9 +162,7 @@ async fn a_copy_of_a_cluster_has_the_whole_record() {
 #[tokio::test(start_paused = true)]
 async fn a_definition_that_drops_a_part_of_the_record_is_told_and_brought_up_to_date() {
     let scene = Scene::new(1).await;
-    let client = scene.cluster.client();
-    cluster::ensure_definitions(&client).await.expect("defined");
-    cluster::begin(&client, "p", &plan("").spec, None).await.expect("begun");
+    let client = begun(&scene).await;
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
     let name = "maintenancecampaigns.virtroll.dev";
     let mut older = serde_json::to_value(definitions.get(name).await.expect("there")).expect("JSON");

@@ -183,6 +183,9 @@ fn unrecognised(call: &Call, kind: &str, why: &str) -> Refusal {
     unknown(call, kind, &why)
 }
 
+/// So much of a body that isn't text is shown, as the API server shows it.
+const SHOWN_BYTES: usize = 30;
+
 fn unknown(call: &Call, kind: &str, why: &str) -> Refusal {
     let shown = if call.body.is_empty() {
         "<empty>".to_owned()
@@ -195,11 +198,11 @@ fn unknown(call: &Call, kind: &str, why: &str) -> Refusal {
         }
     } else {
         use std::fmt::Write;
-        let mut text = call.body.iter().take(30).fold(String::new(), |mut text, b| {
+        let mut text = call.body.iter().take(SHOWN_BYTES).fold(String::new(), |mut text, b| {
             let _ = write!(text, "{b:02x}");
             text
         });
-        if call.body.len() > 30 {
+        if call.body.len() > SHOWN_BYTES {
             text.push_str(" ...");
         }
         text

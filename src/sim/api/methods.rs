@@ -11,7 +11,7 @@ const FORMS: [&str; 3] = ["application/json", "application/yaml", "application/v
 /// Refuses what a path doesn't take.
 ///
 /// # Errors
-/// 404 for a place where the kind isn't, 405 for a method, 400 for a custom object without a name.
+/// 404 for a place where the kind isn't and for a subresource that it hasn't, 405 for a method, 400 for a custom object without a name.
 pub(super) fn check(call: &Call, route: &Route) -> Result<(), Refusal> {
     let kind = &route.resource;
     let read = call.method == Method::GET && route.name.is_none();

@@ -108,17 +108,21 @@ fn address(store: &Store, object: &mut Value) {
 /// What ports nodes offer services at.
 const NODE_PORTS: std::ops::RangeInclusive<i64> = 30_000..=32_767;
 
+/// At which ports of nodes a service is offered.
+fn ports_of_nodes(service: &Value) -> impl Iterator<Item = i64> {
+    service["spec"]["ports"].as_array().into_iter().flatten().filter_map(|port| port["nodePort"].as_i64())
+}
+
 /// Ports of nodes that a new service names have to be such, and no other's.
 fn free_node_ports(store: &Store, resource: &Resource, service: &Value) -> Result<(), Refusal> {
-    let ports = |s: &Value| s["spec"]["ports"].as_array().cloned().unwrap_or_default();
-    let is_taken = |number: i64| {
-        store.list("services").any(|s| ports(s).iter().any(|p| p["nodePort"].as_i64() == Some(number)))
-    };
-    for (index, port) in ports(service).iter().enumerate() {
-        let Some(number) = port["nodePort"].as_i64().filter(|n| *n != 0) else { continue };
+    let named = service["spec"]["ports"].as_array().into_iter().flatten().enumerate();
+    let mut named = named.filter_map(|(i, p)| Some((i, p, p["nodePort"].as_i64().filter(|n| *n != 0)?)));
+    let Some(first) = named.next() else { return Ok(()) };
+    let taken: BTreeSet<i64> = store.list("services").flat_map(|s| ports_of_nodes(s)).collect();
+    for (index, port, number) in std::iter::once(first).chain(named) {
         let why = if !NODE_PORTS.contains(&number) {
             "provided port is not in the valid range. The range of valid ports is 30000-32767"
-        } else if is_taken(number) {
+        } else if taken.contains(&number) {
             "provided port is already allocated"
         } else {
             continue;
@@ -143,9 +147,8 @@ fn node_ports(store: &Store, service: &mut Value) {
     if !wanted || !ports(spec).iter().any(is_open) {
         return;
     }
-    let others = store.list("services").flat_map(|s| ports(&s["spec"]));
-    let taken: BTreeSet<i64> =
-        others.chain(ports(spec)).filter_map(|port| port["nodePort"].as_i64()).collect();
+    let own: Vec<i64> = ports(spec).iter().filter_map(|port| port["nodePort"].as_i64()).collect();
+    let taken: BTreeSet<i64> = store.list("services").flat_map(|s| ports_of_nodes(s)).chain(own).collect();
     let mut free = NODE_PORTS.filter(|n| !taken.contains(n));
     let open = spec["ports"].as_array_mut().into_iter().flatten().filter(|p| is_open(p));
     for port in open {

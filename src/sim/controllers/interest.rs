@@ -23,12 +23,7 @@ pub(super) fn of(store: &Store, change: &Change, key: &Key) -> Vec<Work> {
     }
     of_quotas(store, change, key, &mut work);
     if change.kind == ChangeKind::Deleted {
-        let is_furniture = match &*change.resource {
-            "configmaps" => key.name == namespace::ROOT_CERTIFICATE,
-            "serviceaccounts" => key.name == "default",
-            _ => false,
-        };
-        if is_furniture || store.is_terminating(&key.namespace) {
+        if namespace::comes_back(&change.resource, &key.name) || store.is_terminating(&key.namespace) {
             work.push((Controller::Namespace, Key::new("", &key.namespace)));
         }
         let definition = store.get(DEFINITIONS, "", &change.resource);

@@ -5,8 +5,14 @@ use crate::sim::json::{Value, json};
 use crate::sim::store::{DeleteOptions, Key, Store};
 
 const FINALIZER: &str = "kubernetes";
-/// The ConfigMap that every namespace has.
-pub(super) const ROOT_CERTIFICATE: &str = "kube-root-ca.crt";
+/// The account and the ConfigMap that every namespace has.
+const ACCOUNT: &str = "default";
+const ROOT_CERTIFICATE: &str = "kube-root-ca.crt";
+
+/// Whether every namespace has an object of this name, also after somebody deleted it.
+pub(super) fn comes_back(resource: &str, name: &str) -> bool {
+    matches!((resource, name), ("serviceaccounts", ACCOUNT) | ("configmaps", ROOT_CERTIFICATE))
+}
 
 /// One round of a namespace. `served` ones have what clients look for; it is nothing to a campaign.
 pub(super) fn reconcile(store: &mut Store, key: &Key, served: bool) {
@@ -42,7 +48,7 @@ pub(super) fn reconcile(store: &mut Store, key: &Key, served: bool) {
 
 /// What every namespace has: an account, and what its pods know the API server by.
 fn furnish(store: &mut Store, namespace: &str) {
-    let account = json!({"metadata": {"name": "default", "namespace": namespace}});
+    let account = json!({"metadata": {"name": ACCOUNT, "namespace": namespace}});
     let why = "What pods would verify the API server by; this cluster's is served without TLS.";
     let certificate = json!({
         "metadata": {

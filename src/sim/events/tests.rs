@@ -26,8 +26,14 @@ spec:
 "#;
 
 async fn running(events: bool) -> EmbeddedCluster {
+    running_with("", events).await
+}
+
+/// The same with more manifests.
+async fn running_with(manifests: &str, events: bool) -> EmbeddedCluster {
     let settings = Settings { events, ..Settings::default() };
-    let cluster = EmbeddedCluster::from_manifests("test.yaml", CLUSTER, settings).expect("loads");
+    let text = format!("{CLUSTER}{manifests}");
+    let cluster = EmbeddedCluster::from_manifests("test.yaml", &text, settings).expect("loads");
     cluster.start().await;
     assert!(cluster.settle(Duration::from_secs(5), Duration::from_secs(120)).await, "gets quiet");
     cluster
@@ -238,13 +244,7 @@ fn said(cluster: &EmbeddedCluster, reason: &str) -> Vec<(String, i64)> {
     said
 }
 
-async fn with_a_cron_job() -> EmbeddedCluster {
-    let text = r#"
-apiVersion: v1
-kind: Node
-metadata: {name: w1}
-status: {allocatable: {cpu: "2", memory: 8Gi, pods: "110"}}
----
+const CRON_JOB: &str = r#"---
 apiVersion: batch/v1
 kind: CronJob
 metadata: {name: nightly, namespace: shop}
@@ -252,16 +252,10 @@ spec:
   schedule: "*/10 * * * *"
   jobTemplate: {spec: {template: {spec: {restartPolicy: Never, containers: [{name: a, image: a}]}}}}
 "#;
-    let settings = Settings { events: true, ..Settings::default() };
-    let cluster = EmbeddedCluster::from_manifests("test.yaml", text, settings).expect("loads");
-    cluster.start().await;
-    tokio::time::sleep(Duration::from_secs(30)).await;
-    cluster
-}
 
 #[tokio::test(start_paused = true)]
 async fn a_cron_job_tells_of_its_jobs_and_of_those_of_others() {
-    let cluster = with_a_cron_job().await;
+    let cluster = running_with(CRON_JOB, true).await;
     tokio::time::sleep(Duration::from_secs(660)).await;
     let created =
         said(&cluster, "SuccessfulCreate").into_iter().filter(|(line, _)| line.starts_with("CronJob"));
@@ -340,11 +334,7 @@ async fn sets_tell_whom_a_rolling_update_deletes() {
         + &set("StatefulSet", "part", partition)
         + &set("DaemonSet", "agent", "updateStrategy: {type: RollingUpdate}")
         + &set("DaemonSet", "still", "updateStrategy: {type: OnDelete}");
-    let settings = Settings { events: true, ..Settings::default() };
-    let text = format!("{CLUSTER}{sets}");
-    let cluster = EmbeddedCluster::from_manifests("test.yaml", &text, settings).expect("loads");
-    cluster.start().await;
-    cluster.settle(Duration::from_secs(5), Duration::from_secs(120)).await;
+    let cluster = running_with(&sets, true).await;
     let deleted = || -> BTreeSet<String> {
         let lines = told(&cluster).into_iter().filter(|l| l.contains("SuccessfulDelete"));
         lines.map(|l| l.rsplit_once("agent-").map_or(l.clone(), |(b, _)| format!("{b}agent-POD"))).collect()

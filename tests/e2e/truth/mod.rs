@@ -41,11 +41,6 @@ impl Row {
         self.off().abs() <= TOLERANCE && self.differences.is_empty() && self.real > 20.0
     }
 
-    /// The real run took longer than it was rehearsed to, and nothing else is wrong.
-    fn is_late_alone(&self) -> bool {
-        self.off() < -TOLERANCE && self.differences.is_empty()
-    }
-
     fn print(&self) {
         let (rehearsed, real) = (self.rehearsed, self.real);
         println!("{:<18}{rehearsed:>9.1}s{real:>9.1}s{:>8.1}%", self.name, self.off() * 100.0);
@@ -75,32 +70,22 @@ fn a_rehearsal_tells_what_the_run_does() {
 async fn play(plane: &ControlPlane, scenes: impl Iterator<Item = &'static Scene>) -> Vec<Row> {
     let mut rows = Vec::new();
     for scene in scenes {
-        let mut row = timed(plane, scene, format!("t-{}", scene.name)).await;
-        if row.is_late_alone() {
-            // Whoever takes this machine's processor time makes a real run longer; a rehearsal that is wrong is wrong twice.
-            println!("{}: off by time alone, so it is made once more", scene.name);
-            row = timed(plane, scene, format!("t-{}-again", scene.name)).await;
-        }
+        let began = Instant::now();
+        let row = compare_one(plane, scene).await;
+        row.print();
+        println!("{} took {:.0?}", scene.name, began.elapsed());
         rows.push(row);
     }
     rows
 }
 
-async fn timed(plane: &ControlPlane, scene: &'static Scene, name: String) -> Row {
-    let began = Instant::now();
-    let row = compare_one(plane, scene, name).await;
-    row.print();
-    println!("{} took {:.0?}", scene.name, began.elapsed());
-    row
-}
-
-async fn compare_one(plane: &ControlPlane, scene: &'static Scene, name: String) -> Row {
+async fn compare_one(plane: &ControlPlane, scene: &'static Scene) -> Row {
     let target = Target { kubeconfig: Some(plane.path("kubeconfig").into()), context: None };
     let (client, _) = connect(&target).await.expect("connects");
     let mut stage = Stage {
         client,
         clock: Clock::Wall,
-        name,
+        name: format!("t-{}", scene.name),
         events: Vec::new(),
         new: false,
         real: true,

@@ -130,10 +130,10 @@ pub(super) fn quota(spec: &Value, causes: &mut Causes) {
         let pages = name.strip_prefix("requests.").unwrap_or(name).starts_with("hugepages-");
         let known = name.contains('/') || pages || COUNTED.contains(&name.as_str());
         let at = format!("spec.hard[{name}]");
-        if !known && name.as_str() != "storage" {
-            causes.invalid(&at, &json!(name), "must be a standard resource type or fully qualified");
-        }
         if !known {
+            if name.as_str() != "storage" {
+                causes.invalid(&at, &json!(name), "must be a standard resource type or fully qualified");
+            }
             causes.invalid(&at, &json!(name), "must be a standard resource for quota");
         }
         let size = amount.as_str().map(str::to_owned).unwrap_or_else(|| amount.to_string());

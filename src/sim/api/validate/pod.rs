@@ -40,16 +40,21 @@ const SOURCES: [&str; 29] = [
     "image",
 ];
 
-fn list<'a>(object: &'a Value, field: &str) -> impl Iterator<Item = (usize, &'a Value)> {
+/// The items of a list, numbered.
+pub(super) fn list<'a>(object: &'a Value, field: &str) -> impl Iterator<Item = (usize, &'a Value)> {
     object[field].as_array().into_iter().flatten().enumerate()
 }
 
-fn text<'a>(object: &'a Value, field: &str) -> &'a str {
+pub(super) fn text<'a>(object: &'a Value, field: &str) -> &'a str {
     object[field].as_str().unwrap_or_default()
 }
 
+/// What ports speak.
+pub(super) const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
+pub(super) const NO_PORT: &str = "must be between 1 and 65535, inclusive";
+
 /// A value that has to be one of some.
-fn one_of(object: &Value, field: &str, at: &str, supported: &[&str], causes: &mut Causes) {
+pub(super) fn one_of(object: &Value, field: &str, at: &str, supported: &[&str], causes: &mut Causes) {
     match object[field].as_str() {
         None | Some("") => causes.required(format!("{at}.{field}"), ""),
         Some(value) if !supported.contains(&value) => {
@@ -200,13 +205,9 @@ fn ports(container: &Value, at: &str, causes: &mut Causes) {
         if number == 0 {
             causes.required(format!("{at}.containerPort"), "");
         } else if !(1..=65535).contains(&number) {
-            causes.invalid(
-                format!("{at}.containerPort"),
-                &port["containerPort"],
-                "must be between 1 and 65535, inclusive",
-            );
+            causes.invalid(format!("{at}.containerPort"), &port["containerPort"], NO_PORT);
         }
-        one_of(port, "protocol", &at, &["SCTP", "TCP", "UDP"], causes);
+        one_of(port, "protocol", &at, &PROTOCOLS, causes);
     }
 }
 

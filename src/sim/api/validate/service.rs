@@ -1,17 +1,10 @@
 //! Services: their ports, types, addresses and selectors.
 
+use super::pod::{NO_PORT, PROTOCOLS, list, one_of, text};
 use super::{Causes, metadata, names};
 use crate::sim::json::{Value, json};
 
 const TYPES: [&str; 4] = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
-
-fn text<'a>(object: &'a Value, field: &str) -> &'a str {
-    object[field].as_str().unwrap_or_default()
-}
-
-fn list<'a>(object: &'a Value, field: &str) -> impl Iterator<Item = (usize, &'a Value)> {
-    object[field].as_array().into_iter().flatten().enumerate()
-}
 
 /// A Service's spec.
 pub(super) fn service(spec: &Value, causes: &mut Causes) {
@@ -43,9 +36,7 @@ pub(super) fn service(spec: &Value, causes: &mut Causes) {
             causes.invalid(format!("spec.externalIPs[{index}]"), address, why);
         }
     }
-    if !TYPES.contains(&kind) {
-        causes.unsupported("spec.type", &spec["type"], &TYPES);
-    }
+    one_of(spec, "type", "spec", &TYPES, causes);
     twice(spec, causes);
 }
 
@@ -75,10 +66,7 @@ fn one_port(port: &Value, at: &str, named: bool, seen: &mut Vec<String>, causes:
         causes.required(format!("{at}.name"), "");
     }
     number(&port["port"], &format!("{at}.port"), causes);
-    let protocol = &port["protocol"];
-    if !["SCTP", "TCP", "UDP"].contains(&text(port, "protocol")) {
-        causes.unsupported(format!("{at}.protocol"), protocol, &["SCTP", "TCP", "UDP"]);
-    }
+    one_of(port, "protocol", at, &PROTOCOLS, causes);
     let target = &port["targetPort"];
     match target.as_str() {
         Some(name) => {
@@ -93,7 +81,7 @@ fn one_port(port: &Value, at: &str, named: bool, seen: &mut Vec<String>, causes:
 fn number(port: &Value, at: &str, causes: &mut Causes) {
     let number = port.as_i64().unwrap_or(0);
     if !(1..=65_535).contains(&number) {
-        causes.invalid(at, &json!(number), "must be between 1 and 65535, inclusive");
+        causes.invalid(at, &json!(number), NO_PORT);
     }
 }
 
